@@ -1,4 +1,4 @@
-//! The summary as a self-contained HTML page: verdict, chart of accuracy against cost, tables.
+//! The summary as a self-contained HTML page: conclusion, chart of accuracy against cost, tables.
 
 use std::fmt::Write;
 
@@ -17,14 +17,14 @@ dt { font-weight: 600; } dd { margin: 0 0 0.5em; }
 ";
 
 /// The page as HTML.
-pub(crate) fn html(summary: &Summary, trials: &[&Trial]) -> String {
+pub(crate) fn page(summary: &Summary, trials: &[&Trial]) -> String {
     let title = format!("Study of {}", summary.data);
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{0}</title>\n\
          <style>\n{STYLE}{LAYOUT}</style>\n</head>\n<body>\n<h1>{0}</h1>\n<p>{1}</p>\n{2}\n<table>\n",
         escaped(&title),
-        escaped(&summary.verdict()),
+        escaped(&summary.conclusion()),
         chart(trials).svg("front")
     );
     for (i, row) in summary.table().iter().enumerate() {
@@ -51,7 +51,7 @@ fn chart(trials: &[&Trial]) -> Chart {
     let series = |(group, colour): (Group, usize)| {
         let points = points(group, trials);
         (!points.is_empty()).then(|| Series {
-            name: group.words().to_owned(),
+            name: group.description().to_owned(),
             points,
             mark: Mark::Dots,
             colour,
@@ -100,15 +100,15 @@ mod tests {
     fn the_page_shows_every_architecture_and_escapes_names() {
         let (mut trials, picks) = study(0.05, 0.0);
         trials.sort_by_key(|trial| trial.key);
-        let subject = crate::summary::Subject { data: "<cats>".into(), ..subject() };
+        let subject = crate::summary::StudyInfo { data: "<cats>".into(), ..subject() };
         let summary = Summary::of(&subject, &trials, &picks);
-        let page = html(&summary, &trials.iter().collect::<Vec<_>>());
+        let page = page(&summary, &trials.iter().collect::<Vec<_>>());
         assert!(page.contains("<h1>Study of &lt;cats&gt;</h1>") && !page.contains("<cats>"));
         for (colour, least) in [(6, 12), (3, 3), (1, 6), (4, 3), (2, 3)] {
             let points = points_of(&page, colour);
             assert!(points >= least, "colour {colour}: {points} of {least}");
         }
-        assert!(page.contains(&escaped(&summary.verdict())));
+        assert!(page.contains(&escaped(&summary.conclusion())));
     }
 
     fn points_of(page: &str, colour: usize) -> usize {

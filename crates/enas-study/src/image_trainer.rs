@@ -1,4 +1,4 @@
-//! The laboratory of an image study: trains in this process and searches in run directories.
+//! The trainer of an image study: trains in this process and searches in run directories.
 
 use std::path::Path;
 
@@ -10,15 +10,15 @@ use enas_search::{Answer, MemoryPlan, Observer, Result, Run, SearchOutcome, Tria
 
 use crate::arcs::Size;
 use crate::config::StudyConfig;
-use crate::laboratory::{Found, Laboratory};
-use crate::record::Measured;
+use crate::record::Measurements;
+use crate::trainer::{SearchResult, Trainer};
 
 /// The file that marks the directory of a run.
 const MANIFEST: &str = "manifest.json";
 
 /// Trains architectures on images and searches for architectures.
 #[derive(Debug)]
-pub struct ImageLaboratory {
+pub struct ImageTrainer {
     config: StudyConfig,
     /// The images with the augmentation of searches.
     data: Dataset,
@@ -30,7 +30,7 @@ pub struct ImageLaboratory {
     gpu: Option<Gpu>,
 }
 
-impl ImageLaboratory {
+impl ImageTrainer {
     /// Loads the images of a study, in the splits that its seed and its numbers of images determine. Computes on
     /// `gpu` if given, otherwise on the CPU.
     ///
@@ -79,7 +79,7 @@ impl ImageLaboratory {
         ))
     }
 
-    fn measured(&self, trial: &mut Trial<'_>, data: &Dataset) -> Result<Measured> {
+    fn measured(&self, trial: &mut Trial<'_>, data: &Dataset) -> Result<Measurements> {
         let steps = trial.steps_per_epoch() as usize;
         let (epochs, skipped) = self.config.early();
         let losses: Vec<f64> = trial.losses().chunks(steps).map(mean).collect();
@@ -91,7 +91,7 @@ impl ImageLaboratory {
         let (choose_accuracy, _) = Self::measure(trial, &data.valid, choose)?;
         let (report_accuracy, _) = Self::measure(trial, &data.valid, report)?;
         let (test_accuracy, test_loss) = Self::measure(trial, &data.test, &all)?;
-        Ok(Measured {
+        Ok(Measurements {
             params,
             macs,
             losses,
@@ -105,7 +105,7 @@ impl ImageLaboratory {
     }
 }
 
-impl Laboratory for ImageLaboratory {
+impl Trainer for ImageTrainer {
     fn size(&self, arc: &Arc) -> Result<Size> {
         let Dataset { channels, height, width, .. } = self.plain;
         let input = InputShape { channels, height, width };
@@ -119,7 +119,7 @@ impl Laboratory for ImageLaboratory {
         arc: &Arc,
         seed: u64,
         goes_on: &mut dyn FnMut(f64) -> bool,
-    ) -> Result<Option<Measured>> {
+    ) -> Result<Option<Measurements>> {
         let mut config = self.config.train.clone();
         config.run.seed = seed;
         let data = self.reseeded(&self.plain, &config.data, seed)?;
@@ -136,7 +136,7 @@ impl Laboratory for ImageLaboratory {
         self.measured(&mut trial, &data).map(Some)
     }
 
-    fn search(&mut self, seed: u64, dir: &Path, observer: &mut dyn Observer) -> Result<Found> {
+    fn search(&mut self, seed: u64, dir: &Path, observer: &mut dyn Observer) -> Result<SearchResult> {
         let mut config = self.config.search.clone();
         config.run.seed = seed;
         let data = self.reseeded(&self.data, &config.data, seed)?;
@@ -153,7 +153,7 @@ impl Laboratory for ImageLaboratory {
         let SearchOutcome { arc, valid_accuracy, random_valid_accuracy, seconds, finals, .. } =
             search(&config, &data, &mut run, observer)?;
         let small = finals.map(|finals| finals.picks.small);
-        Ok(Found { arc, small, valid_accuracy, random_valid_accuracy, seconds })
+        Ok(SearchResult { arc, small, valid_accuracy, random_valid_accuracy, seconds })
     }
 }
 

@@ -16,14 +16,14 @@ const MOST: u64 = 1 << 20;
 
 /// The settings and data of a study.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct About {
+pub(crate) struct StudyManifest {
     pub(crate) version: String,
     pub(crate) data: String,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) settings: StudyConfig,
 }
 
-impl About {
+impl StudyManifest {
     pub(crate) fn new(config: &StudyConfig, data: &Dataset) -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION").into(),

@@ -9,14 +9,14 @@ use enas_search::{Error, Gain, MemoryPlan, Record, Result, SearchConfig, Source,
 use enas_stats::{Estimate, welch_interval};
 use serde::Serialize;
 
-use crate::summary::Verdict;
+use crate::summary::Comparison;
 
 /// Draws per wanted random architecture.
-const PATIENCE: u64 = 50;
+const MAX_DRAWS_PER_ARC: u64 = 50;
 
 /// The claim of a search: the found architecture is better than random ones with the same training.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Claim {
+pub struct SearchClaim {
     /// The architecture found.
     pub arc: Arc,
     /// Number of steps of the training by which they were compared.
@@ -29,11 +29,12 @@ pub struct Claim {
 
 /// The result of repeating it. Accuracies are on test images, 0 to 1.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Proof {
+pub struct Replication {
     /// Whether the found architecture is better than random ones: the interval lies above zero.
     pub holds: bool,
     /// The result of the repeated trainings.
-    pub verdict: Verdict,
+    #[serde(rename = "verdict")]
+    pub comparison: Comparison,
     /// By how many percentage points the found architecture is better, with the 95 % interval over seeds and
     /// architectures.
     pub gain_points: Estimate,
@@ -44,12 +45,12 @@ pub struct Proof {
     /// Number of test images.
     pub images: usize,
     /// The claim.
-    pub claim: Claim,
+    pub claim: SearchClaim,
 }
 
-/// The number of trainings of a proof.
+/// The number of trainings of a replication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Effort {
+pub struct ReplicationCounts {
     /// Number of trainings of the found architecture, each with another seed; 2 or more.
     pub seeds: u64,
     /// Number of random architectures, each trained once: those of the search first, then newly drawn ones; 2 or
@@ -57,7 +58,7 @@ pub struct Effort {
     pub random: usize,
 }
 
-impl Claim {
+impl SearchClaim {
     /// The claim of a finished search. `None` if it made no claim: it made no comparison, or found no measurable
     /// difference.
     ///
@@ -76,20 +77,20 @@ impl Claim {
 
     /// Random architectures to compare with: those of the search, then newly drawn ones. A search with size limits
     /// compared only within these limits, so then only its own architectures are used.
-    fn rivals(&self, wanted: usize, config: &SearchConfig) -> Vec<Arc> {
+    fn controls(&self, wanted: usize, config: &SearchConfig) -> Vec<Arc> {
         let mut seen = BTreeSet::from([self.arc.canonical()]);
-        let mut rivals = self.random.clone();
-        rivals.retain(|arc| seen.insert(arc.canonical()));
-        rivals.truncate(wanted);
+        let mut controls = self.random.clone();
+        controls.retain(|arc| seen.insert(arc.canonical()));
+        controls.truncate(wanted);
         if !config.limits.is_empty() {
-            return rivals;
+            return controls;
         }
-        let draws = PATIENCE * wanted as u64;
+        let draws = MAX_DRAWS_PER_ARC * wanted as u64;
         let draw = |i| Arc::random(self.arc.n_nodes(), &mut config.run.seed().stream("prove/random", &[i]));
         let others = (0..draws).map(draw).filter(|arc| seen.insert(arc.canonical()));
-        let missing = wanted - rivals.len();
-        rivals.extend(others.take(missing));
-        rivals
+        let missing = wanted - controls.len();
+        controls.extend(others.take(missing));
+        controls
     }
 
     /// Repeats the trainings of the claim with other seeds. `goes_on` is called often, with the number of finished
@@ -100,23 +101,24 @@ impl Claim {
     ///
     /// # Errors
     /// Errors of the images and the device; [`Error::Mismatch`] if there are too few architectures to compare with.
-    pub fn prove(
+    pub fn replicate(
         &self,
         config: &SearchConfig,
         data: &Dataset,
-        (gpu, memory): (Option<&Gpu>, Option<&MemoryPlan>),
-        effort: Effort,
+        gpu: Option<&Gpu>,
+        memory: Option<&MemoryPlan>,
+        counts: ReplicationCounts,
         goes_on: &mut dyn FnMut(usize, usize, f64) -> bool,
-    ) -> Result<Option<Proof>> {
-        let rivals = self.rivals(effort.random, config);
-        if rivals.len() < 2 || effort.seeds < 2 {
+    ) -> Result<Option<Replication>> {
+        let controls = self.controls(counts.random, config);
+        if controls.len() < 2 || counts.seeds < 2 {
             let what = "two random architectures and two seeds are needed at least; this search was limited in size, \
                         so only its own random ones may be compared with: set finals.controls to 2 or more";
             return Err(Error::Mismatch(what.into()));
         }
         let of_seed = |repeat: u64| config.run.seed.wrapping_add(1 + repeat);
-        let found = (0..effort.seeds).map(|repeat| (&self.arc, of_seed(repeat)));
-        let others = rivals.iter().enumerate().map(|(i, arc)| (arc, of_seed(i as u64 % effort.seeds)));
+        let found = (0..counts.seeds).map(|repeat| (&self.arc, of_seed(repeat)));
+        let others = controls.iter().enumerate().map(|(i, arc)| (arc, of_seed(i as u64 % counts.seeds)));
         let all: Vec<(&Arc, u64)> = found.chain(others).collect();
         let mut accuracies = Vec::with_capacity(all.len());
         for (done, (arc, seed)) in all.iter().enumerate() {
@@ -127,12 +129,12 @@ impl Claim {
             let right = answers.iter().filter(|answer| answer.is_right).count();
             accuracies.push(right as f64 / answers.len().max(1) as f64);
         }
-        let random = accuracies.split_off(effort.seeds as usize);
+        let random = accuracies.split_off(counts.seeds as usize);
         let gain_points = welch_interval(&accuracies, &random).scaled(100.0);
-        let verdict = Verdict::of(gain_points);
-        Ok(Some(Proof {
-            holds: verdict == Verdict::Better,
-            verdict,
+        let comparison = Comparison::of(gain_points);
+        Ok(Some(Replication {
+            holds: comparison == Comparison::Better,
+            comparison,
             gain_points,
             found: accuracies,
             random,

@@ -1,4 +1,4 @@
-//! The operations that a study needs: sizes, trainings, searches. [`crate::ImageLaboratory`] implements them for
+//! The operations that a study needs: sizes, trainings, searches. [`crate::ImageTrainer`] implements them for
 //! images.
 
 use std::path::Path;
@@ -7,10 +7,10 @@ use enas_arc::Arc;
 use enas_search::{Observer, Result};
 
 use crate::arcs::Size;
-use crate::record::Measured;
+use crate::record::Measurements;
 
 /// Trains architectures and runs searches. Equal seeds give equal results.
-pub trait Laboratory {
+pub trait Trainer {
     /// Size and cost of the network that is trained for an architecture.
     ///
     /// # Errors
@@ -27,18 +27,18 @@ pub trait Laboratory {
         arc: &Arc,
         seed: u64,
         goes_on: &mut dyn FnMut(f64) -> bool,
-    ) -> Result<Option<Measured>>;
+    ) -> Result<Option<Measurements>>;
 
     /// Searches in the directory `dir`; continues a search there that was interrupted.
     ///
     /// # Errors
     /// [`enas_search::Error::Interrupted`] if the observer asked to stop; other errors of the search.
-    fn search(&mut self, seed: u64, dir: &Path, observer: &mut dyn Observer) -> Result<Found>;
+    fn search(&mut self, seed: u64, dir: &Path, observer: &mut dyn Observer) -> Result<SearchResult>;
 }
 
 /// The result of a search.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Found {
+pub struct SearchResult {
     /// The architecture found.
     pub arc: Arc,
     /// The small pick of the search; `None` if the search had no finals.

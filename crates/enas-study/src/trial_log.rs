@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use enas_search::{Error, Result, read_plain_text};
 
-use crate::record::Line;
+use crate::record::LogLine;
 
 /// The name of the file in the directory of a study.
 pub(crate) const TRIALS: &str = "trials.jsonl";
@@ -14,20 +14,20 @@ pub(crate) const TRIALS: &str = "trials.jsonl";
 /// Largest file that is read, in bytes: about a hundred thousand trainings.
 const MOST: u64 = 1 << 28;
 
-/// The open journal of a study.
+/// The open log of a study.
 #[derive(Debug)]
-pub(crate) struct Journal {
+pub(crate) struct TrialLog {
     path: PathBuf,
     file: File,
 }
 
-impl Journal {
-    /// Opens the journal in `dir` and reads its lines. If the study was killed while it wrote a line, that last line
+impl TrialLog {
+    /// Opens the log in `dir` and reads its lines. If the study was killed while it wrote a line, that last line
     /// is incomplete. It is removed, and its work is repeated.
     ///
     /// # Errors
     /// [`Error::Io`], and [`Error::File`] with the number of a line that does not belong to a study.
-    pub(crate) fn open(dir: &Path) -> Result<(Self, Vec<Line>)> {
+    pub(crate) fn open(dir: &Path) -> Result<(Self, Vec<LogLine>)> {
         let path = dir.join(TRIALS);
         let io = |action| {
             let path = path.clone();
@@ -42,18 +42,18 @@ impl Journal {
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be written.
-    pub(crate) fn append(&mut self, line: &Line) -> Result<()> {
+    pub(crate) fn append(&mut self, line: &LogLine) -> Result<()> {
         let text = format!("{}\n", serde_json::to_string(line).expect("lines are plain data"));
         let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
         written.map_err(|source| Error::Io { action: "cannot write", path: self.path.clone(), source })
     }
 }
 
-/// The lines of a journal, read without opening it for writing; empty if there is no file.
+/// The lines of a log, read without opening it for writing; empty if there is no file.
 ///
 /// # Errors
-/// As for [`Journal::open`].
-pub(crate) fn read(dir: &Path) -> Result<Vec<Line>> {
+/// As for [`TrialLog::open`].
+pub(crate) fn read(dir: &Path) -> Result<Vec<LogLine>> {
     let path = dir.join(TRIALS);
     if !path.exists() {
         return Ok(Vec::new());
@@ -62,7 +62,7 @@ pub(crate) fn read(dir: &Path) -> Result<Vec<Line>> {
     parse(&path, &text[..whole])
 }
 
-fn read_whole_lines(path: &Path, file: &File) -> Result<Vec<Line>> {
+fn read_whole_lines(path: &Path, file: &File) -> Result<Vec<LogLine>> {
     let (text, whole) = text(path)?;
     if whole < text.len() {
         tracing::warn!("{}: the last line is not complete; what it was about is done again", path.display());
@@ -80,7 +80,7 @@ fn text(path: &Path) -> Result<(String, usize)> {
     Ok((text, whole))
 }
 
-fn parse(path: &Path, text: &str) -> Result<Vec<Line>> {
+fn parse(path: &Path, text: &str) -> Result<Vec<LogLine>> {
     let line = |(i, line): (usize, &str)| {
         serde_json::from_str(line).map_err(|error| {
             let problem =
@@ -94,49 +94,49 @@ fn parse(path: &Path, text: &str) -> Result<Vec<Line>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Group, Key, tests::trial};
+    use crate::record::{Group, TrialKey, tests::trial};
 
-    fn lines(n: usize) -> Vec<Line> {
+    fn lines(n: usize) -> Vec<LogLine> {
         let arc = "0 0 1 4 2 2 0 3 0 1 1 4 2 2 1 3".parse().unwrap();
-        let key = |index| Key { group: Group::Pool, index, repeat: 0 };
-        (0..n).map(|i| Line::Training(trial(key(i), &arc, 0.1 * i as f64, (1, 2)))).collect()
+        let key = |index| TrialKey { group: Group::Pool, index, repeat: 0 };
+        (0..n).map(|i| LogLine::Training(trial(key(i), &arc, 0.1 * i as f64, (1, 2)))).collect()
     }
 
     #[test]
     fn what_was_appended_is_there_again() {
         let dir = tempfile::tempdir().unwrap();
-        let (mut journal, nothing) = Journal::open(dir.path()).unwrap();
+        let (mut trial_log, nothing) = TrialLog::open(dir.path()).unwrap();
         assert!(nothing.is_empty());
-        lines(3).iter().for_each(|line| journal.append(line).unwrap());
-        drop(journal);
-        let (mut journal, found) = Journal::open(dir.path()).unwrap();
+        lines(3).iter().for_each(|line| trial_log.append(line).unwrap());
+        drop(trial_log);
+        let (mut trial_log, found) = TrialLog::open(dir.path()).unwrap();
         assert_eq!(found, lines(3));
-        journal.append(&lines(4)[3]).unwrap();
+        trial_log.append(&lines(4)[3]).unwrap();
         assert_eq!(read(dir.path()).unwrap(), lines(4));
     }
 
     #[test]
     fn a_line_that_was_cut_short_is_forgotten() {
         let dir = tempfile::tempdir().unwrap();
-        let (mut journal, _) = Journal::open(dir.path()).unwrap();
-        lines(2).iter().for_each(|line| journal.append(line).unwrap());
+        let (mut trial_log, _) = TrialLog::open(dir.path()).unwrap();
+        lines(2).iter().for_each(|line| trial_log.append(line).unwrap());
         let path = dir.path().join(TRIALS);
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, &whole[..whole.len() - 9]).unwrap();
         assert_eq!(read(dir.path()).unwrap(), lines(1), "reading changes nothing");
-        let (mut journal, found) = Journal::open(dir.path()).unwrap();
+        let (mut trial_log, found) = TrialLog::open(dir.path()).unwrap();
         assert_eq!(found, lines(1));
-        journal.append(&lines(2)[1]).unwrap();
+        trial_log.append(&lines(2)[1]).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), whole);
     }
 
     #[test]
     fn a_line_of_something_else_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        let (mut journal, _) = Journal::open(dir.path()).unwrap();
-        journal.append(&lines(1)[0]).unwrap();
+        let (mut trial_log, _) = TrialLog::open(dir.path()).unwrap();
+        trial_log.append(&lines(1)[0]).unwrap();
         std::fs::write(dir.path().join(TRIALS), "{\"kind\":\"poem\"}\n").unwrap();
-        let error = Journal::open(dir.path()).unwrap_err().to_string();
+        let error = TrialLog::open(dir.path()).unwrap_err().to_string();
         assert!(error.contains("trials.jsonl: line 1 is none of a study"), "{error}");
     }
 }

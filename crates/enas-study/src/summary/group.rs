@@ -2,31 +2,62 @@
 
 use std::collections::BTreeMap;
 
-use enas_stats::{Bootstrap, Components, mean};
+use enas_stats::{Bootstrap, Components, Estimate, mean};
+use serde::Serialize;
 
-use super::GroupSummary;
-use crate::record::{Group, Measured, Trial};
+use crate::record::{Group, Measurements, Trial};
+
+/// The results of a group.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GroupSummary {
+    /// The group.
+    pub group: Group,
+    /// Number of architectures with at least one training.
+    pub arcs: usize,
+    /// Number of trainings.
+    pub trainings: usize,
+    /// Mean test accuracy over the architectures.
+    pub test_accuracy: Estimate,
+    /// Lowest and highest mean test accuracy of an architecture.
+    pub range: [f64; 2],
+    /// Standard deviation between architectures in percentage points, without the contribution of the seeds.
+    pub sd_points: Option<f64>,
+    /// Standard deviation between seeds of one architecture, in percentage points.
+    pub seed_sd_points: Option<f64>,
+    /// Reliability: share of the variance between the architectures' means that is not noise of the seeds.
+    pub reliability: Option<f64>,
+    /// Mean number of weights.
+    pub params: f64,
+    /// Mean number of multiply-adds per image.
+    pub macs: f64,
+    /// Number of controls outside the tolerances of size and cost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_fitting: Option<usize>,
+}
 
 /// The trainings of a group by architecture, each in the order of its seeds.
 #[derive(Debug)]
-pub(super) struct Units<'a> {
+pub(super) struct GroupTrials<'a> {
     group: Group,
     /// By the number of the architecture; no entry is empty.
-    pub(super) of: BTreeMap<usize, BTreeMap<u64, &'a Trial>>,
+    pub(super) by_arc: BTreeMap<usize, BTreeMap<u64, &'a Trial>>,
 }
 
-impl<'a> Units<'a> {
+impl<'a> GroupTrials<'a> {
     pub(super) fn of(group: Group, trials: &'a [Trial]) -> Self {
-        let mut of: BTreeMap<usize, BTreeMap<u64, &Trial>> = BTreeMap::new();
+        let mut by_arc: BTreeMap<usize, BTreeMap<u64, &Trial>> = BTreeMap::new();
         for trial in trials.iter().filter(|trial| trial.key.group == group) {
-            of.entry(trial.key.index).or_default().insert(trial.key.repeat, trial);
+            by_arc.entry(trial.key.index).or_default().insert(trial.key.repeat, trial);
         }
-        Self { group, of }
+        Self { group, by_arc }
     }
 
     /// The test accuracies of every architecture, by seed.
     pub(super) fn accuracies(&self) -> Vec<Vec<f64>> {
-        self.of.values().map(|repeats| repeats.values().map(|t| t.measured.test_accuracy).collect()).collect()
+        self.by_arc
+            .values()
+            .map(|repeats| repeats.values().map(|t| t.measured.test_accuracy).collect())
+            .collect()
     }
 
     /// The mean test accuracy of every architecture.
@@ -35,8 +66,8 @@ impl<'a> Units<'a> {
     }
 
     /// One measurement per architecture, for values that do not depend on the seed.
-    pub(super) fn sizes(&self) -> impl Iterator<Item = &'a Measured> {
-        self.of.values().map(|repeats| &repeats.values().next().expect("none is empty").measured)
+    pub(super) fn sizes(&self) -> impl Iterator<Item = &'a Measurements> {
+        self.by_arc.values().map(|repeats| &repeats.values().next().expect("none is empty").measured)
     }
 
     /// The mean number of multiply-adds per image; `None` for a group without trainings.
@@ -47,12 +78,15 @@ impl<'a> Units<'a> {
 
     /// The summary of the group; `None` if it has no trainings.
     pub(super) fn summary(&self, bootstrap: &Bootstrap) -> Option<GroupSummary> {
-        let (accuracies, means) = (self.accuracies(), self.means());
-        let (low, high) = (means.iter().copied().reduce(f64::min)?, means.iter().copied().reduce(f64::max)?);
+        let accuracies = self.accuracies();
+        let means = self.means();
+        let low = means.iter().copied().reduce(f64::min)?;
+        let high = means.iter().copied().reduce(f64::max)?;
         let spread = Components::of(&accuracies);
         let trainings = accuracies.iter().map(Vec::len).sum::<usize>();
-        let unfit = self.of.values().flat_map(|repeats| repeats.values()).filter(|t| t.fits == Some(false));
-        let average = |value: fn(&Measured) -> f64| mean(&self.sizes().map(value).collect::<Vec<f64>>());
+        let unfit =
+            self.by_arc.values().flat_map(|repeats| repeats.values()).filter(|t| t.fits == Some(false));
+        let average = |value: fn(&Measurements) -> f64| mean(&self.sizes().map(value).collect::<Vec<f64>>());
         Some(GroupSummary {
             group: self.group,
             arcs: accuracies.len(),

@@ -8,7 +8,7 @@ use enas_stats::{
 };
 use serde::Serialize;
 
-use super::units::Units;
+use super::group::GroupTrials;
 
 /// Share of the architectures that form the top.
 const TOP: f64 = 0.25;
@@ -18,7 +18,7 @@ const TRIED: [usize; 4] = [4, 8, 16, 32];
 
 /// Rank correlations of random architectures.
 #[derive(Debug)]
-pub(super) struct Ranks {
+pub(super) struct Ranking {
     pub(super) tau: Option<f64>,
     pub(super) interval: Option<(f64, f64)>,
     pub(super) seed_tau: Option<f64>,
@@ -43,7 +43,7 @@ struct Fold {
 /// The expected test accuracy of the best of several random architectures, with another seed than the one it was
 /// chosen by.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Choice {
+pub struct BestOfK {
     /// Number of architectures to choose from.
     pub k: usize,
     /// The expected accuracy of the truly best, by the mean over all seeds.
@@ -54,23 +54,23 @@ pub struct Choice {
     pub by_validation: Option<f64>,
 }
 
-impl Ranks {
-    pub(super) fn of(pool: &Units<'_>, bootstrap: &Bootstrap) -> Self {
+impl Ranking {
+    pub(super) fn of(pool: &GroupTrials<'_>, bootstrap: &Bootstrap) -> Self {
         let folds = folds(pool);
         let n = folds.first().map_or(0, |fold| fold.truth.len());
         let all: Vec<usize> = (0..n).collect();
-        let tau = over(&folds, &all, |fold| (&fold.score, &fold.truth));
+        let tau = mean_tau(&folds, &all, |fold| (&fold.score, &fold.truth));
         let interval = tau.and_then(|_| {
             bootstrap.interval("study/tau", |stream| {
                 let drawn: Vec<usize> = (0..n).map(|_| stream.below(n)).collect();
-                over(&folds, &drawn, |fold| (&fold.score, &fold.truth))
+                mean_tau(&folds, &drawn, |fold| (&fold.score, &fold.truth))
             })
         });
         let reliability = Components::of(&pool.accuracies())
             .and_then(|spread| spread.reliability(folds.len().saturating_sub(1).max(1) as f64));
-        let (truth, sizes) = (rounded(&pool.means()), pool.sizes());
+        let truth = rounded(&pool.means());
         let (params, macs): (Vec<f64>, Vec<f64>) =
-            sizes.map(|size| (size.params as f64, size.macs as f64)).unzip();
+            pool.sizes().map(|size| (size.params as f64, size.macs as f64)).unzip();
         let of_size: Vec<Option<f64>> = folds
             .iter()
             .filter(|fold| fold.score.len() == macs.len())
@@ -98,7 +98,7 @@ impl Ranks {
         &self,
         truth: &[f64],
         expected_best: impl Fn(&[f64], usize) -> Option<f64>,
-    ) -> Vec<Choice> {
+    ) -> Vec<BestOfK> {
         let by = |k: usize, score: fn(&Fold) -> &Vec<f64>| {
             let of = |fold: &Fold| {
                 let pairs: Vec<(f64, f64)> =
@@ -109,7 +109,7 @@ impl Ranks {
         };
         let choice = |&k: &usize| {
             let best = expected_best(truth, k)?;
-            Some(Choice {
+            Some(BestOfK {
                 k,
                 best,
                 by_score: by(k, |fold| &fold.score),
@@ -121,8 +121,8 @@ impl Ranks {
 }
 
 /// One fold per seed that all repeatedly trained architectures have; none if there are fewer than two seeds.
-fn folds(pool: &Units<'_>) -> Vec<Fold> {
-    let repeated: Vec<_> = pool.of.values().filter(|repeats| repeats.len() > 1).collect();
+fn folds(pool: &GroupTrials<'_>) -> Vec<Fold> {
+    let repeated: Vec<_> = pool.by_arc.values().filter(|repeats| repeats.len() > 1).collect();
     let seeds = repeated.iter().map(|repeats| repeats.len()).min().unwrap_or(0);
     let fold = |seed: usize| {
         let mut fold = Fold::default();
@@ -144,7 +144,7 @@ fn folds(pool: &Units<'_>) -> Vec<Fold> {
 }
 
 /// The mean τ over the folds, for the architectures `drawn`.
-fn over(folds: &[Fold], drawn: &[usize], sides: fn(&Fold) -> (&Vec<f64>, &Vec<f64>)) -> Option<f64> {
+fn mean_tau(folds: &[Fold], drawn: &[usize], sides: fn(&Fold) -> (&Vec<f64>, &Vec<f64>)) -> Option<f64> {
     let tau = |fold: &Fold| {
         let (first, second) = sides(fold);
         let at = |values: &[f64]| drawn.iter().map(|&i| values[i]).collect::<Vec<f64>>();
@@ -154,8 +154,8 @@ fn over(folds: &[Fold], drawn: &[usize], sides: fn(&Fold) -> (&Vec<f64>, &Vec<f6
 }
 
 /// The mean τ over all pairs of seeds.
-fn seed_tau(pool: &Units<'_>) -> Option<f64> {
-    let repeated: Vec<_> = pool.of.values().filter(|repeats| repeats.len() > 1).collect();
+fn seed_tau(pool: &GroupTrials<'_>) -> Option<f64> {
+    let repeated: Vec<_> = pool.by_arc.values().filter(|repeats| repeats.len() > 1).collect();
     let seeds = repeated.iter().map(|repeats| repeats.len()).min()?;
     let of = |seed: usize| {
         let accuracy = |repeats: &&_| -> Option<f64> {
@@ -187,13 +187,13 @@ mod tests {
     use super::*;
     use crate::record::{Group, Trial};
 
-    fn ranks(trials: &[Trial]) -> Ranks {
-        Ranks::of(&Units::of(Group::Pool, trials), &Bootstrap::new(Seed::new(1)).with_resamples(500))
+    fn ranking(trials: &[Trial]) -> Ranking {
+        Ranking::of(&GroupTrials::of(Group::Pool, trials), &Bootstrap::new(Seed::new(1)).with_resamples(500))
     }
 
     #[test]
     fn a_score_that_follows_the_truth_ranks_well() {
-        let found = ranks(&study(0.0, 0.0).0);
+        let found = ranking(&study(0.0, 0.0).0);
         let (tau, (low, high)) = (found.tau.unwrap(), found.interval.unwrap());
         assert!(tau > 0.7 && low > 0.4 && low <= tau && tau <= high, "{found:?}");
         assert!(found.disattenuated.unwrap() >= tau && found.seed_tau.unwrap() > 0.7, "{found:?}");
@@ -211,7 +211,7 @@ mod tests {
             trial.measured.test_accuracy = 0.8 + luck;
             trial.measured.early_loss = -luck;
         }
-        let found = ranks(&trials);
+        let found = ranking(&trials);
         assert!(found.tau.unwrap().abs() < 0.5, "{found:?}");
         let (low, high) = found.interval.unwrap();
         assert!(low < 0.0 && high > 0.0, "{found:?}");
@@ -220,10 +220,10 @@ mod tests {
     #[test]
     fn the_choice_by_score_lies_between_chance_and_the_best() {
         let trials = study(0.0, 0.0).0;
-        let pool = Units::of(Group::Pool, &trials);
-        let choices = ranks(&trials).choices(&pool.means(), enas_stats::expected_best);
+        let pool = GroupTrials::of(Group::Pool, &trials);
+        let choices = ranking(&trials).choices(&pool.means(), enas_stats::expected_best);
         assert_eq!(choices.iter().map(|choice| choice.k).collect::<Vec<_>>(), [4, 8]);
-        for Choice { best, by_score, .. } in choices {
+        for BestOfK { best, by_score, .. } in choices {
             let by_score = by_score.unwrap();
             assert!(by_score > 0.83 && by_score < best + 0.003, "{by_score} beside {best}");
         }
@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn one_seed_says_nothing_of_a_score() {
         let trials: Vec<Trial> = study(0.0, 0.0).0.into_iter().filter(|t| t.key.repeat == 0).collect();
-        let found = ranks(&trials);
+        let found = ranking(&trials);
         assert_eq!((found.tau, found.interval, found.precision), (None, None, None));
         assert!(found.params.is_some());
     }

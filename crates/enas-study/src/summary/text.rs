@@ -4,7 +4,10 @@ use std::fmt::Write;
 
 use enas_stats::Estimate;
 
-use super::{GroupSummary, Summary, Verdict};
+use super::Summary;
+use super::gains::Comparison;
+use super::group::GroupSummary;
+use super::ranking::BestOfK;
 use crate::record::Group;
 
 /// The column titles of the table of groups.
@@ -22,26 +25,26 @@ impl Summary {
     pub fn findings(&self) -> Vec<(&'static str, String)> {
         let mut said: Vec<(&'static str, String)> = Vec::new();
         let gains = [
-            ("over random", self.gain_points, self.verdicts.random),
-            ("over wide cells", self.gain_wide, self.verdicts.wide),
-            ("at equal size", self.gain_equal_size, self.verdicts.equal_size),
+            ("over random", self.gain_points, self.comparisons.random),
+            ("over wide cells", self.gain_wide, self.comparisons.wide),
+            ("at equal size", self.gain_equal_size, self.comparisons.equal_size),
         ];
-        for (name, gain, verdict) in gains {
-            if let (Some(gain), Some(verdict)) = (gain, verdict) {
+        for (name, gain, comparison) in gains {
+            if let (Some(gain), Some(comparison)) = (gain, comparison) {
                 let sigma = match self.gain_sigma {
                     Some(sigma) if name == "over random" => {
                         format!(" ({sigma:+.1} standard deviations of random ones)")
                     }
                     _ => String::new(),
                 };
-                said.push((name, format!("{}{sigma}: {verdict}", points(gain))));
+                said.push((name, format!("{}{sigma}: {comparison}", points(gain))));
             }
         }
         if !self.percentile.is_empty() {
             let each: Vec<String> = self.percentile.iter().map(|p| format!("{p:.0}")).collect();
             said.push(("percentile", format!("{} among the random ones", each.join(", "))));
         }
-        said.extend(self.score());
+        said.extend(self.ranking_findings());
         if let (Some(gain), Some(share)) = (self.gain_small, self.small_macs_share) {
             let text =
                 format!("{} beside random ones, at {share:.2} times their multiply-adds", points(gain));
@@ -70,7 +73,7 @@ impl Summary {
     }
 
     /// The findings about the score of a short training.
-    fn score(&self) -> Vec<(&'static str, String)> {
+    fn ranking_findings(&self) -> Vec<(&'static str, String)> {
         let mut said = Vec::new();
         if let (Some(tau), Some(low), Some(high)) = (self.tau, self.tau_low, self.tau_high) {
             let mut text = format!("τ {tau:.2}, 95 % interval {low:.2} to {high:.2}, with the test accuracy");
@@ -92,7 +95,7 @@ impl Summary {
                 format!("{:.0} % of the best by score are among the best", 100.0 * precision),
             ));
         }
-        let tried = |choice: &super::Choice| {
+        let tried = |choice: &BestOfK| {
             let by = |share: Option<f64>| share.map_or("–".to_owned(), |x| format!("{:.2}", 100.0 * x));
             format!("{} of {} (at best {})", by(choice.by_score), choice.k, by(Some(choice.best)))
         };
@@ -106,16 +109,20 @@ impl Summary {
         said
     }
 
-    /// The verdict on the search in one sentence.
-    pub fn verdict(&self) -> String {
-        match (self.verdicts.random, self.gain_points) {
-            (Some(Verdict::Better), Some(gain)) => {
-                format!("The search finds better architectures than chance: {}.{}", points(gain), self.but())
+    /// The conclusion about the search in one sentence.
+    pub fn conclusion(&self) -> String {
+        match (self.comparisons.random, self.gain_points) {
+            (Some(Comparison::Better), Some(gain)) => {
+                format!(
+                    "The search finds better architectures than chance: {}.{}",
+                    points(gain),
+                    self.reservations()
+                )
             }
-            (Some(Verdict::Worse), Some(gain)) => {
+            (Some(Comparison::Worse), Some(gain)) => {
                 format!("The search finds worse architectures than chance: {}.", points(gain))
             }
-            (Some(Verdict::NoMeasurableDifference), Some(gain)) => {
+            (Some(Comparison::NoMeasurableDifference), Some(gain)) => {
                 format!("No measurable difference between the search and chance: {}.", points(gain))
             }
             _ => "Too little was done to compare the search with chance.".to_owned(),
@@ -123,9 +130,11 @@ impl Summary {
     }
 
     /// The reservations about a gain over all random architectures.
-    fn but(&self) -> String {
-        let not = |verdict: Option<Verdict>| verdict.is_some_and(|verdict| verdict != Verdict::Better);
-        match (not(self.verdicts.equal_size), not(self.verdicts.wide)) {
+    fn reservations(&self) -> String {
+        let not = |comparison: Option<Comparison>| {
+            comparison.is_some_and(|comparison| comparison != Comparison::Better)
+        };
+        match (not(self.comparisons.equal_size), not(self.comparisons.wide)) {
             (true, true) => {
                 " Beside random ones of equal size, and beside wide ones, no gain is shown.".into()
             }
@@ -137,7 +146,7 @@ impl Summary {
 
     /// The whole summary as Markdown.
     pub fn markdown(&self) -> String {
-        let mut text = format!("# Study of {}\n\n{}\n\n", self.data, self.verdict());
+        let mut text = format!("# Study of {}\n\n{}\n\n", self.data, self.conclusion());
         for (i, row) in self.table().iter().enumerate() {
             writeln!(text, "| {} |", row.join(" | ")).expect("a string grows");
             if i == 0 {
@@ -160,7 +169,7 @@ impl GroupSummary {
     fn row(&self) -> Vec<String> {
         let sd = |points: Option<f64>| points.map_or("–".to_owned(), |sd| format!("{sd:.2}"));
         vec![
-            self.group.words().to_owned(),
+            self.group.description().to_owned(),
             self.arcs.to_string(),
             self.trainings.to_string(),
             share(self.test_accuracy),
@@ -204,19 +213,19 @@ mod tests {
     #[test]
     fn better_is_said_only_where_the_interval_says_so() {
         assert!(
-            of(0.05, 0.0).verdict().starts_with("The search finds better"),
+            of(0.05, 0.0).conclusion().starts_with("The search finds better"),
             "{}",
-            of(0.05, 0.0).verdict()
+            of(0.05, 0.0).conclusion()
         );
         assert!(
-            of(0.05, 0.05).verdict().contains("of equal size no gain is shown"),
+            of(0.05, 0.05).conclusion().contains("of equal size no gain is shown"),
             "{}",
-            of(0.05, 0.05).verdict()
+            of(0.05, 0.05).conclusion()
         );
-        assert!(of(0.003, 0.0).verdict().starts_with("No measurable difference"));
-        assert!(of(-0.05, 0.0).verdict().starts_with("The search finds worse"));
+        assert!(of(0.003, 0.0).conclusion().starts_with("No measurable difference"));
+        assert!(of(-0.05, 0.0).conclusion().starts_with("The search finds worse"));
         let nothing = Summary::of(&subject(), &[], &[]);
-        assert!(nothing.verdict().starts_with("Too little"));
+        assert!(nothing.conclusion().starts_with("Too little"));
     }
 
     #[test]

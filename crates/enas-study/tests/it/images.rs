@@ -2,10 +2,10 @@
 
 use enas_search::{Arc, Event, Layers, SearchConfig};
 use enas_study::{
-    Clock, Counts, Ended, ImageLaboratory, Laboratory, Study, StudyConfig, StudyEvent, StudyObserver,
+    Clock, Counts, ImageTrainer, SessionEnd, Study, StudyConfig, StudyEvent, StudyObserver, Trainer,
 };
 
-use crate::Place;
+use crate::StudyDir;
 
 fn config() -> StudyConfig {
     let tiny = [
@@ -39,8 +39,8 @@ fn arc() -> Arc {
 
 #[test]
 fn equal_seeds_are_equal_trainings_and_others_are_not() {
-    let mut laboratory = ImageLaboratory::load(&config(), None).unwrap();
-    let mut train = |seed| laboratory.train(&arc(), seed, &mut |_| true).unwrap().unwrap();
+    let mut trainer = ImageTrainer::load(&config(), None).unwrap();
+    let mut train = |seed| trainer.train(&arc(), seed, &mut |_| true).unwrap().unwrap();
     let (one, again, other) = (train(4), train(4), train(5));
     assert_eq!(one, again);
     assert_ne!(one.losses, other.losses);
@@ -49,27 +49,27 @@ fn equal_seeds_are_equal_trainings_and_others_are_not() {
     assert!(one.test_accuracy > 0.15 && one.test_loss < 3.0, "{one:?}");
     // Of three epochs the first counts as a short training.
     assert!((one.early_loss - one.losses[0]).abs() < 1e-9, "{one:?}");
-    let size = laboratory.size(&arc()).unwrap();
+    let size = trainer.size(&arc()).unwrap();
     assert_eq!((size.params, size.macs), (one.params, one.macs));
 }
 
 #[test]
 fn a_training_that_must_stop_has_no_result() {
-    let mut laboratory = ImageLaboratory::load(&config(), None).unwrap();
+    let mut trainer = ImageTrainer::load(&config(), None).unwrap();
     let mut asked = 0;
     let mut twice = |share: f64| {
         asked += 1;
         assert!(share > 0.0 && share <= 1.0);
         asked < 2
     };
-    assert_eq!(laboratory.train(&arc(), 1, &mut twice).unwrap(), None);
+    assert_eq!(trainer.train(&arc(), 1, &mut twice).unwrap(), None);
     assert_eq!(asked, 2);
 }
 
 #[test]
 fn the_images_are_those_that_were_asked_for() {
-    let laboratory = ImageLaboratory::load(&config(), None).unwrap();
-    let data = laboratory.data();
+    let trainer = ImageTrainer::load(&config(), None).unwrap();
+    let data = trainer.data();
     assert_eq!((data.train.len(), data.valid.len()), (500, 100));
 }
 
@@ -89,17 +89,17 @@ impl StudyObserver for StopsInSearch {
 
 #[test]
 fn a_study_of_images_that_was_stopped_in_its_search_ends_like_one_that_was_not() {
-    let places = [Place::new(), Place::new()];
-    for (i, place) in places.iter().enumerate() {
-        let mut laboratory = ImageLaboratory::load(&config(), None).unwrap();
-        let mut study = Study::create(Some(&place.dir()), &config(), laboratory.data()).unwrap();
+    let places = [StudyDir::new(), StudyDir::new()];
+    for (i, study_dir) in places.iter().enumerate() {
+        let mut trainer = ImageTrainer::load(&config(), None).unwrap();
+        let mut study = Study::create(Some(&study_dir.dir()), &config(), trainer.data()).unwrap();
         if i == 1 {
-            study.run(&mut laboratory, Clock::unlimited(), &mut StopsInSearch::default()).unwrap_err();
+            study.run(&mut trainer, Clock::unlimited(), &mut StopsInSearch::default()).unwrap_err();
             drop(study);
-            study = Study::resume(&place.dir()).unwrap();
-            study.check_data(laboratory.data()).unwrap();
+            study = Study::resume(&study_dir.dir()).unwrap();
+            study.check_data(trainer.data()).unwrap();
         }
-        assert_eq!(study.run(&mut laboratory, Clock::unlimited(), &mut ()).unwrap(), Ended::Complete);
+        assert_eq!(study.run(&mut trainer, Clock::unlimited(), &mut ()).unwrap(), SessionEnd::Complete);
         study.write(&study.summary()).unwrap();
     }
     let [whole, stopped] = &places;

@@ -1,9 +1,9 @@
-//! Whole studies: with a laboratory that makes results up, and with images.
+//! Whole studies: with a trainer that makes results up, and with images.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "in helpers of tests, too, a failed unwrap is a failed test")]
 
 mod images;
-mod proof;
+mod replication;
 
 use std::cell::Cell;
 use std::fs;
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use enas_search::{Arc, Dataset, Error, Layers, Observer, Result, SearchConfig, enas_data};
 use enas_study::{
-    Clock, Counts, Ended, Found, Laboratory, Measured, Size, Study, StudyConfig, StudyEvent, StudyObserver,
-    read_summary,
+    Clock, Counts, Measurements, SearchResult, SessionEnd, Size, Study, StudyConfig, StudyEvent,
+    StudyObserver, Trainer, read_summary,
 };
 use tempfile::TempDir;
 
@@ -23,14 +23,14 @@ const TOTAL: usize = 8 + 4 + 2 + 6 + 4 + 4;
 
 /// Makes up what follows from an arc and a seed; fails, is slow or is asked to stop where a test wants it.
 #[derive(Default)]
-struct MadeUp {
+struct FakeTrainer {
     trainings: Vec<(Arc, u64)>,
     searches: Vec<(u64, PathBuf)>,
     /// Wall time of a training.
     takes: Duration,
 }
 
-impl Laboratory for MadeUp {
+impl Trainer for FakeTrainer {
     fn size(&self, arc: &Arc) -> Result<Size> {
         let ints = arc.to_ints();
         let convolutions = ints.iter().skip(1).step_by(2).filter(|op| **op < 2).count();
@@ -42,7 +42,7 @@ impl Laboratory for MadeUp {
         arc: &Arc,
         seed: u64,
         goes_on: &mut dyn FnMut(f64) -> bool,
-    ) -> Result<Option<Measured>> {
+    ) -> Result<Option<Measurements>> {
         for share in [0.25, 0.5, 0.75, 1.0] {
             std::thread::sleep(self.takes / 4);
             if !goes_on(share) {
@@ -53,7 +53,7 @@ impl Laboratory for MadeUp {
         let Size { params, macs } = self.size(arc)?;
         let luck = (seed % 5) as f64 / 1000.0;
         let accuracy = 0.7 + arc.to_ints().iter().sum::<usize>() as f64 / 1000.0 + luck;
-        Ok(Some(Measured {
+        Ok(Some(Measurements {
             params,
             macs,
             losses: vec![1.0 / 3.0, 0.1 + 0.2],
@@ -66,14 +66,14 @@ impl Laboratory for MadeUp {
         }))
     }
 
-    fn search(&mut self, seed: u64, dir: &Path, observer: &mut dyn Observer) -> Result<Found> {
+    fn search(&mut self, seed: u64, dir: &Path, observer: &mut dyn Observer) -> Result<SearchResult> {
         if observer.should_stop() {
             return Err(Error::Interrupted { run: dir.to_owned() });
         }
         self.searches.push((seed, dir.to_owned()));
         let arc = Arc::random(2, &mut enas_data::Seed::new(seed).stream("test", &[]));
         let small = Some(Arc::random(2, &mut enas_data::Seed::new(seed).stream("small", &[])));
-        Ok(Found { arc, small, valid_accuracy: 0.6, random_valid_accuracy: Some(0.5), seconds: 1.0 })
+        Ok(SearchResult { arc, small, valid_accuracy: 0.6, random_valid_accuracy: Some(0.5), seconds: 1.0 })
     }
 }
 
@@ -101,11 +101,11 @@ fn digits() -> Dataset {
     enas_data::digits().unwrap()
 }
 
-struct Place {
+struct StudyDir {
     folder: TempDir,
 }
 
-impl Place {
+impl StudyDir {
     fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
@@ -122,7 +122,7 @@ impl Place {
         fs::read_to_string(self.dir().join(name)).unwrap()
     }
 
-    /// The lines of the journal without what clocks say.
+    /// The lines of the log without what clocks say.
     fn lines(&self) -> Vec<serde_json::Value> {
         let line = |text: &str| {
             let mut line: serde_json::Value = serde_json::from_str(text).unwrap();
@@ -133,114 +133,114 @@ impl Place {
     }
 }
 
-fn finish(study: &mut Study, laboratory: &mut MadeUp) {
-    assert_eq!(study.run(laboratory, Clock::unlimited(), &mut ()).unwrap(), Ended::Complete);
+fn finish(study: &mut Study, trainer: &mut FakeTrainer) {
+    assert_eq!(study.run(trainer, Clock::unlimited(), &mut ()).unwrap(), SessionEnd::Complete);
     study.write(&study.summary()).unwrap();
 }
 
 #[test]
 fn a_study_does_everything_once_with_the_seeds_of_its_repeats() {
-    let place = Place::new();
-    let mut laboratory = MadeUp::default();
-    finish(&mut place.begin(), &mut laboratory);
-    assert_eq!((laboratory.trainings.len(), laboratory.searches.len()), (TOTAL - 2, 2));
+    let study_dir = StudyDir::new();
+    let mut trainer = FakeTrainer::default();
+    finish(&mut study_dir.begin(), &mut trainer);
+    assert_eq!((trainer.trainings.len(), trainer.searches.len()), (TOTAL - 2, 2));
     // Groups share their seeds; two searches and two trainings have different ones.
-    let mut seeds: Vec<u64> = laboratory.trainings.iter().map(|(_, seed)| *seed).collect();
+    let mut seeds: Vec<u64> = trainer.trainings.iter().map(|(_, seed)| *seed).collect();
     seeds.sort_unstable();
     seeds.dedup();
     assert_eq!(seeds.len(), 3);
-    assert_ne!(laboratory.searches[0].0, laboratory.searches[1].0);
-    assert!(laboratory.searches.iter().all(|(seed, _)| !seeds.contains(seed)), "a search's luck is its own");
-    assert!(laboratory.searches[1].1.ends_with("search-2"));
-    let summary = read_summary(&place.dir()).unwrap();
+    assert_ne!(trainer.searches[0].0, trainer.searches[1].0);
+    assert!(trainer.searches.iter().all(|(seed, _)| !seeds.contains(seed)), "a search's luck is its own");
+    assert!(trainer.searches[1].1.ends_with("search-2"));
+    let summary = read_summary(&study_dir.dir()).unwrap();
     assert_eq!((summary.done, summary.total), (TOTAL, TOTAL));
     assert!(
         summary.missing.iter().all(|what| !what.contains(" of ") || what.contains("within")),
         "{summary:?}"
     );
-    assert!(place.file("study.md").contains("| found by search | 2 | 6 |"));
-    assert!(place.file("study.html").starts_with("<!DOCTYPE html>"));
+    assert!(study_dir.file("study.md").contains("| found by search | 2 | 6 |"));
+    assert!(study_dir.file("study.html").starts_with("<!DOCTYPE html>"));
 }
 
 #[test]
 fn a_study_that_is_stopped_at_any_time_ends_like_one_that_was_not() {
-    let whole = Place::new();
-    finish(&mut whole.begin(), &mut MadeUp::default());
+    let whole = StudyDir::new();
+    finish(&mut whole.begin(), &mut FakeTrainer::default());
     for stop in [1, 4, 5, 7, 19, 22] {
-        let place = Place::new();
-        let mut laboratory = MadeUp::default();
-        let mut study = place.begin();
-        let ended = study.run(&mut laboratory, Clock::unlimited(), &mut StopsAfter(Cell::new(0), stop));
-        assert!(matches!(ended.unwrap_err(), Error::Interrupted { run } if run == place.dir()));
+        let study_dir = StudyDir::new();
+        let mut trainer = FakeTrainer::default();
+        let mut study = study_dir.begin();
+        let ended = study.run(&mut trainer, Clock::unlimited(), &mut StopsAfter(Cell::new(0), stop));
+        assert!(matches!(ended.unwrap_err(), Error::Interrupted { run } if run == study_dir.dir()));
         drop(study);
         // As if it had been killed while it wrote the next line.
-        let path = place.dir().join("trials.jsonl");
-        let torn = format!("{}{{\"kind\":\"tra", place.file("trials.jsonl"));
+        let path = study_dir.dir().join("trials.jsonl");
+        let torn = format!("{}{{\"kind\":\"tra", study_dir.file("trials.jsonl"));
         fs::write(&path, torn).unwrap();
-        finish(&mut Study::resume(&place.dir()).unwrap(), &mut laboratory);
-        assert_eq!(laboratory.trainings.len(), TOTAL - 2, "nothing is done twice");
-        assert_eq!(place.lines(), whole.lines(), "stopped after {stop}");
+        finish(&mut Study::resume(&study_dir.dir()).unwrap(), &mut trainer);
+        assert_eq!(trainer.trainings.len(), TOTAL - 2, "nothing is done twice");
+        assert_eq!(study_dir.lines(), whole.lines(), "stopped after {stop}");
         for file in ["study.json", "study.md", "study.html"] {
-            assert_eq!(place.file(file), whole.file(file), "{file}, stopped after {stop}");
+            assert_eq!(study_dir.file(file), whole.file(file), "{file}, stopped after {stop}");
         }
     }
 }
 
 #[test]
 fn when_the_time_is_up_there_is_a_result_of_what_there_is() {
-    let place = Place::new();
-    let mut laboratory = MadeUp { takes: Duration::from_millis(100), ..MadeUp::default() };
-    let mut study = place.begin();
+    let study_dir = StudyDir::new();
+    let mut trainer = FakeTrainer { takes: Duration::from_millis(100), ..FakeTrainer::default() };
+    let mut study = study_dir.begin();
     let (began, limit) = (Instant::now(), Duration::from_millis(560));
-    let ended = study.run(&mut laboratory, Clock::new(began, Some(limit)), &mut ()).unwrap();
-    assert_eq!(ended, Ended::TimeIsUp);
+    let ended = study.run(&mut trainer, Clock::new(began, Some(limit)), &mut ()).unwrap();
+    assert_eq!(ended, SessionEnd::TimeLimit);
     assert!(began.elapsed() < limit + Duration::from_millis(60), "{:?}", began.elapsed());
     let summary = study.summary();
     study.write(&summary).unwrap();
     assert!(summary.done >= 2 && summary.done < TOTAL, "{summary:?}");
     assert!(summary.missing.iter().any(|what| what.contains("of 8 trainings of random")), "{summary:?}");
-    assert!(place.file("study.md").contains("Missing, or to be known"));
+    assert!(study_dir.file("study.md").contains("Missing, or to be known"));
     drop(study);
-    laboratory.takes = Duration::ZERO;
-    finish(&mut Study::resume(&place.dir()).unwrap(), &mut laboratory);
-    assert_eq!(read_summary(&place.dir()).unwrap().done, TOTAL);
+    trainer.takes = Duration::ZERO;
+    finish(&mut Study::resume(&study_dir.dir()).unwrap(), &mut trainer);
+    assert_eq!(read_summary(&study_dir.dir()).unwrap().done, TOTAL);
 }
 
 #[test]
 fn more_may_be_asked_for_and_what_is_done_stays() {
-    let place = Place::new();
-    let mut laboratory = MadeUp::default();
-    finish(&mut place.begin(), &mut laboratory);
-    let before = place.lines();
-    let mut study = Study::resume(&place.dir()).unwrap();
+    let study_dir = StudyDir::new();
+    let mut trainer = FakeTrainer::default();
+    finish(&mut study_dir.begin(), &mut trainer);
+    let before = study_dir.lines();
+    let mut study = Study::resume(&study_dir.dir()).unwrap();
     study.extend(Counts { pool: 6, searches: 3, ..COUNTS }).unwrap();
     study.extend(Counts { pool: 1, ..COUNTS }).unwrap();
-    finish(&mut study, &mut laboratory);
+    finish(&mut study, &mut trainer);
     drop(study);
-    let after = place.lines();
+    let after = study_dir.lines();
     assert_eq!(after[..before.len()], before);
     assert_eq!(after.len(), TOTAL + 2 * 2 + 1 + 3 + 2 + 2);
-    assert_eq!(Study::resume(&place.dir()).unwrap().config().counts.pool, 6);
+    assert_eq!(Study::resume(&study_dir.dir()).unwrap().config().counts.pool, 6);
 }
 
 #[test]
 fn other_images_and_other_directories_are_refused() {
-    let place = Place::new();
-    let study = place.begin();
+    let study_dir = StudyDir::new();
+    let study = study_dir.begin();
     study.check_data(&digits()).unwrap();
     let mut other = digits();
     other.fingerprint.sha256 = "0".repeat(64);
     let said = study.check_data(&other).unwrap_err().to_string();
     assert!(said.contains("has other contents") && said.contains("begin another study"), "{said}");
-    let taken = Study::resume(&place.dir()).unwrap_err();
+    let taken = Study::resume(&study_dir.dir()).unwrap_err();
     assert!(taken.is_usage() && taken.to_string().contains("in use by process"), "{taken}");
     drop(study);
-    let again = Study::create(Some(&place.dir()), &config(), &digits()).unwrap_err();
+    let again = Study::create(Some(&study_dir.dir()), &config(), &digits()).unwrap_err();
     assert!(again.to_string().contains("--resume"), "{again}");
-    let elsewhere = Study::resume(place.folder.path()).unwrap_err();
+    let elsewhere = Study::resume(study_dir.folder.path()).unwrap_err();
     assert!(elsewhere.is_usage() && elsewhere.to_string().contains("enas study DATA"), "{elsewhere}");
-    assert_eq!(fs::read_dir(place.folder.path()).unwrap().count(), 1, "no lock file is left there");
-    fs::write(place.dir().join("study.config.json"), "{").unwrap();
-    let broken = Study::resume(&place.dir()).unwrap_err().to_string();
+    assert_eq!(fs::read_dir(study_dir.folder.path()).unwrap().count(), 1, "no lock file is left there");
+    fs::write(study_dir.dir().join("study.config.json"), "{").unwrap();
+    let broken = Study::resume(&study_dir.dir()).unwrap_err().to_string();
     assert!(broken.contains("study.config.json: these are not the settings of a study"), "{broken}");
 }

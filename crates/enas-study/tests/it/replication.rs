@@ -4,10 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use enas_search::{Layers, Record, Run, SearchConfig, enas_data, search};
-use enas_study::{Claim, Effort, Verdict};
+use enas_study::{Comparison, ReplicationCounts, SearchClaim};
 use serde_json::{Value, json};
 
-const EFFORT: Effort = Effort { seeds: 2, random: 4 };
+const COUNTS: ReplicationCounts = ReplicationCounts { seeds: 2, random: 4 };
 
 fn config(finals: &[&str]) -> SearchConfig {
     let tiny = [
@@ -51,29 +51,29 @@ fn a_claim_is_repeated_with_other_seeds_and_measured_anew() {
     let config = config(&[]);
     let record = searched(&run, &config);
     pretend(&run, -1.0);
-    assert_eq!(Claim::of(&record).unwrap(), None, "an interval that holds zero claims nothing");
+    assert_eq!(SearchClaim::of(&record).unwrap(), None, "an interval that holds zero claims nothing");
     pretend(&run, 40.0);
-    let claim = Claim::of(&record).unwrap().unwrap();
+    let claim = SearchClaim::of(&record).unwrap().unwrap();
     assert_eq!((claim.steps, claim.gain.low), (20, 40.0));
     assert!(!claim.random.is_empty() && !claim.random.contains(&claim.arc), "{claim:?}");
 
     let data = record.load_data(&config.data, config.run.seed()).unwrap();
     let mut calls = Vec::new();
-    let mut prove = || {
-        claim.prove(&config, &data, (None, None), EFFORT, &mut |done, total, share| {
+    let mut replicate = || {
+        claim.replicate(&config, &data, None, None, COUNTS, &mut |done, total, share| {
             calls.push((done, total, share));
             true
         })
     };
-    let proof = prove().unwrap().unwrap();
-    assert_eq!(proof, prove().unwrap().unwrap());
+    let proof = replicate().unwrap().unwrap();
+    assert_eq!(proof, replicate().unwrap().unwrap());
     assert_eq!((proof.found.len(), proof.random.len(), proof.images), (2, 4, data.test.len()));
     assert_ne!(proof.found[0], proof.found[1], "seeds differ");
-    assert_eq!(proof.holds, proof.verdict == Verdict::Better);
+    assert_eq!(proof.holds, proof.comparison == Comparison::Better);
     // Forty points over random architectures is more than there can be after so little.
     assert!(proof.gain_points.mean < 40.0 && proof.gain_points.is_bounded(), "{proof:?}");
     assert_eq!(calls.last(), Some(&(5, 6, 1.0)));
-    let stopped = claim.prove(&config, &data, (None, None), EFFORT, &mut |done, _, _| done < 1);
+    let stopped = claim.replicate(&config, &data, None, None, COUNTS, &mut |done, _, _| done < 1);
     assert_eq!(stopped.unwrap(), None);
 }
 
@@ -81,16 +81,16 @@ fn a_claim_is_repeated_with_other_seeds_and_measured_anew() {
 fn a_search_without_finals_claims_nothing_and_one_with_limits_keeps_to_its_own_rivals() {
     let dir = tempfile::tempdir().unwrap();
     let bare = searched(&dir.path().join("bare"), &config(&["finals.steps=0"]));
-    assert_eq!(Claim::of(&bare).unwrap(), None);
+    assert_eq!(SearchClaim::of(&bare).unwrap(), None);
 
     let mut limited = config(&["finals.controls=1", "finals.random=1"]);
     let run = dir.path().join("limited");
     let record = searched(&run, &limited);
     pretend(&run, 1.0);
-    let claim = Claim::of(&record).unwrap().unwrap();
+    let claim = SearchClaim::of(&record).unwrap().unwrap();
     limited.limits.params = std::num::NonZeroU64::new(1_000_000);
     let data = record.load_data(&limited.data, limited.run.seed()).unwrap();
-    let error = claim.prove(&limited, &data, (None, None), EFFORT, &mut |_, _, _| true).unwrap_err();
+    let error = claim.replicate(&limited, &data, None, None, COUNTS, &mut |_, _, _| true).unwrap_err();
     assert!(error.to_string().contains("finals.controls"), "{error}");
 }
 
@@ -100,6 +100,6 @@ fn what_is_not_finished_cannot_be_proved() {
     let config = config(&[]);
     let data = enas_data::load(&config.data, config.run.seed()).unwrap();
     let run = Run::for_search(Some(&dir.path().join("run")), &config, &data).unwrap();
-    let error = Claim::of(&run.record()).unwrap_err();
+    let error = SearchClaim::of(&run.record()).unwrap_err();
     assert!(error.is_usage() && error.to_string().contains("--resume"), "{error}");
 }
