@@ -1,13 +1,13 @@
-//! The contents of a drawing: boxes, curves and texts with positions and inks, independent of the file format.
+//! The contents of a drawing: boxes, curves and texts with positions and roles, independent of the file format.
 //!
 //! Lengths are in pixels at a scale of 1; x grows to the right, y downwards.
 
 use crate::text;
-use crate::theme::Ink;
+use crate::theme::ColourRole;
 
 /// A drawing before it is written to a file.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Scene {
+pub(crate) struct Drawing {
     pub(crate) width: f64,
     pub(crate) height: f64,
     /// The name that a screen reader announces.
@@ -20,21 +20,21 @@ pub(crate) struct Scene {
 /// A visible item. Later items are drawn over earlier ones.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Item {
-    Panel(Panel),
+    RoundedRect(RoundedRect),
     Curve(Curve),
-    Words(Words),
+    Text(TextLine),
 }
 
 /// A rectangle with rounded corners.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Panel {
+pub(crate) struct RoundedRect {
     pub(crate) rect: Rect,
     /// Radius of the corners.
     pub(crate) radius: f64,
-    pub(crate) fill: Option<Ink>,
+    pub(crate) fill: Option<ColourRole>,
     pub(crate) stroke: Option<Stroke>,
     /// The tooltip.
-    pub(crate) hint: Option<String>,
+    pub(crate) tooltip: Option<String>,
 }
 
 /// An axis-parallel rectangle. `(x, y)` is its upper left corner.
@@ -68,22 +68,22 @@ impl Rect {
 /// The colour, width and dash pattern of a line.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Stroke {
-    pub(crate) ink: Ink,
+    pub(crate) colour: ColourRole,
     pub(crate) width: f64,
     pub(crate) dashed: bool,
 }
 
 impl Stroke {
-    pub(crate) fn solid(ink: Ink, width: f64) -> Stroke {
-        Stroke { ink, width, dashed: false }
+    pub(crate) fn solid(colour: ColourRole, width: f64) -> Stroke {
+        Stroke { colour, width, dashed: false }
     }
 }
 
 /// Lines and curves, open or filled.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Curve {
-    pub(crate) steps: Vec<Step>,
-    pub(crate) fill: Option<Ink>,
+    pub(crate) commands: Vec<PathCommand>,
+    pub(crate) fill: Option<ColourRole>,
     pub(crate) stroke: Option<Stroke>,
 }
 
@@ -92,7 +92,7 @@ pub(crate) type Point = (f64, f64);
 
 /// One drawing command of a path, as in SVG.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Step {
+pub(crate) enum PathCommand {
     Move(Point),
     Line(Point),
     Cubic(Point, Point, Point),
@@ -101,14 +101,14 @@ pub(crate) enum Step {
 
 /// A line of text.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Words {
+pub(crate) struct TextLine {
     pub(crate) text: String,
     /// The position of the point `anchor` on the base line.
     pub(crate) at: Point,
     pub(crate) size: f64,
     pub(crate) bold: bool,
     pub(crate) anchor: Anchor,
-    pub(crate) ink: Ink,
+    pub(crate) colour: ColourRole,
 }
 
 /// The point of a line of text that its position refers to.
@@ -119,7 +119,7 @@ pub(crate) enum Anchor {
     End,
 }
 
-impl Words {
+impl TextLine {
     /// The box that contains the text, from the base line up to the height of capital letters.
     pub(crate) fn bounds(&self) -> Rect {
         let w = text::width(&self.text, self.size, self.bold);
@@ -138,60 +138,73 @@ impl Words {
     }
 }
 
-impl Scene {
+impl Drawing {
     /// An empty drawing.
-    pub(crate) fn new(title: String, description: String) -> Scene {
-        Scene { width: 0.0, height: 0.0, title, description, items: Vec::new() }
+    pub(crate) fn new(title: String, description: String) -> Drawing {
+        Drawing { width: 0.0, height: 0.0, title, description, items: Vec::new() }
     }
 
-    pub(crate) fn rect(&mut self, rect: Rect, radius: f64, fill: Ink, stroke: Option<Stroke>) {
-        self.items.push(Item::Panel(Panel { rect, radius, fill: Some(fill), stroke, hint: None }));
+    pub(crate) fn rect(&mut self, rect: Rect, radius: f64, fill: ColourRole, stroke: Option<Stroke>) {
+        self.items.push(Item::RoundedRect(RoundedRect {
+            rect,
+            radius,
+            fill: Some(fill),
+            stroke,
+            tooltip: None,
+        }));
     }
 
-    pub(crate) fn hinted(&mut self, rect: Rect, radius: f64, fill: Ink, stroke: Stroke, hint: String) {
-        self.items.push(Item::Panel(Panel {
+    pub(crate) fn rect_with_tooltip(
+        &mut self,
+        rect: Rect,
+        radius: f64,
+        fill: ColourRole,
+        stroke: Stroke,
+        tooltip: String,
+    ) {
+        self.items.push(Item::RoundedRect(RoundedRect {
             rect,
             radius,
             fill: Some(fill),
             stroke: Some(stroke),
-            hint: Some(hint),
+            tooltip: Some(tooltip),
         }));
     }
 
-    pub(crate) fn line(&mut self, steps: Vec<Step>, stroke: Stroke) {
-        self.items.push(Item::Curve(Curve { steps, fill: None, stroke: Some(stroke) }));
+    pub(crate) fn line(&mut self, commands: Vec<PathCommand>, stroke: Stroke) {
+        self.items.push(Item::Curve(Curve { commands, fill: None, stroke: Some(stroke) }));
     }
 
-    pub(crate) fn filled(&mut self, steps: Vec<Step>, fill: Ink) {
-        self.items.push(Item::Curve(Curve { steps, fill: Some(fill), stroke: None }));
+    pub(crate) fn filled(&mut self, commands: Vec<PathCommand>, fill: ColourRole) {
+        self.items.push(Item::Curve(Curve { commands, fill: Some(fill), stroke: None }));
     }
 
     /// Adds a text whose anchor (left end, middle or right end) lies on the base line at `at`.
-    pub(crate) fn words(&mut self, text: impl Into<String>, at: Point, style: Style) {
-        let Style { size, bold, anchor, ink } = style;
-        self.items.push(Item::Words(Words { text: text.into(), at, size, bold, anchor, ink }));
+    pub(crate) fn text(&mut self, text: impl Into<String>, at: Point, style: TextStyle) {
+        let TextStyle { size, bold, anchor, colour } = style;
+        self.items.push(Item::Text(TextLine { text: text.into(), at, size, bold, anchor, colour }));
     }
 
     /// Adds a text that is centred horizontally and vertically at a point.
-    pub(crate) fn centred(&mut self, text: impl Into<String>, (x, y): Point, style: Style) {
+    pub(crate) fn centred(&mut self, text: impl Into<String>, (x, y): Point, style: TextStyle) {
         let at = (x, y + text::CAPITALS * style.size / 2.0);
-        self.words(text, at, Style { anchor: Anchor::Middle, ..style });
+        self.text(text, at, TextStyle { anchor: Anchor::Middle, ..style });
     }
 
     /// Draws all of `other` onto this drawing, moved by `(dx, dy)`.
-    pub(crate) fn place(&mut self, other: &Scene, (dx, dy): Point) {
+    pub(crate) fn add(&mut self, other: &Drawing, (dx, dy): Point) {
         let moved = |(x, y): Point| (x + dx, y + dy);
         self.items.extend(other.items.iter().cloned().map(|mut item| {
             match &mut item {
-                Item::Panel(Panel { rect, .. }) => (rect.x, rect.y) = moved((rect.x, rect.y)),
-                Item::Words(words) => words.at = moved(words.at),
+                Item::RoundedRect(RoundedRect { rect, .. }) => (rect.x, rect.y) = moved((rect.x, rect.y)),
+                Item::Text(line) => line.at = moved(line.at),
                 Item::Curve(curve) => {
-                    for step in &mut curve.steps {
-                        *step = match *step {
-                            Step::Move(p) => Step::Move(moved(p)),
-                            Step::Line(p) => Step::Line(moved(p)),
-                            Step::Cubic(a, b, c) => Step::Cubic(moved(a), moved(b), moved(c)),
-                            Step::Close => Step::Close,
+                    for command in &mut curve.commands {
+                        *command = match *command {
+                            PathCommand::Move(p) => PathCommand::Move(moved(p)),
+                            PathCommand::Line(p) => PathCommand::Line(moved(p)),
+                            PathCommand::Cubic(a, b, c) => PathCommand::Cubic(moved(a), moved(b), moved(c)),
+                            PathCommand::Close => PathCommand::Close,
                         };
                     }
                 }
@@ -203,25 +216,25 @@ impl Scene {
 
 /// The size, weight, anchor and colour of a text.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Style {
+pub(crate) struct TextStyle {
     pub(crate) size: f64,
     pub(crate) bold: bool,
     pub(crate) anchor: Anchor,
-    pub(crate) ink: Ink,
+    pub(crate) colour: ColourRole,
 }
 
-impl Style {
+impl TextStyle {
     /// Regular weight, anchored at the left end.
-    pub(crate) fn plain(size: f64, ink: Ink) -> Style {
-        Style { size, bold: false, anchor: Anchor::Start, ink }
+    pub(crate) fn plain(size: f64, colour: ColourRole) -> TextStyle {
+        TextStyle { size, bold: false, anchor: Anchor::Start, colour }
     }
 
     /// Bold weight, anchored at the left end.
-    pub(crate) fn bold(size: f64, ink: Ink) -> Style {
-        Style { bold: true, ..Style::plain(size, ink) }
+    pub(crate) fn bold(size: f64, colour: ColourRole) -> TextStyle {
+        TextStyle { bold: true, ..TextStyle::plain(size, colour) }
     }
 
-    pub(crate) fn to_the_left(self) -> Style {
-        Style { anchor: Anchor::End, ..self }
+    pub(crate) fn right_aligned(self) -> TextStyle {
+        TextStyle { anchor: Anchor::End, ..self }
     }
 }
