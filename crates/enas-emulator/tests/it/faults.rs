@@ -1,5 +1,4 @@
 //! Wrong kernels: each mistake is found, in every order of threads, and the message names what is needed to mend it.
-#![forbid(unsafe_code)]
 
 use enas_emulator::{Arg, Emulator, Error, Fault, FaultKind, Launch};
 

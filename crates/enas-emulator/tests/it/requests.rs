@@ -1,5 +1,4 @@
 //! What callers ask for is checked: arguments, limits, buffers; each refusal says what would be right.
-#![forbid(unsafe_code)]
 
 use enas_emulator::{Arg, Emulator, Launch};
 
