@@ -3,8 +3,8 @@
 //! The caller has assigned a row to each box; module `route` computes coordinates afterwards. Reference: Sugiyama,
 //! Tagawa and Toda, "Methods for visual understanding of hierarchical system structures", 1981.
 //!
-//! An edge that passes rows on its way occupies a *dummy* in each of them, the dummy vertex of that method. All edges
-//! of one box share their dummies and branch off where they arrive.
+//! An edge that passes rows on its way has a *dummy vertex* in each of them. All edges of one box share their dummies
+//! and branch off where they arrive.
 //!
 //! The boxes of a row stay in the order of their numbers, as a reader expects them. Only dummies move to reduce
 //! crossings.
@@ -23,7 +23,7 @@ pub(crate) struct Graph {
 pub(crate) enum Vertex {
     /// The box with this number.
     Box(usize),
-    /// The shared dummy of all edges that start at the box with this number.
+    /// The shared dummy vertex of all edges that start at the box with this number.
     Dummy(usize),
 }
 
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_is_moved_where_that_saves_a_crossing() {
+    fn a_dummy_is_moved_where_that_saves_a_crossing() {
         // The edge from box 0 to box 4 passes row 1; its dummy starts right of the boxes.
         let graph =
             Graph { row: vec![0, 0, 1, 1, 2, 2], edges: vec![(0, 4), (1, 2), (1, 3), (2, 5), (3, 5)] };
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn wires_of_one_box_share_a_lane() {
+    fn edges_of_one_box_share_a_dummy() {
         let graph = Graph { row: vec![0, 1, 2, 3], edges: vec![(0, 1), (0, 2), (0, 3), (1, 2), (2, 3)] };
         let layers = LayeredGraph::new(&graph);
         let dummies =
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn two_wires_that_must_cross_cross_once() {
+    fn two_edges_that_must_cross_cross_once() {
         let edges = vec![(0, 2), (0, 3), (1, 2), (1, 3)];
         assert_eq!(LayeredGraph::new(&Graph { row: vec![0, 0, 1, 1], edges }).crossings(), 1);
     }

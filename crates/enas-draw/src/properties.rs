@@ -114,7 +114,7 @@ proptest! {
     }
 
     #[test]
-    fn every_inlet_has_one_wire_from_the_bottom_of_its_source_to_its_place_at_the_top(
+    fn every_port_has_one_edge_from_the_bottom_of_its_source_to_its_place_at_the_top(
         seed in any::<u64>(),
         nodes in 1_usize..=8,
     ) {
@@ -136,7 +136,7 @@ proptest! {
     }
 
     #[test]
-    fn every_piece_of_a_wire_begins_where_another_ended(seed in any::<u64>(), nodes in 1_usize..=8) {
+    fn every_piece_of_an_edge_begins_where_another_ended(seed in any::<u64>(), nodes in 1_usize..=8) {
         let (_, placement) = placement(arc(seed, nodes).normal());
         for edge in &placement.edges {
             let from = placement.rects[edge.from];

@@ -57,7 +57,7 @@ pub(crate) struct Arrival {
 
 /// Gap between two boxes of a row.
 const BOX_GAP: f64 = 22.0;
-/// Width of a dummy, with half of the gap on either side.
+/// Width of a dummy vertex, with half of the gap on either side.
 const DUMMY_WIDTH: f64 = 18.0;
 /// Minimum gap between two rows.
 const ROW_GAP: f64 = 40.0;
@@ -172,7 +172,7 @@ impl Router<'_> {
             Vertex::Dummy(_) => found.push((0, 0.0)),
             Vertex::Box(to) => {
                 let BoxSpec { ports, pitch, .. } = &self.box_specs[to];
-                // Inlets are assigned from left to right in the order of the edges above, so that edges do not cross
+                // Ports are assigned from left to right in the order of the edges above, so that edges do not cross
                 // at the box.
                 let mut order: Vec<usize> = (0..ports.len()).collect();
                 order.sort_by_key(|port| self.position_above(gap, ports[*port]));
