@@ -112,7 +112,8 @@ impl EntryPosition {
         }
     }
 
-    /// The number that `digits` spells, if it is allowed here. [`is_integer`] must hold for `digits`.
+    /// The number that `digits` spells, if it is allowed here. [`is_integer`](crate::entry::is_integer) must hold for
+    /// `digits`.
     pub(crate) fn check_text(self, digits: &str) -> Result<usize, ArcError> {
         match digits.parse() {
             Ok(value) => self.check_signed(value),

@@ -17,8 +17,8 @@ impl Controller {
     /// (`utils.py:223-231`). In the order given, each reward R = accuracy + `entropy_weight` · entropy first updates
     /// the baseline b and is then compared with it (`micro_controller.py:237-248`). Neither R nor b has a gradient.
     ///
-    /// The number of episodes is normally [`Config::aggregate`]. `bounds` must be those that the arcs were drawn
-    /// with.
+    /// The number of episodes is normally [`Config::aggregate`](crate::Config::aggregate). `bounds` must be those that
+    /// the arcs were drawn with.
     ///
     /// # Errors
     /// If there are too few episodes, an arc is of another size, an accuracy is not a fraction, or the tensors are
