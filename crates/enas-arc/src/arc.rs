@@ -3,13 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
-use serde::ser::{Serialize, Serializer};
-
-use crate::cell::{Branch, Cell, CellKind, Node};
-use crate::error::{ArcError, Place, Position, Slot, is_integer, shorten};
+use crate::cell::{Branch, Cell, Node};
+use crate::cell_kind::CellKind;
+use crate::entry::{ArcEntry, EntryPosition, Location, is_integer, shorten};
+use crate::error::ArcError;
 use crate::op::Op;
-use crate::readable;
 
 /// A child architecture: a model `m` in the paper, an `arc` in the authors' code.
 ///
@@ -66,31 +64,6 @@ impl Arc {
         nodes.flat_map(|node| [node.x.input, node.x.op.id(), node.y.input, node.y.op.id()]).collect()
     }
 
-    /// Reads either written form: the readable one if `text` has a `:` or a `=`, otherwise the integers.
-    ///
-    /// # Errors
-    ///
-    /// The first problem, with its position, in the form that was recognised.
-    pub fn parse_any(text: &str) -> Result<Arc, ArcError> {
-        if text.contains([':', '=']) { readable::parse(text) } else { text.parse() }
-    }
-
-    /// The readable form: one line per node, with operations by name and states as numbers.
-    ///
-    /// ```text
-    /// normal:
-    ///   2 = sep-conv-5x5(1) + avg-pool-3x3(0)
-    ///   3 = identity(2) + max-pool-3x3(1)
-    /// reduction:
-    ///   2 = ...
-    /// ```
-    ///
-    /// The parser ignores case and space. Nodes may be separated by `;` instead of line breaks, so an arc can stand
-    /// on one line.
-    pub fn readable(&self) -> String {
-        readable::print(self)
-    }
-
     /// The same architecture with the branches of every node in ascending order; see [`Cell::canonical`].
     ///
     /// Two arcs that differ only in the order of branches have equal canonical forms.
@@ -118,8 +91,8 @@ impl FromStr for Arc {
         // An invalid word says more about the mistake than a wrong number of words, so it is reported first.
         if let Some(index) = words.iter().position(|word| !is_integer(word)) {
             return Err(ArcError::NotAnInteger {
-                place: Place::Index(index),
-                slot: words.len().is_multiple_of(8).then(|| position(index, words.len()).slot),
+                location: Location::Index(index),
+                entry: words.len().is_multiple_of(8).then(|| position(index, words.len()).entry),
                 text: shorten(words[index]),
             });
         }
@@ -130,7 +103,7 @@ impl FromStr for Arc {
 /// Builds an arc of `len` numbers; `number` returns the one at an index after a check of its position.
 fn from_list(
     len: usize,
-    number: impl Fn(usize, Position) -> Result<usize, ArcError>,
+    number: impl Fn(usize, EntryPosition) -> Result<usize, ArcError>,
 ) -> Result<Arc, ArcError> {
     if len == 0 {
         return Err(ArcError::Empty);
@@ -151,10 +124,10 @@ fn from_list(
 }
 
 /// The position of entry `index` of an integer form with `len` entries, a multiple of 8.
-fn position(index: usize, len: usize) -> Position {
+fn position(index: usize, len: usize) -> EntryPosition {
     let half = len / 2;
     let cell = if index < half { CellKind::Normal } else { CellKind::Reduction };
-    Position { place: Place::Index(index), slot: Slot::in_cell(cell, index % half) }
+    EntryPosition { location: Location::Index(index), entry: ArcEntry::in_cell(cell, index % half) }
 }
 
 /// `text` without surrounding space, and without brackets or quotes that enclose all of it.
@@ -166,40 +139,6 @@ pub(crate) fn unwrapped(text: &str) -> &str {
         }
     }
     text
-}
-
-impl Serialize for Arc {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Arc {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Arc, D::Error> {
-        deserializer.deserialize_any(ArcVisitor)
-    }
-}
-
-struct ArcVisitor;
-
-impl<'de> Visitor<'de> for ArcVisitor {
-    type Value = Arc;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an arc, as a string or as a list of integers")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Arc, E> {
-        Arc::parse_any(text).map_err(E::custom)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Arc, A::Error> {
-        let mut ints = Vec::new();
-        while let Some(int) = seq.next_element()? {
-            ints.push(int);
-        }
-        Arc::from_ints(&ints).map_err(de::Error::custom)
-    }
 }
 
 #[cfg(test)]
@@ -292,40 +231,5 @@ mod tests {
             Arc::new(two.normal().clone(), one.normal().clone()),
             Err(ArcError::NodeCounts { normal: 2, reduction: 1 })
         );
-    }
-
-    #[test]
-    fn either_form_is_recognised() {
-        let arc: Arc = TWO_NODES.parse().unwrap();
-        assert_eq!(Arc::parse_any(TWO_NODES), Ok(arc.clone()));
-        assert_eq!(Arc::parse_any(&arc.readable()), Ok(arc));
-    }
-
-    #[test]
-    fn serialises_as_the_integer_string() {
-        let arc: Arc = TWO_NODES.parse().unwrap();
-        assert_eq!(serde_json::to_string(&arc).unwrap(), format!("\"{TWO_NODES}\""));
-    }
-
-    #[test]
-    fn deserialises_from_strings_and_lists() {
-        let arc: Arc = TWO_NODES.parse().unwrap();
-        let list = format!("[{}]", TWO_NODES.replace(' ', ","));
-        for json in
-            [list, serde_json::to_string(TWO_NODES).unwrap(), serde_json::to_string(&arc.readable()).unwrap()]
-        {
-            assert_eq!(serde_json::from_str::<Arc>(&json).unwrap(), arc, "{json}");
-        }
-    }
-
-    #[test]
-    fn deserialising_says_what_is_wrong() {
-        let error = serde_json::from_str::<Arc>("[2, 0, 0, 0, 0, 0, 0, 0]").unwrap_err().to_string();
-        assert!(
-            error.starts_with("position 0 (normal cell, node 2, first input): 2 is out of range"),
-            "{error}"
-        );
-        let error = serde_json::from_str::<Arc>("7").unwrap_err().to_string();
-        assert!(error.contains("expected an arc, as a string or as a list of integers"), "{error}");
     }
 }

@@ -1,12 +1,9 @@
 //! The cell: a directed acyclic graph in which every node sums two branches. It is plain data without weights.
 
-use std::fmt;
-
-use crate::error::{ArcError, Field, Place, Position, Slot};
+use crate::cell_kind::N_INPUTS;
+use crate::entry::{ArcEntry, EntryPosition, Location, NodeField};
+use crate::error::ArcError;
 use crate::op::Op;
-
-/// Number of states that a cell receives: the outputs of the two layers before it.
-pub(crate) const N_INPUTS: usize = 2;
 
 /// One of the two summands of a node: an operation applied to an earlier state.
 ///
@@ -46,9 +43,12 @@ impl Cell {
             return Err(ArcError::NoNodes);
         }
         for (i, node) in nodes.iter().enumerate() {
-            for (field, input) in [(Field::FirstInput, node.x.input), (Field::SecondInput, node.y.input)] {
-                let slot = Slot { cell: None, node: i + N_INPUTS, field };
-                Position { place: Place::Index(4 * i + field as usize), slot }.check(input as u64)?;
+            for (field, input) in
+                [(NodeField::FirstInput, node.x.input), (NodeField::SecondInput, node.y.input)]
+            {
+                let entry = ArcEntry { cell: None, node: i + N_INPUTS, field };
+                EntryPosition { location: Location::Index(4 * i + field as usize), entry }
+                    .check(input as u64)?;
             }
         }
         Ok(Cell { nodes })
@@ -84,31 +84,6 @@ impl Cell {
     pub fn canonical(&self) -> Cell {
         let sorted = |node: &Node| Node { x: node.x.min(node.y), y: node.x.max(node.y) };
         Cell { nodes: self.nodes.iter().map(sorted).collect() }
-    }
-}
-
-/// One of the two cells of an arc.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum CellKind {
-    /// The cell of the layers that keep height and width.
-    Normal,
-    /// The cell of the layers that halve height and width.
-    Reduction,
-}
-
-impl CellKind {
-    /// `normal` or `reduction`.
-    pub fn name(self) -> &'static str {
-        match self {
-            CellKind::Normal => "normal",
-            CellKind::Reduction => "reduction",
-        }
-    }
-}
-
-impl fmt::Display for CellKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
     }
 }
 

@@ -1,8 +1,6 @@
 //! Why a text or a list of numbers is not an arc: the position, the value, and what is allowed there.
 
-use std::fmt;
-
-use crate::cell::{CellKind, N_INPUTS};
+use crate::entry::{ArcEntry, EntryPosition, Location, shorten};
 use crate::op::Op;
 
 /// Why something is not an arc.
@@ -34,12 +32,12 @@ pub enum ArcError {
         reduction: usize,
     },
     /// An entry of the integer form is not an integer.
-    #[error("{place}{}: `{text}` is not an integer{}", in_brackets(*slot), allowed(*slot))]
+    #[error("{location}{}: `{text}` is not an integer{}", in_brackets(*entry), allowed(*entry))]
     NotAnInteger {
-        /// Its place.
-        place: Place,
+        /// Its location.
+        location: Location,
         /// What belongs there; `None` if the number of entries is not a multiple of 8.
-        slot: Option<Slot>,
+        entry: Option<ArcEntry>,
         /// The entry, shortened if long.
         text: String,
     },
@@ -47,7 +45,7 @@ pub enum ArcError {
     #[error("{at}: {value} is negative, allowed 0..={max}")]
     Negative {
         /// Its position.
-        at: Position,
+        at: EntryPosition,
         /// The number.
         value: i64,
         /// The largest number allowed there.
@@ -57,7 +55,7 @@ pub enum ArcError {
     #[error("{at}: {text} is far out of range, allowed 0..={max}")]
     TooLarge {
         /// Its position.
-        at: Position,
+        at: EntryPosition,
         /// The number as written, shortened if long.
         text: String,
         /// The largest number allowed there.
@@ -67,7 +65,7 @@ pub enum ArcError {
     #[error("{at}: {value} is out of range, allowed 0..={max}")]
     InputOutOfRange {
         /// Its position.
-        at: Position,
+        at: EntryPosition,
         /// The number.
         value: u64,
         /// The largest number allowed there.
@@ -77,17 +75,17 @@ pub enum ArcError {
     #[error("{at}: {value} is out of range, allowed 0..={max} ({})", op_table())]
     OpOutOfRange {
         /// Its position.
-        at: Position,
+        at: EntryPosition,
         /// The number.
         value: u64,
         /// The largest number allowed there.
         max: usize,
     },
     /// The readable form has a syntax error.
-    #[error("{place}: expected {expected}, found {found}")]
+    #[error("{location}: expected {expected}, found {found}")]
     Syntax {
-        /// Its place.
-        place: Place,
+        /// Its location.
+        location: Location,
         /// What is allowed there.
         expected: String,
         /// What was found, shortened if long.
@@ -95,60 +93,13 @@ pub enum ArcError {
     },
 }
 
-/// The place and meaning of one number of an arc, such as `position 6 (normal cell, node 3, second input)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Position {
-    /// Where it is written.
-    pub place: Place,
-    /// What it means.
-    pub slot: Slot,
-}
-
-/// A place in a list or in a text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Place {
-    /// Entry of a list of integers, counted from 0.
-    Index(usize),
-    /// Line and column of the readable form in characters, both counted from 1.
-    Text {
-        /// The line.
-        line: usize,
-        /// The column.
-        column: usize,
-    },
-}
-
-/// The meaning of one number of an architecture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Slot {
-    /// The cell; `None` if a cell is checked on its own.
-    pub cell: Option<CellKind>,
-    /// The state that the node makes: 2 for the first node.
-    pub node: usize,
-    /// The number within the node.
-    pub field: Field,
-}
-
-/// The four numbers of a node, in the order of the integer form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Field {
-    /// The state that the first branch reads.
-    FirstInput = 0,
-    /// The operation of the first branch.
-    FirstOp = 1,
-    /// The state that the second branch reads.
-    SecondInput = 2,
-    /// The operation of the second branch.
-    SecondOp = 3,
-}
-
-impl Position {
+impl EntryPosition {
     /// `value`, if it is allowed here.
     pub(crate) fn check(self, value: u64) -> Result<usize, ArcError> {
-        let (at, max) = (self, self.slot.max());
+        let (at, max) = (self, self.entry.max());
         match usize::try_from(value) {
             Ok(value) if value <= max => Ok(value),
-            _ if self.slot.field.is_input() => Err(ArcError::InputOutOfRange { at, value, max }),
+            _ if self.entry.field.is_input() => Err(ArcError::InputOutOfRange { at, value, max }),
             _ => Err(ArcError::OpOutOfRange { at, value, max }),
         }
     }
@@ -157,91 +108,18 @@ impl Position {
     pub(crate) fn check_signed(self, value: i64) -> Result<usize, ArcError> {
         match u64::try_from(value) {
             Ok(value) => self.check(value),
-            Err(_) => Err(ArcError::Negative { at: self, value, max: self.slot.max() }),
+            Err(_) => Err(ArcError::Negative { at: self, value, max: self.entry.max() }),
         }
     }
 
-    /// The number that `digits` spells, if it is allowed here. [`is_integer`] must hold for `digits`.
+    /// The number that `digits` spells, if it is allowed here. [`is_integer`](crate::entry::is_integer) must hold for
+    /// `digits`.
     pub(crate) fn check_text(self, digits: &str) -> Result<usize, ArcError> {
         match digits.parse() {
             Ok(value) => self.check_signed(value),
-            Err(_) => Err(ArcError::TooLarge { at: self, text: shorten(digits), max: self.slot.max() }),
+            Err(_) => Err(ArcError::TooLarge { at: self, text: shorten(digits), max: self.entry.max() }),
         }
     }
-}
-
-impl Slot {
-    /// The largest number allowed here: the node before this one, or the last operation.
-    pub fn max(self) -> usize {
-        if self.field.is_input() { self.node - 1 } else { Op::ALL.len() - 1 }
-    }
-
-    /// The slot of the number at `offset` among the numbers of a cell.
-    pub(crate) fn in_cell(cell: CellKind, offset: usize) -> Slot {
-        const FIELDS: [Field; 4] = [Field::FirstInput, Field::FirstOp, Field::SecondInput, Field::SecondOp];
-        Slot {
-            cell: Some(cell),
-            node: offset / FIELDS.len() + N_INPUTS,
-            field: FIELDS[offset % FIELDS.len()],
-        }
-    }
-}
-
-impl Field {
-    fn is_input(self) -> bool {
-        matches!(self, Field::FirstInput | Field::SecondInput)
-    }
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.place, self.slot)
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Place::Index(index) => write!(f, "position {index}"),
-            Place::Text { line, column } => write!(f, "line {line}, column {column}"),
-        }
-    }
-}
-
-impl fmt::Display for Slot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(cell) = self.cell {
-            write!(f, "{cell} cell, ")?;
-        }
-        write!(f, "node {}, {}", self.node, self.field)
-    }
-}
-
-impl fmt::Display for Field {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Field::FirstInput => "first input",
-            Field::FirstOp => "first operation",
-            Field::SecondInput => "second input",
-            Field::SecondOp => "second operation",
-        })
-    }
-}
-
-/// Whether `text` is an integer of any size, with or without a sign.
-pub(crate) fn is_integer(text: &str) -> bool {
-    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// `text` in a form that fits into a one-line message: escaped and shortened.
-pub(crate) fn shorten(text: &str) -> String {
-    const LONGEST: usize = 30;
-    let mut short: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
-    if text.chars().nth(LONGEST).is_some() {
-        short.push('…');
-    }
-    short
 }
 
 fn nearest(len: usize) -> String {
@@ -251,12 +129,12 @@ fn nearest(len: usize) -> String {
     }
 }
 
-fn in_brackets(slot: Option<Slot>) -> String {
-    slot.map(|slot| format!(" ({slot})")).unwrap_or_default()
+fn in_brackets(entry: Option<ArcEntry>) -> String {
+    entry.map(|entry| format!(" ({entry})")).unwrap_or_default()
 }
 
-fn allowed(slot: Option<Slot>) -> String {
-    slot.map(|slot| format!(", allowed 0..={}", slot.max())).unwrap_or_default()
+fn allowed(entry: Option<ArcEntry>) -> String {
+    entry.map(|entry| format!(", allowed 0..={}", entry.max())).unwrap_or_default()
 }
 
 fn op_table() -> String {

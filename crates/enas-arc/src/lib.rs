@@ -48,32 +48,28 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod op;
-
-mod cell;
-
 mod arc;
-
 mod arch;
-
-mod macro_arc;
-
-mod readable;
-
-mod space;
-
+mod cell;
+mod cell_kind;
+mod entry;
 mod error;
-
+mod lexer;
+mod macro_arc;
+mod op;
+mod readable;
+mod serialize;
+mod space;
 #[cfg(feature = "candle")]
 mod tensors;
 
-mod tokens;
-
 pub use arc::Arc;
 pub use arch::{Arch, ArchError, SpaceKind};
-pub use cell::{Branch, Cell, CellKind, Node};
-pub use error::{ArcError, Field, Place, Position, Slot};
-pub use macro_arc::{MacroArc, MacroArcError, MacroField, MacroLayer, MacroOp, MacroSlot, MacroSpace};
+pub use cell::{Branch, Cell, Node};
+pub use cell_kind::CellKind;
+pub use entry::{ArcEntry, EntryPosition, Location, NodeField};
+pub use error::ArcError;
+pub use macro_arc::{LayerField, MacroArc, MacroArcError, MacroEntry, MacroLayer, MacroOp, MacroSpace};
 pub use op::Op;
 pub use space::Space;
 #[cfg(feature = "candle")]

@@ -13,13 +13,42 @@
 use std::fmt::Write;
 
 use crate::arc::Arc;
-use crate::cell::{Branch, Cell, CellKind, N_INPUTS, Node};
-use crate::error::{ArcError, Field, Position, Slot, is_integer};
+use crate::cell::{Branch, Cell, Node};
+use crate::cell_kind::{CellKind, N_INPUTS};
+use crate::entry::{ArcEntry, EntryPosition, NodeField, is_integer};
+use crate::error::ArcError;
+use crate::lexer::{Lexer, Token};
 use crate::op::Op;
-use crate::tokens::{Token, Tokens};
+
+impl Arc {
+    /// Reads either written form: the readable one if `text` has a `:` or a `=`, otherwise the integers.
+    ///
+    /// # Errors
+    ///
+    /// The first problem, with its position, in the form that was recognised.
+    pub fn parse_any(text: &str) -> Result<Arc, ArcError> {
+        if text.contains([':', '=']) { parse(text) } else { text.parse() }
+    }
+
+    /// The readable form: one line per node, with operations by name and states as numbers.
+    ///
+    /// ```text
+    /// normal:
+    ///   2 = sep-conv-5x5(1) + avg-pool-3x3(0)
+    ///   3 = identity(2) + max-pool-3x3(1)
+    /// reduction:
+    ///   2 = ...
+    /// ```
+    ///
+    /// The parser ignores case and space. Nodes may be separated by `;` instead of line breaks, so an arc can stand
+    /// on one line.
+    pub fn readable(&self) -> String {
+        print(self)
+    }
+}
 
 /// Writes `arc`, one line per node.
-pub(crate) fn print(arc: &Arc) -> String {
+fn print(arc: &Arc) -> String {
     let mut text = String::new();
     for (kind, cell) in [(CellKind::Normal, arc.normal()), (CellKind::Reduction, arc.reduction())] {
         writeln!(text, "{kind}:").expect("a string takes any text");
@@ -32,19 +61,19 @@ pub(crate) fn print(arc: &Arc) -> String {
 }
 
 /// Reads an arc.
-pub(crate) fn parse(text: &str) -> Result<Arc, ArcError> {
+fn parse(text: &str) -> Result<Arc, ArcError> {
     if text.trim().is_empty() {
         return Err(ArcError::Empty);
     }
-    let mut tokens = Tokens::of(text);
-    let normal = tokens.cell(CellKind::Normal, "`normal:`")?;
+    let mut lexer = Lexer::new(text);
+    let normal = lexer.cell(CellKind::Normal, "`normal:`")?;
     let next = format!("node {} or `reduction:`", normal.n_nodes() + N_INPUTS);
-    let reduction = tokens.cell(CellKind::Reduction, &next)?;
-    tokens.end()?;
+    let reduction = lexer.cell(CellKind::Reduction, &next)?;
+    lexer.end()?;
     Arc::new(normal, reduction)
 }
 
-impl Tokens<'_> {
+impl Lexer<'_> {
     fn cell(&mut self, kind: CellKind, expected: &str) -> Result<Cell, ArcError> {
         self.take(expected, |text| text.eq_ignore_ascii_case(kind.name()).then_some(()))?;
         self.symbol(":")?;
@@ -58,20 +87,20 @@ impl Tokens<'_> {
     fn node(&mut self, cell: CellKind, node: usize) -> Result<Node, ArcError> {
         self.take(&format!("node {node}"), |text| (text.parse() == Ok(node)).then_some(()))?;
         self.symbol("=")?;
-        let slot = |field| Slot { cell: Some(cell), node, field };
-        let x = self.branch(slot(Field::FirstInput))?;
+        let entry = |field| ArcEntry { cell: Some(cell), node, field };
+        let x = self.branch(entry(NodeField::FirstInput))?;
         self.symbol("+")?;
-        let y = self.branch(slot(Field::SecondInput))?;
+        let y = self.branch(entry(NodeField::SecondInput))?;
         self.skip_semicolons();
         Ok(Node { x, y })
     }
 
-    fn branch(&mut self, slot: Slot) -> Result<Branch, ArcError> {
+    fn branch(&mut self, entry: ArcEntry) -> Result<Branch, ArcError> {
         let names = Op::ALL.map(Op::name).join(", ");
         let op = self.take(&format!("an operation ({names})"), Op::from_name)?;
         self.symbol("(")?;
-        let Token { text, place } = self.integer(&format!("a state, 0..={}", slot.max()))?;
-        let input = Position { place, slot }.check_text(text)?;
+        let Token { text, location } = self.integer(&format!("a state, 0..={}", entry.max()))?;
+        let input = EntryPosition { location, entry }.check_text(text)?;
         self.symbol(")")?;
         Ok(Branch { input, op })
     }
@@ -154,5 +183,13 @@ mod tests {
             parse(&ONE_NODE.replace(';', "; 3 = identity(0) + identity(2);")),
             Err(ArcError::NodeCounts { normal: 2, reduction: 1 })
         );
+    }
+
+    #[test]
+    fn either_form_is_recognised() {
+        let text = "1 2 0 0 2 4 1 0 0 1 1 3 0 0 0 4";
+        let arc: Arc = text.parse().unwrap();
+        assert_eq!(Arc::parse_any(text), Ok(arc.clone()));
+        assert_eq!(Arc::parse_any(&arc.readable()), Ok(arc));
     }
 }

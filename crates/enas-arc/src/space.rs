@@ -3,7 +3,8 @@
 use rand_core::RngCore;
 
 use crate::arc::Arc;
-use crate::cell::{Branch, Cell, N_INPUTS, Node};
+use crate::cell::{Branch, Cell, Node};
+use crate::cell_kind::N_INPUTS;
 use crate::op::Op;
 
 /// The set of all arcs whose cells have `n_nodes` nodes each.

@@ -8,9 +8,12 @@ use enas_rng::Stream;
 
 #[cfg(doc)]
 use crate::Seed;
-use crate::policy::{Decision, Draw, Policy};
-use crate::state::NamedTensor;
-use crate::{Bounds, Config, Error, Plan, Start};
+use crate::decision::{Decision, SampledChoices};
+use crate::init::VariableSource;
+use crate::named_tensor::NamedTensor;
+use crate::plan::Plan;
+use crate::policy::Policy;
+use crate::{Bounds, Config, Error};
 
 /// An LSTM policy π(m; θ) over arcs, with the state of its training.
 ///
@@ -43,7 +46,11 @@ impl Controller {
     /// # Errors
     /// If a setting is invalid ([`Config::validate`]), `n_nodes` is not within 1 to 64, or a variable has another
     /// shape or is not on the CPU.
-    pub fn new<'v>(config: &Config, n_nodes: usize, start: impl Into<Start<'v>>) -> Result<Self, Error> {
+    pub fn new<'v>(
+        config: &Config,
+        n_nodes: usize,
+        start: impl Into<VariableSource<'v>>,
+    ) -> Result<Self, Error> {
         config.validate()?;
         Ok(Self { policy: Policy::new(config, Plan::micro(n_nodes)?, start)?, n_nodes })
     }
@@ -137,11 +144,11 @@ impl fmt::Debug for Controller {
     }
 }
 
-fn sample_of(draw: &Draw) -> Sample {
-    let ints: Vec<i64> = draw.choices.iter().map(|&choice| choice as i64).collect();
+fn sample_of(sampled: &SampledChoices) -> Sample {
+    let ints: Vec<i64> = sampled.choices.iter().map(|&choice| choice as i64).collect();
     let arc =
         Arc::from_ints(&ints).expect("every decision offers only states and operations that are valid there");
-    Sample { arc, log_prob: draw.log_prob, entropy: draw.entropy }
+    Sample { arc, log_prob: sampled.log_prob, entropy: sampled.entropy }
 }
 
 #[cfg(test)]

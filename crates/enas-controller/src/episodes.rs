@@ -16,7 +16,7 @@ pub struct Episode {
 
 /// Choices of a [`Policy`] and their reward.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Rewarded {
+pub struct RewardedChoices {
     /// The choices, drawn from the current policy.
     pub choices: Vec<usize>,
     /// The reward: any finite number; larger is better.

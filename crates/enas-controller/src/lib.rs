@@ -36,37 +36,43 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod advantage;
 mod backward;
 mod config;
 mod controller;
+mod decision;
+mod dot_product;
 mod episodes;
 mod error;
-mod heads;
+mod gemm;
+mod init;
+mod logits;
 mod lstm;
 mod macro_policy;
 mod math;
-mod matrix;
+mod named_tensor;
 mod nll;
 mod plan;
 mod policy;
 mod reinforce;
+mod rollout;
 mod scratch;
 mod simd;
-mod start;
 mod state;
+mod tape;
 mod training;
-mod walk;
 mod weights;
 
 pub use config::{Advantage, Anneal, BaselineInit, Bounds, Config, OpBias, Skip};
 pub use controller::{Controller, Sample};
-pub use episodes::{Episode, EpisodeStats, Rewarded, UpdateStats};
+pub use decision::{Decision, SampledChoices};
+pub use episodes::{Episode, EpisodeStats, RewardedChoices, UpdateStats};
 pub use error::Error;
+pub use init::{VariableSource, seeded};
 pub use macro_policy::MacroPolicy;
+pub use named_tensor::NamedTensor;
 pub use plan::{Plan, Step};
-pub use policy::{Decision, Draw, Policy};
-pub use start::{Start, seeded};
-pub use state::NamedTensor;
+pub use policy::Policy;
 
 /// Types of lower crates that occur in this crate's interface.
 pub use enas_arc::Arc;

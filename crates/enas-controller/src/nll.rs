@@ -8,11 +8,12 @@ use enas_kernels::candle::{Gradients, Tied, tie};
 
 use crate::backward::Backward;
 use crate::controller::Controller;
-use crate::heads::Heads;
-use crate::plan::{self, Plan};
+use crate::logits::LogitTransforms;
+use crate::plan::{Plan, TapeShape};
 use crate::policy::Policy;
-use crate::walk::{Tape, walk};
-use crate::weights::Weights;
+use crate::rollout::rollout;
+use crate::tape::Tape;
+use crate::weights::{Variable, Weights};
 use crate::{Bounds, Error};
 
 impl Controller {
@@ -62,65 +63,65 @@ impl Policy {
             return Err(Error::NoArcs);
         }
         let Tied { token, gradients } = tie(&self.weights.tensors)?;
-        let op = Nll {
+        let op = NllOp {
             weights: self.weights.clone(),
-            heads: Heads::new(self.config(), bounds),
+            transforms: LogitTransforms::new(self.config(), bounds),
             plan: self.shared_plan(),
             shape: self.shape(choices.len()),
             choices: choices.to_vec(),
             gradients,
-            walked: Mutex::default(),
+            tape: Mutex::default(),
         };
         Ok(token.apply_op1(op)?)
     }
 }
 
 /// The operation from the policy's variables, tied to a token, to −ln π of some vectors of choices.
-struct Nll {
+struct NllOp {
     weights: Weights,
-    heads: Heads,
+    transforms: LogitTransforms,
     plan: SyncArc<Plan>,
-    shape: plan::Shape,
+    shape: TapeShape,
     choices: Vec<Vec<usize>>,
     gradients: Gradients,
     /// The tape of the forward rollout, until the backward pass consumes it.
-    walked: Mutex<Option<Tape>>,
+    tape: Mutex<Option<Tape>>,
 }
 
-impl Nll {
-    fn walk(&self) -> Tape {
+impl NllOp {
+    fn rollout(&self) -> Tape {
         let mut tape = Tape::new(&self.plan, self.shape);
-        self.weights.read(|w| walk(w, &self.heads, &mut tape, &mut |e, at, _| self.choices[e][at]));
+        self.weights.read(|w| rollout(w, &self.transforms, &mut tape, &mut |e, at, _| self.choices[e][at]));
         tape
     }
 
-    fn walked(&self) -> MutexGuard<'_, Option<Tape>> {
-        self.walked.lock().unwrap_or_else(PoisonError::into_inner)
+    fn tape(&self) -> MutexGuard<'_, Option<Tape>> {
+        self.tape.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl CustomOp1 for Nll {
+impl CustomOp1 for NllOp {
     fn name(&self) -> &'static str {
         "policy-nll"
     }
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> CandleResult<(CpuStorage, Shape)> {
-        let tape = self.walk();
-        let nll: Vec<f32> = (0..self.choices.len()).map(|e| tape.totals(e).0 as f32).collect();
-        *self.walked() = Some(tape);
+        let tape = self.rollout();
+        let nll: Vec<f32> = (0..self.choices.len()).map(|e| tape.totals(e).nll as f32).collect();
+        *self.tape() = Some(tape);
         Ok((CpuStorage::F32(nll), Shape::from(self.choices.len())))
     }
 
     fn bwd(&self, token: &Tensor, _: &Tensor, grad: &Tensor) -> CandleResult<Option<Tensor>> {
         let coefficients: Vec<f32> = grad.to_vec1()?;
         // A second backward pass is allowed, as for any candle operation; it repeats the rollout.
-        let taken = self.walked().take();
-        let mut tape = taken.unwrap_or_else(|| self.walk());
+        let recorded = self.tape().take();
+        let mut tape = recorded.unwrap_or_else(|| self.rollout());
         let layout = &self.weights.layout;
         let mut gradient = vec![0.0; layout.len()];
         let mut backward = Backward::new(self.shape);
-        self.weights.read(|w| backward.run(w, &self.heads, &mut tape, &coefficients, &mut gradient));
-        let of = |variable: &crate::weights::Variable| {
+        self.weights.read(|w| backward.run(w, &self.transforms, &mut tape, &coefficients, &mut gradient));
+        let of = |variable: &Variable| {
             Tensor::from_slice(&gradient[variable.range.clone()], variable.shape.as_slice(), token.device())
                 .map(Some)
         };

@@ -10,14 +10,17 @@ use enas_rng::Stream;
 #[cfg(doc)]
 use crate::Seed;
 use crate::backward::Backward;
-use crate::heads::Heads;
-use crate::plan::{Plan, Shape};
-use crate::scratch::{Scratch, Space};
-use crate::state::NamedTensor;
-use crate::training::Training;
-use crate::walk::{Chooser, Tape, walk};
+use crate::decision::{Decision, SampledChoices, argmax, categorical};
+use crate::init::VariableSource;
+use crate::logits::LogitTransforms;
+use crate::named_tensor::NamedTensor;
+use crate::plan::{Plan, TapeShape};
+use crate::rollout::{Chooser, rollout};
+use crate::scratch::{Scratch, ScratchPool};
+use crate::tape::Tape;
+use crate::training::TrainingState;
 use crate::weights::{Layout, Weights};
-use crate::{Bounds, Config, Error, Start};
+use crate::{Bounds, Config, Error};
 
 /// An LSTM policy over the vectors of choices of a [`Plan`], with the state of its training.
 ///
@@ -28,7 +31,7 @@ use crate::{Bounds, Config, Error, Start};
 /// own optimiser.
 ///
 /// ```
-/// use enas_controller::{Config, Plan, Policy, Rewarded, Seed};
+/// use enas_controller::{Config, Plan, Policy, RewardedChoices, Seed};
 ///
 /// let seed = Seed::new(1);
 /// let mut policy = Policy::new(&Config::improved(), Plan::of_choices(&[3, 5])?, seed)?;
@@ -38,7 +41,7 @@ use crate::{Bounds, Config, Error, Start};
 /// // The reward here is the first choice; any finite number will do.
 /// let rewarded: Vec<_> = draws
 ///     .into_iter()
-///     .map(|draw| Rewarded { value: draw.choices[0] as f32, choices: draw.choices })
+///     .map(|draw| RewardedChoices { value: draw.choices[0] as f32, choices: draw.choices })
 ///     .collect();
 /// policy.reinforce(bounds, &rewarded)?;
 /// # Ok::<(), enas_controller::Error>(())
@@ -47,36 +50,10 @@ pub struct Policy {
     config: Config,
     plan: SyncArc<Plan>,
     pub(crate) weights: Weights,
-    pub(crate) training: Training,
-    pub(crate) space: Space,
+    pub(crate) training: TrainingState,
+    pub(crate) scratch: ScratchPool,
     /// Whether other code holds the variables and may change them at any time.
     is_shared: AtomicBool,
-}
-
-/// A vector of choices with its probability under the policy: drawn from it, or given to it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Draw {
-    /// One choice per decision of the plan.
-    pub choices: Vec<usize>,
-    /// ln π(choices; θ), never positive.
-    pub log_prob: f32,
-    /// Sum of the entropies of all decisions on the path, in nats.
-    pub entropy: f32,
-}
-
-/// One decision on the path to an architecture.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Decision {
-    /// One logit per choice, the input of the softmax.
-    pub logits: Vec<f32>,
-    /// One probability per choice.
-    pub probabilities: Vec<f32>,
-    /// The choice taken: a state to read, or an operation.
-    pub choice: usize,
-    /// −ln of the probability of the choice.
-    pub nll: f32,
-    /// Entropy of the choices, in nats.
-    pub entropy: f32,
 }
 
 impl Policy {
@@ -85,16 +62,22 @@ impl Policy {
     ///
     /// # Errors
     /// If a setting is invalid ([`Config::validate`]), or a variable has another shape or is not on the CPU.
-    pub fn new<'v>(config: &Config, plan: Plan, start: impl Into<Start<'v>>) -> Result<Self, Error> {
+    pub fn new<'v>(config: &Config, plan: Plan, start: impl Into<VariableSource<'v>>) -> Result<Self, Error> {
         config.validate()?;
         let start = start.into();
         let is_shared = AtomicBool::new(start.is_shared());
         let layout = Layout::new(config.hidden_size, config.lstm_layers, plan.vocabulary());
         let vb = start.into_builder();
         let weights = Weights::new(layout, config.op_bias, plan.frozen_bias(), &vb)?;
-        let training = Training::new(&weights, config.lr)?;
-        let (plan, space) = (SyncArc::new(plan), Space::default());
-        Ok(Self { config: config.clone(), plan, weights, training, space, is_shared })
+        let training = TrainingState::new(&weights, config.lr)?;
+        Ok(Self {
+            config: config.clone(),
+            plan: SyncArc::new(plan),
+            weights,
+            training,
+            scratch: ScratchPool::default(),
+            is_shared,
+        })
     }
 
     /// The variables' names and tensors, in a fixed order. They are the policy's own and change with it.
@@ -111,23 +94,26 @@ impl Policy {
     }
 
     /// Draws a vector of choices from the policy.
-    pub fn sample(&self, bounds: Bounds, rng: &mut Stream) -> Draw {
-        draw_of(&self.walk(bounds, 1, &mut |_, _, probabilities| categorical(probabilities, rng)), 0)
+    pub fn sample(&self, bounds: Bounds, rng: &mut Stream) -> SampledChoices {
+        sampled_choices(
+            &self.rollout(bounds, 1, &mut |_, _, probabilities| categorical(probabilities, rng)),
+            0,
+        )
     }
 
     /// One draw from each stream. The draws equal those of one [`sample`](Self::sample) per stream; the rollouts run
     /// as a batch.
-    pub fn sample_many(&self, bounds: Bounds, rngs: &mut [Stream]) -> Vec<Draw> {
+    pub fn sample_many(&self, bounds: Bounds, rngs: &mut [Stream]) -> Vec<SampledChoices> {
         let n = rngs.len();
         if n == 0 {
             return vec![];
         }
         let mut scratch = self.take_scratch(n);
-        self.walk_on(bounds, &mut scratch, &mut |e, _, probabilities| {
+        self.rollout_on(bounds, &mut scratch, &mut |e, _, probabilities| {
             categorical(probabilities, &mut rngs[e])
         });
-        let draws = (0..n).map(|e| draw_of(&scratch.tape, e)).collect();
-        self.space.keep(scratch);
+        let draws = (0..n).map(|e| sampled_choices(&scratch.tape, e)).collect();
+        self.scratch.keep(scratch);
         draws
     }
 
@@ -135,13 +121,13 @@ impl Policy {
     ///
     /// # Errors
     /// If they are not one per decision, or one of them does not exist.
-    pub fn score(&self, bounds: Bounds, choices: &[usize]) -> Result<Draw, Error> {
-        Ok(draw_of(&self.follow(bounds, choices)?, 0))
+    pub fn score(&self, bounds: Bounds, choices: &[usize]) -> Result<SampledChoices, Error> {
+        Ok(sampled_choices(&self.rollout_of(bounds, choices)?, 0))
     }
 
     /// The most likely choice at every decision, the first one among equals.
-    pub fn most_likely(&self, bounds: Bounds) -> Draw {
-        draw_of(&self.walk(bounds, 1, &mut |_, _, probabilities| argmax(probabilities)), 0)
+    pub fn most_likely(&self, bounds: Bounds) -> SampledChoices {
+        sampled_choices(&self.rollout(bounds, 1, &mut |_, _, probabilities| argmax(probabilities)), 0)
     }
 
     /// The logits and probabilities of each decision on the path to `choices`.
@@ -149,7 +135,7 @@ impl Policy {
     /// # Errors
     /// As for [`score`](Self::score).
     pub fn decisions(&self, bounds: Bounds, choices: &[usize]) -> Result<Vec<Decision>, Error> {
-        let tape = self.follow(bounds, choices)?;
+        let tape = self.rollout_of(bounds, choices)?;
         Ok(self.plan.n_choices().iter().enumerate().map(|(d, &n)| decision_of(&tape, d, n)).collect())
     }
 
@@ -170,11 +156,11 @@ impl Policy {
         if choices.is_empty() {
             return Ok(self.name_variables("", &vec![0.0; self.weights.layout.len()]));
         }
-        let heads = Heads::new(&self.config, bounds);
+        let transforms = LogitTransforms::new(&self.config, bounds);
         let Scratch { mut tape, mut backward, mut gradient, .. } = self.new_scratch(choices.len());
         self.weights.read(|weights| {
-            walk(weights, &heads, &mut tape, &mut |e, at, _| choices[e][at]);
-            backward.run(weights, &heads, &mut tape, coefficients, &mut gradient);
+            rollout(weights, &transforms, &mut tape, &mut |e, at, _| choices[e][at]);
+            backward.run(weights, &transforms, &mut tape, coefficients, &mut gradient);
         });
         Ok(self.name_variables("", &gradient))
     }
@@ -194,15 +180,16 @@ impl Policy {
         self.weights.layout.len()
     }
 
-    fn walk(&self, bounds: Bounds, batch: usize, choose: Chooser) -> Tape {
+    fn rollout(&self, bounds: Bounds, batch: usize, choose: Chooser) -> Tape {
         let mut tape = Tape::new(&self.plan, self.shape(batch));
-        self.weights.read(|weights| walk(weights, &Heads::new(&self.config, bounds), &mut tape, choose));
+        self.weights
+            .read(|weights| rollout(weights, &LogitTransforms::new(&self.config, bounds), &mut tape, choose));
         tape
     }
 
-    fn follow(&self, bounds: Bounds, choices: &[usize]) -> Result<Tape, Error> {
+    fn rollout_of(&self, bounds: Bounds, choices: &[usize]) -> Result<Tape, Error> {
         self.check(0, choices)?;
-        Ok(self.walk(bounds, 1, &mut |_, at, _| choices[at]))
+        Ok(self.rollout(bounds, 1, &mut |_, at, _| choices[at]))
     }
 
     /// Checks the vector of choices at `position` against the plan.
@@ -222,10 +209,10 @@ impl Policy {
         }
     }
 
-    /// The kept buffers if they fit, otherwise new ones; return them with [`Space::keep`].
+    /// The kept buffers if they fit, otherwise new ones; return them with [`ScratchPool::keep`].
     pub(crate) fn take_scratch(&self, batch: usize) -> Scratch {
         let shape = self.shape(batch);
-        match self.space.take() {
+        match self.scratch.take() {
             Some(scratch) if scratch.tape.shape == shape => scratch,
             _ => self.new_scratch(batch),
         }
@@ -234,14 +221,14 @@ impl Policy {
     fn new_scratch(&self, batch: usize) -> Scratch {
         let shape = self.shape(batch);
         let gradient = vec![0.0; self.weights.layout.len()];
-        Scratch { walked: None, tape: Tape::new(&self.plan, shape), backward: Backward::new(shape), gradient }
+        Scratch { bounds: None, tape: Tape::new(&self.plan, shape), backward: Backward::new(shape), gradient }
     }
 
     /// Runs a rollout on the scratch's tape and records its bounds.
-    pub(crate) fn walk_on(&self, bounds: Bounds, scratch: &mut Scratch, choose: Chooser) {
-        let heads = Heads::new(&self.config, bounds);
-        self.weights.read(|weights| walk(weights, &heads, &mut scratch.tape, choose));
-        scratch.walked = Some(bounds);
+    pub(crate) fn rollout_on(&self, bounds: Bounds, scratch: &mut Scratch, choose: Chooser) {
+        let transforms = LogitTransforms::new(&self.config, bounds);
+        self.weights.read(|weights| rollout(weights, &transforms, &mut scratch.tape, choose));
+        scratch.bounds = Some(bounds);
     }
 
     /// Whether other code holds the variables and may change them between a rollout and its use.
@@ -253,7 +240,7 @@ impl Policy {
         SyncArc::clone(&self.plan)
     }
 
-    pub(crate) fn shape(&self, batch: usize) -> Shape {
+    pub(crate) fn shape(&self, batch: usize) -> TapeShape {
         self.plan.shape(self.config.hidden_size, self.config.lstm_layers, batch)
     }
 }
@@ -268,7 +255,7 @@ impl Clone for Policy {
             weights,
             training,
             // A clone makes its own buffers at its first rollout.
-            space: Space::default(),
+            scratch: ScratchPool::default(),
             is_shared: AtomicBool::new(false),
         }
     }
@@ -283,9 +270,8 @@ impl fmt::Debug for Policy {
     }
 }
 
-fn draw_of(tape: &Tape, episode: usize) -> Draw {
-    let (nll, entropy) = tape.totals(episode);
-    Draw { choices: tape.choices(episode).collect(), log_prob: -nll as f32, entropy: entropy as f32 }
+fn sampled_choices(tape: &Tape, episode: usize) -> SampledChoices {
+    SampledChoices::new(tape.choices(episode).collect(), tape.totals(episode))
 }
 
 fn decision_of(tape: &Tape, d: usize, n_choices: usize) -> Decision {
@@ -296,42 +282,5 @@ fn decision_of(tape: &Tape, d: usize, n_choices: usize) -> Decision {
         choice: tape.decisions.choices[d],
         nll: tape.decisions.nll[d],
         entropy: tape.decisions.entropy[d],
-    }
-}
-
-/// Draws a choice by inversion of the cumulative distribution.
-fn categorical(probabilities: &[f32], rng: &mut Stream) -> usize {
-    let mut left = rng.uniform();
-    for (choice, &p) in probabilities.iter().enumerate() {
-        left -= p;
-        if left < 0.0 {
-            return choice;
-        }
-    }
-    // Rounding may leave the sum of the probabilities below the random number.
-    probabilities.len() - 1
-}
-
-fn argmax(probabilities: &[f32]) -> usize {
-    let better =
-        |best: usize, choice: usize| if probabilities[choice] > probabilities[best] { choice } else { best };
-    (0..probabilities.len()).fold(0, better)
-}
-
-#[cfg(test)]
-mod tests {
-    use enas_rng::Seed;
-
-    use super::*;
-
-    #[test]
-    fn choices_are_drawn_with_their_probabilities() {
-        let mut rng = Seed::new(1).stream("draws", &[]);
-        let probabilities = [0.1, 0.0, 0.6, 0.3];
-        let mut counts = [0; 4];
-        (0..20_000).for_each(|_| counts[categorical(&probabilities, &mut rng)] += 1);
-        for (count, p) in counts.iter().zip(probabilities) {
-            assert!((f64::from(*count) / 20_000.0 - f64::from(p)).abs() < 0.015, "{counts:?}");
-        }
     }
 }

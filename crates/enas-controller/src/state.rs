@@ -2,30 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{DType, Device, Tensor};
 use enas_kernels::candle::{Guards, write};
 
 use crate::Error;
 use crate::controller::Controller;
+use crate::named_tensor::{
+    BASELINE, COUNT, FINITE, FLAG, MOST_UPDATES, NOT_NEGATIVE, NamedTensor, SECOND_MOMENT, STARTED, UPDATES,
+    named, take,
+};
 use crate::policy::Policy;
-use crate::training::Training;
-
-/// A tensor and its name.
-pub type NamedTensor = (String, Tensor);
-
-/// Prefix of a variable's second moment in Adam.
-pub(crate) const MOMENT: &str = "adam/v/";
-/// Number of updates so far.
-pub(crate) const UPDATES: &str = "adam/step";
-/// Moving average of the rewards.
-pub(crate) const BASELINE: &str = "baseline";
-/// 1 after the first reward, before that 0.
-pub(crate) const STARTED: &str = "baseline/started";
-
-/// Largest number of updates that a saved state can represent exactly, because counts are stored as `f32`.
-///
-/// Adam's bias correction is 1 long before, so larger counts are saved as this one.
-pub(crate) const MOST_UPDATES: f32 = 16_777_216.0;
+use crate::training::TrainingState;
 
 impl Controller {
     /// Everything that training changes; see [`Policy::state`].
@@ -52,7 +38,7 @@ impl Policy {
         let mut tensors = self.weights.read(|weights| self.name_slices("", &weights.slices));
         let moments = Guards::new(training.adam.state().map(|(_, moment)| moment));
         let moments = moments.slices().expect("moments are on the CPU as their variables are");
-        tensors.extend(self.name_slices(MOMENT, &moments));
+        tensors.extend(self.name_slices(SECOND_MOMENT, &moments));
         tensors.push(scalar(UPDATES, (training.adam.steps() as f32).min(MOST_UPDATES)));
         tensors.push(scalar(BASELINE, training.baseline));
         tensors.push(scalar(STARTED, if training.started { 1.0 } else { 0.0 }));
@@ -80,7 +66,7 @@ impl Policy {
         let mut loaded = vec![];
         for variable in &self.weights.layout.variables {
             let weights = take(&mut given, variable.name.clone(), &variable.shape, FINITE)?;
-            let moment = format!("{MOMENT}{}", variable.name);
+            let moment = format!("{SECOND_MOMENT}{}", variable.name);
             let moments = take(&mut given, moment.clone(), &variable.shape, NOT_NEGATIVE)?;
             loaded.push((weights, moment, moments));
         }
@@ -90,14 +76,15 @@ impl Policy {
         if let Some(name) = given.into_keys().next() {
             return Err(Error::UnexpectedTensor(name));
         }
-        self.space.clear();
-        let Training { adam, .. } = &mut self.training;
+        self.scratch.clear();
+        let TrainingState { adam, .. } = &mut self.training;
         for (tensor, (weights, moment, moments)) in self.weights.tensors.iter().zip(loaded) {
             write(tensor, |target| target.copy_from_slice(&weights))?;
             assert!(adam.load(&moment, &moments)?, "{moment} is the moment of a variable");
         }
         adam.set_steps(updates);
-        (self.training.baseline, self.training.started) = (baseline, started);
+        self.training.baseline = baseline;
+        self.training.started = started;
         Ok(())
     }
 
@@ -114,44 +101,13 @@ impl Policy {
     }
 }
 
-pub(crate) fn named(name: String, shape: &[usize], values: &[f32]) -> NamedTensor {
-    (name, Tensor::from_slice(values, shape, &Device::Cpu).expect("as many numbers as the shape has"))
-}
-
-/// A condition on each value of a tensor, and its description.
-pub(crate) type Condition = (fn(f32) -> bool, &'static str);
-
-pub(crate) const FINITE: Condition = (f32::is_finite, "must be finite");
-pub(crate) const NOT_NEGATIVE: Condition = (|x| x.is_finite() && x >= 0.0, "must be finite and not negative");
-pub(crate) const COUNT: Condition =
-    (|x| (0.0..=MOST_UPDATES).contains(&x) && x.fract() == 0.0, "must be a whole number");
-pub(crate) const FLAG: Condition = (|x| x == 0.0 || x == 1.0, "must be 0 or 1");
-
-pub(crate) fn take(
-    given: &mut BTreeMap<String, Tensor>,
-    name: String,
-    expected: &[usize],
-    (holds, condition): Condition,
-) -> Result<Vec<f32>, Error> {
-    let Some(tensor) = given.remove(&name) else { return Err(Error::MissingTensor(name)) };
-    if tensor.dims() != expected {
-        return Err(Error::Shape { name, expected: expected.to_vec(), got: tensor.dims().to_vec() });
-    }
-    if tensor.dtype() != DType::F32 {
-        return Err(Error::DType { name, got: tensor.dtype() });
-    }
-    let values: Vec<f32> = tensor.flatten_all()?.to_vec1()?;
-    match values.iter().position(|&value| !holds(value)) {
-        Some(position) => Err(Error::Value { name, position, value: values[position], expected: condition }),
-        None => Ok(values),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use candle_core::{DType, Device, Tensor};
+    use enas_rng::Seed;
+
     use super::*;
     use crate::{Config, Episode};
-    use enas_rng::Seed;
 
     fn controller(seed: u64) -> Controller {
         let config = Config { hidden_size: 16, lstm_layers: 2, ..Config::improved() };

@@ -7,7 +7,7 @@ use crate::Error;
 use crate::weights::Weights;
 
 /// The state of the training besides the weights.
-pub(crate) struct Training {
+pub(crate) struct TrainingState {
     /// TensorFlow's Adam with β₁ = 0 and ε = 1e-3 (`utils.py:217-219`). It holds the second moment of every variable
     /// and counts the updates.
     ///
@@ -20,7 +20,7 @@ pub(crate) struct Training {
     pub(crate) started: bool,
 }
 
-impl Training {
+impl TrainingState {
     pub(crate) fn new(weights: &Weights, lr: f64) -> Result<Self, Error> {
         let config = TfAdamConfig { lr, ..TfAdamConfig::default() };
         let adam = TfAdam::named(weights.vars()?, config)?;
@@ -36,7 +36,8 @@ impl Training {
             assert!(copied.expect("moments can be copied"), "{name} is a moment of the same layout");
         }
         copy.adam.set_steps(self.adam.steps());
-        (copy.baseline, copy.started) = (self.baseline, self.started);
+        copy.baseline = self.baseline;
+        copy.started = self.started;
         copy
     }
 }

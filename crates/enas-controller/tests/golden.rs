@@ -16,6 +16,7 @@ use enas_rng::Seed;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
+#[path = "it/support.rs"]
 mod support;
 use support::{Numbers, numbers, tensors};
 

@@ -2,33 +2,34 @@
 
 /// A box in a row.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Seat {
+pub(crate) struct RowItem {
     /// The preferred position of its centre, in pixels.
-    pub(crate) wish: f64,
-    /// Cost of one squared pixel of distance from `wish`; greater than 0.
+    pub(crate) target: f64,
+    /// Cost of one squared pixel of distance from `target`; greater than 0.
     pub(crate) weight: f64,
     /// Its width in pixels, with half of the gap on either side.
     pub(crate) width: f64,
 }
 
-/// Returns the centres, in the order of `row`, that minimise the sum of `weight · (centre − wish)²`.
+/// Returns the centres, in the order of `row`, that minimise the sum of `weight · (centre − target)²`.
 ///
 /// Neighbouring centres must be at least half the sum of their widths apart. After subtraction of these offsets the
 /// centres only have to be non-decreasing. That is weighted isotonic regression; the pool-adjacent-violators
 /// algorithm (PAVA) solves it exactly.
-pub(crate) fn align(row: &[Seat]) -> Vec<f64> {
+pub(crate) fn align(row: &[RowItem]) -> Vec<f64> {
     let mut offsets = Vec::with_capacity(row.len());
     let mut offset = 0.0;
-    for (i, seat) in row.iter().enumerate() {
+    for (i, row_item) in row.iter().enumerate() {
         if i > 0 {
-            offset += (row[i - 1].width + seat.width) / 2.0;
+            offset += (row[i - 1].width + row_item.width) / 2.0;
         }
         offsets.push(offset);
     }
     // Pool adjacent violators: a pool whose mean is below that of its predecessor is merged with it.
     let mut pools: Vec<Pool> = Vec::new();
-    for (seat, offset) in row.iter().zip(&offsets) {
-        let mut pool = Pool { sum: seat.weight * (seat.wish - offset), weight: seat.weight, len: 1 };
+    for (row_item, offset) in row.iter().zip(&offsets) {
+        let mut pool =
+            Pool { sum: row_item.weight * (row_item.target - offset), weight: row_item.weight, len: 1 };
         while let Some(before) = pools.last().filter(|before| before.mean() > pool.mean()) {
             pool = pool.with(before);
             pools.pop();
@@ -39,7 +40,7 @@ pub(crate) fn align(row: &[Seat]) -> Vec<f64> {
     means.zip(offsets).map(|(mean, offset)| mean + offset).collect()
 }
 
-/// Boxes that touch and move together: the weighted sum of their wishes less offsets, the weight and the count.
+/// Boxes that touch and move together: the weighted sum of their targets less offsets, the weight and the count.
 struct Pool {
     sum: f64,
     weight: f64,
@@ -60,27 +61,30 @@ impl Pool {
 mod tests {
     use super::*;
 
-    fn seat(wish: f64, weight: f64, width: f64) -> Seat {
-        Seat { wish, weight, width }
+    fn row_item(target: f64, weight: f64, width: f64) -> RowItem {
+        RowItem { target, weight, width }
     }
 
     #[test]
     fn wishes_that_do_not_collide_come_true() {
-        assert_eq!(align(&[seat(0.0, 1.0, 10.0), seat(50.0, 2.0, 30.0)]), [0.0, 50.0]);
+        assert_eq!(align(&[row_item(0.0, 1.0, 10.0), row_item(50.0, 2.0, 30.0)]), [0.0, 50.0]);
     }
 
     #[test]
     fn equal_wishes_are_spread_around() {
-        assert_eq!(align(&[seat(5.0, 1.0, 4.0), seat(5.0, 1.0, 4.0), seat(5.0, 1.0, 4.0)]), [1.0, 5.0, 9.0]);
+        assert_eq!(
+            align(&[row_item(5.0, 1.0, 4.0), row_item(5.0, 1.0, 4.0), row_item(5.0, 1.0, 4.0)]),
+            [1.0, 5.0, 9.0]
+        );
     }
 
     #[test]
     fn the_heavier_one_stays_nearer() {
-        assert_eq!(align(&[seat(0.0, 3.0, 4.0), seat(0.0, 1.0, 4.0)]), [-1.0, 3.0]);
+        assert_eq!(align(&[row_item(0.0, 3.0, 4.0), row_item(0.0, 1.0, 4.0)]), [-1.0, 3.0]);
     }
 
     #[test]
     fn the_order_is_kept_against_wishes() {
-        assert_eq!(align(&[seat(10.0, 1.0, 2.0), seat(0.0, 1.0, 2.0)]), [4.0, 6.0]);
+        assert_eq!(align(&[row_item(10.0, 1.0, 2.0), row_item(0.0, 1.0, 2.0)]), [4.0, 6.0]);
     }
 }

@@ -80,7 +80,7 @@ pub fn contact_sheet(groups: &[Group<'_>]) -> Bitmap {
         sheet.write(&label, (left, top), room);
         for (i, tile) in group.tiles.iter().enumerate() {
             let at = (left + i * (layout.tile.0 + GAP), top + LABEL + DEPTH);
-            sheet.place(tile, layout.scale, at);
+            sheet.draw_tile(tile, layout.scale, at);
         }
     }
     sheet
@@ -114,7 +114,7 @@ impl Bitmap {
     }
 
     /// Draws an image enlarged `scale` times by nearest-neighbour interpolation.
-    fn place(&mut self, tile: &Tile<'_>, scale: usize, (left, top): (usize, usize)) {
+    fn draw_tile(&mut self, tile: &Tile<'_>, scale: usize, (left, top): (usize, usize)) {
         let (width, height) = (tile.width * scale, tile.height * scale);
         if tile.framed {
             for y in top - DEPTH..top + height + DEPTH {
@@ -131,13 +131,13 @@ impl Bitmap {
 
     /// Writes a line of text into a box that is `width` pixels wide and [`LABEL`] pixels high.
     fn write(&mut self, line: &str, (left, top): (usize, usize), width: usize) {
-        let shades = png::shades(line, LETTERS, BASE, (width, LABEL));
-        for (i, shade) in shades.into_iter().enumerate() {
+        let text_coverage = png::text_coverage(line, LETTERS, BASE, (width, LABEL));
+        for (i, shade) in text_coverage.into_iter().enumerate() {
             let pixel = self.pixel(left + i % width, top + i / width);
-            for (value, ink) in pixel.iter_mut().zip(INK) {
-                let (paper, ink, shade) = (u32::from(*value), u32::from(ink), u32::from(shade));
+            for (value, colour) in pixel.iter_mut().zip(INK) {
+                let (paper, colour, shade) = (u32::from(*value), u32::from(colour), u32::from(shade));
                 // Alpha blending with rounding to the nearest integer.
-                *value = ((paper * (255 - shade) + ink * shade + 127) / 255) as u8;
+                *value = ((paper * (255 - shade) + colour * shade + 127) / 255) as u8;
             }
         }
     }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use enas_arc::{Arc, Cell, CellKind, Node, Op};
 
 use crate::describe;
-use crate::theme::Ink;
+use crate::theme::ColourRole;
 
 /// Both cells of an arc as one graph in the DOT language, for Graphviz's `dot`.
 pub fn cells_dot(arc: &Arc) -> String {
@@ -78,6 +78,7 @@ impl Dot {
 
 /// DOT attributes with the light colours of an operation.
 fn colours(op: Op) -> String {
-    let [fill, edge, text] = [Ink::Op(op), Ink::OpEdge(op), Ink::OpText(op)].map(|ink| ink.colours()[0]);
+    let [fill, edge, text] = [ColourRole::Op(op), ColourRole::OpEdge(op), ColourRole::OpText(op)]
+        .map(|colour| colour.colours()[0]);
     format!("fillcolor=\"#{fill:06x}\", color=\"#{edge:06x}\", fontcolor=\"#{text:06x}\"")
 }

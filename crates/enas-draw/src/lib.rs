@@ -25,27 +25,30 @@ mod align;
 mod cell;
 mod contact;
 mod describe;
+mod diagram;
 mod dot;
+mod drawing;
 mod error;
-mod layers;
 mod network;
+mod network_dot;
+mod network_table;
+mod ordering;
 mod png;
 #[cfg(test)]
 mod properties;
 mod route;
-mod scene;
 mod sheet;
 mod svg;
 mod text;
 mod theme;
 
-use network::Diagram;
+use diagram::Diagram;
 
 pub use contact::{Bitmap, Group, Tile, contact_sheet};
 pub use describe::grouped;
 pub use dot::{cell_dot, cells_dot};
 pub use error::Error;
-pub use network::{macro_network_dot, network_dot};
+pub use network_dot::{macro_network_dot, network_dot};
 pub use svg::Svg;
 pub use theme::Theme;
 
@@ -55,15 +58,15 @@ pub use enas_child::{Child, MacroChild};
 
 /// Draws a cell: its inputs, its nodes with two operations and their sum, and the output from the loose ends.
 pub fn cell(cell: &Cell, kind: CellKind, theme: Theme) -> Svg {
-    Svg::new(sheet::on_paper(cell::scene(cell, kind, 0.0)), theme)
+    Svg::new(sheet::with_background(cell::drawing(cell, kind, 0.0)), theme)
 }
 
 /// Draws both cells of an arc on one sheet: side by side if that is at most 1200 pixels wide, else one above the
 /// other.
 pub fn cells(arc: &Arc, theme: Theme) -> Svg {
-    let normal = |width| cell::scene(arc.normal(), CellKind::Normal, width);
-    let reduction = |width| cell::scene(arc.reduction(), CellKind::Reduction, width);
-    Svg::new(sheet::on_paper(sheet::both([&normal, &reduction])), theme)
+    let normal = |width| cell::drawing(arc.normal(), CellKind::Normal, width);
+    let reduction = |width| cell::drawing(arc.reduction(), CellKind::Reduction, width);
+    Svg::new(sheet::with_background(sheet::combined([&normal, &reduction])), theme)
 }
 
 /// Draws a whole network: its layers from input images to classes, each with its output shape, parameters and
@@ -74,7 +77,7 @@ pub fn cells(arc: &Arc, theme: Theme) -> Svg {
 /// # Errors
 /// If the arc does not fit the network.
 pub fn network(child: &Child, arc: &Arc, theme: Theme) -> Result<Svg, enas_child::Error> {
-    Ok(Svg::new(sheet::on_paper(network::scene(&Diagram::of_cells(child, arc)?)), theme))
+    Ok(Svg::new(sheet::with_background(network::drawing(&Diagram::of_cells(child, arc)?)), theme))
 }
 
 /// Draws a network of the macro search space: its layers from input images to classes, with skip connections on their
@@ -85,7 +88,7 @@ pub fn network(child: &Child, arc: &Arc, theme: Theme) -> Result<Svg, enas_child
 /// # Errors
 /// If the arc does not fit the network.
 pub fn macro_network(child: &MacroChild, arc: &MacroArc, theme: Theme) -> Result<Svg, enas_child::Error> {
-    Ok(Svg::new(sheet::on_paper(network::scene(&Diagram::of_layers(child, arc)?)), theme))
+    Ok(Svg::new(sheet::with_background(network::drawing(&Diagram::of_layers(child, arc)?)), theme))
 }
 
 /// Compiles and runs the example in `README.md`.

@@ -1,15 +1,15 @@
 //! Rasterisation of a drawing to PNG. The font is built in, so equal drawings give equal images on every machine.
 
 use tiny_skia::{
-    Color, FillRule, LineCap, LineJoin, Paint, Path, PathBuilder, Pixmap, Shader, Stroke as Pen, StrokeDash,
-    Transform,
+    Color, FillRule, LineCap, LineJoin, Paint, Path, PathBuilder, Pixmap, Shader, Stroke as SkiaStroke,
+    StrokeDash, Transform,
 };
 use ttf_parser::OutlineBuilder;
 
 use crate::Error;
-use crate::scene::{Anchor, Curve, Item, Panel, Rect, Scene, Step, Stroke, Words};
+use crate::drawing::{Anchor, Curve, Drawing, Item, PathCommand, Rect, RoundedRect, Stroke, TextLine};
 use crate::text;
-use crate::theme::{Ink, Theme};
+use crate::theme::{ColourRole, Theme};
 
 /// Maximum number of pixels of an image. At 4 bytes per pixel, its buffer takes 400 MB.
 const MOST_PIXELS: f64 = 1e8;
@@ -18,12 +18,12 @@ const MOST_PIXELS: f64 = 1e8;
 const QUARTER: f64 = 0.552_284_75;
 
 /// See [`Svg::png`](crate::Svg::png).
-pub(crate) fn encode(scene: &Scene, scale: f32, theme: Theme) -> Result<Vec<u8>, Error> {
+pub(crate) fn encode(drawing: &Drawing, scale: f32, theme: Theme) -> Result<Vec<u8>, Error> {
     if !(0.1..=10.0).contains(&scale) {
         return Err(Error::Scale { scale });
     }
     let pixels = |length: f64| (length * f64::from(scale)).ceil();
-    let (width, height) = (pixels(scene.width), pixels(scene.height));
+    let (width, height) = (pixels(drawing.width), pixels(drawing.height));
     let too_large = || Error::TooLarge { width: width as u64, height: height as u64, scale };
     if width * height > MOST_PIXELS {
         return Err(too_large());
@@ -31,24 +31,24 @@ pub(crate) fn encode(scene: &Scene, scale: f32, theme: Theme) -> Result<Vec<u8>,
     let pixmap = Pixmap::new(width as u32, height as u32).ok_or_else(too_large)?;
     let mut canvas =
         Canvas { pixmap, scale: Transform::from_scale(scale, scale), dark: theme == Theme::Dark };
-    scene.items.iter().for_each(|item| canvas.item(item));
+    drawing.items.iter().for_each(|item| canvas.item(item));
     canvas.pixmap.encode_png().map_err(|e| Error::Png { problem: e.to_string() })
 }
 
 /// Renders a line of text and returns the coverage of each pixel: `[height, width]`, 0 (none) to 255 (full).
 ///
 /// The base line is `base` pixels below the top; `size` is the font size in pixels.
-pub(crate) fn shades(line: &str, size: f64, base: f64, (width, height): (usize, usize)) -> Vec<u8> {
-    let words = Words {
+pub(crate) fn text_coverage(line: &str, size: f64, base: f64, (width, height): (usize, usize)) -> Vec<u8> {
+    let line = TextLine {
         text: line.to_owned(),
         at: (0.0, base),
         size,
         bold: false,
         anchor: Anchor::Start,
-        ink: Ink::Text,
+        colour: ColourRole::Text,
     };
     let pixmap = Pixmap::new(width as u32, height as u32);
-    let (Some(mut pixmap), Some(path)) = (pixmap, letters(&words)) else { return vec![0; width * height] };
+    let (Some(mut pixmap), Some(path)) = (pixmap, letters(&line)) else { return vec![0; width * height] };
     let paint = Paint { anti_alias: true, ..Paint::default() };
     pixmap.fill_path(&path, &paint, FillRule::Winding, Transform::identity(), None);
     pixmap.pixels().iter().map(|pixel| pixel.alpha()).collect()
@@ -63,56 +63,56 @@ struct Canvas {
 impl Canvas {
     fn item(&mut self, item: &Item) {
         match item {
-            Item::Panel(Panel { rect, radius, fill, stroke, .. }) => {
+            Item::RoundedRect(RoundedRect { rect, radius, fill, stroke, .. }) => {
                 self.path(rounded(*rect, *radius), *fill, *stroke);
             }
-            Item::Curve(Curve { steps, fill, stroke }) => self.path(outline(steps), *fill, *stroke),
-            Item::Words(words) => self.path(letters(words), Some(words.ink), None),
+            Item::Curve(Curve { commands, fill, stroke }) => self.path(outline(commands), *fill, *stroke),
+            Item::Text(line) => self.path(letters(line), Some(line.colour), None),
         }
     }
 
     /// Fills and strokes a path. A path without extent is `None` and draws nothing.
-    fn path(&mut self, path: Option<Path>, fill: Option<Ink>, stroke: Option<Stroke>) {
+    fn path(&mut self, path: Option<Path>, fill: Option<ColourRole>, stroke: Option<Stroke>) {
         let Some(path) = path else { return };
-        if let Some(ink) = fill {
-            let paint = self.paint(ink);
+        if let Some(colour) = fill {
+            let paint = self.paint(colour);
             self.pixmap.fill_path(&path, &paint, FillRule::Winding, self.scale, None);
         }
-        if let Some(Stroke { ink, width, dashed }) = stroke {
-            let pen = Pen {
+        if let Some(Stroke { colour, width, dashed }) = stroke {
+            let stroke = SkiaStroke {
                 width: width as f32,
                 line_cap: LineCap::Butt,
                 line_join: LineJoin::Miter,
                 dash: if dashed { StrokeDash::new(vec![5.0, 4.0], 0.0) } else { None },
-                ..Pen::default()
+                ..SkiaStroke::default()
             };
-            let paint = self.paint(ink);
-            self.pixmap.stroke_path(&path, &paint, &pen, self.scale, None);
+            let paint = self.paint(colour);
+            self.pixmap.stroke_path(&path, &paint, &stroke, self.scale, None);
         }
     }
 
-    fn paint(&self, ink: Ink) -> Paint<'static> {
-        let [_, r, g, b] = ink.colours()[usize::from(self.dark)].to_be_bytes();
+    fn paint(&self, colour: ColourRole) -> Paint<'static> {
+        let [_, r, g, b] = colour.colours()[usize::from(self.dark)].to_be_bytes();
         let shader = Shader::SolidColor(Color::from_rgba8(r, g, b, 255));
         Paint { shader, anti_alias: true, ..Paint::default() }
     }
 }
 
-fn outline(steps: &[Step]) -> Option<Path> {
-    let mut pen = PathBuilder::new();
+fn outline(commands: &[PathCommand]) -> Option<Path> {
+    let mut path = PathBuilder::new();
     let f = |(x, y): (f64, f64)| (x as f32, y as f32);
-    for step in steps {
-        match *step {
-            Step::Move(p) => pen.move_to(f(p).0, f(p).1),
-            Step::Line(p) => pen.line_to(f(p).0, f(p).1),
-            Step::Cubic(a, b, c) => {
+    for command in commands {
+        match *command {
+            PathCommand::Move(p) => path.move_to(f(p).0, f(p).1),
+            PathCommand::Line(p) => path.line_to(f(p).0, f(p).1),
+            PathCommand::Cubic(a, b, c) => {
                 let ((ax, ay), (bx, by), (cx, cy)) = (f(a), f(b), f(c));
-                pen.cubic_to(ax, ay, bx, by, cx, cy);
+                path.cubic_to(ax, ay, bx, by, cx, cy);
             }
-            Step::Close => pen.close(),
+            PathCommand::Close => path.close(),
         }
     }
-    pen.finish()
+    path.finish()
 }
 
 fn rounded(rect: Rect, radius: f64) -> Option<Path> {
@@ -125,25 +125,25 @@ fn rounded(rect: Rect, radius: f64) -> Option<Path> {
     let k = r * (1.0 - QUARTER);
     let (right, bottom) = (x + w, y + h);
     outline(&[
-        Step::Move((x + r, y)),
-        Step::Line((right - r, y)),
-        Step::Cubic((right - k, y), (right, y + k), (right, y + r)),
-        Step::Line((right, bottom - r)),
-        Step::Cubic((right, bottom - k), (right - k, bottom), (right - r, bottom)),
-        Step::Line((x + r, bottom)),
-        Step::Cubic((x + k, bottom), (x, bottom - k), (x, bottom - r)),
-        Step::Line((x, y + r)),
-        Step::Cubic((x, y + k), (x + k, y), (x + r, y)),
-        Step::Close,
+        PathCommand::Move((x + r, y)),
+        PathCommand::Line((right - r, y)),
+        PathCommand::Cubic((right - k, y), (right, y + k), (right, y + r)),
+        PathCommand::Line((right, bottom - r)),
+        PathCommand::Cubic((right, bottom - k), (right - k, bottom), (right - r, bottom)),
+        PathCommand::Line((x + r, bottom)),
+        PathCommand::Cubic((x + k, bottom), (x, bottom - k), (x, bottom - r)),
+        PathCommand::Line((x, y + r)),
+        PathCommand::Cubic((x, y + k), (x + k, y), (x + r, y)),
+        PathCommand::Close,
     ])
 }
 
-fn letters(words: &Words) -> Option<Path> {
-    let Words { text, at, size, bold, .. } = words;
+fn letters(line: &TextLine) -> Option<Path> {
+    let TextLine { text, at, size, bold, .. } = line;
     let face = text::font(*bold);
-    let mut x = at.0 + words.shift(text::width(text, *size, *bold));
-    let mut writer = Writer {
-        pen: PathBuilder::new(),
+    let mut x = at.0 + line.shift(text::width(text, *size, *bold));
+    let mut writer = GlyphOutliner {
+        path: PathBuilder::new(),
         scale: (size / f64::from(face.units_per_em())) as f32,
         at: (0.0, at.1 as f32),
     };
@@ -153,44 +153,45 @@ fn letters(words: &Words) -> Option<Path> {
         let _ = face.outline_glyph(glyph, &mut writer);
         x += advance;
     }
-    writer.pen.finish()
+    writer.path.finish()
 }
 
 /// Converts glyph outlines, whose y axis points up, to the coordinates of the drawing, whose y axis points down.
-struct Writer {
-    pen: PathBuilder,
+struct GlyphOutliner {
+    path: PathBuilder,
     scale: f32,
     at: (f32, f32),
 }
 
-impl Writer {
-    fn place(&self, x: f32, y: f32) -> (f32, f32) {
+impl GlyphOutliner {
+    fn to_canvas(&self, x: f32, y: f32) -> (f32, f32) {
         (self.at.0 + x * self.scale, self.at.1 - y * self.scale)
     }
 }
 
-impl OutlineBuilder for Writer {
+impl OutlineBuilder for GlyphOutliner {
     fn move_to(&mut self, x: f32, y: f32) {
-        let (x, y) = self.place(x, y);
-        self.pen.move_to(x, y);
+        let (x, y) = self.to_canvas(x, y);
+        self.path.move_to(x, y);
     }
 
     fn line_to(&mut self, x: f32, y: f32) {
-        let (x, y) = self.place(x, y);
-        self.pen.line_to(x, y);
+        let (x, y) = self.to_canvas(x, y);
+        self.path.line_to(x, y);
     }
 
     fn quad_to(&mut self, x1: f32, y1: f32, x: f32, y: f32) {
-        let ((x1, y1), (x, y)) = (self.place(x1, y1), self.place(x, y));
-        self.pen.quad_to(x1, y1, x, y);
+        let ((x1, y1), (x, y)) = (self.to_canvas(x1, y1), self.to_canvas(x, y));
+        self.path.quad_to(x1, y1, x, y);
     }
 
     fn curve_to(&mut self, x1: f32, y1: f32, x2: f32, y2: f32, x: f32, y: f32) {
-        let ((x1, y1), (x2, y2), (x, y)) = (self.place(x1, y1), self.place(x2, y2), self.place(x, y));
-        self.pen.cubic_to(x1, y1, x2, y2, x, y);
+        let ((x1, y1), (x2, y2), (x, y)) =
+            (self.to_canvas(x1, y1), self.to_canvas(x2, y2), self.to_canvas(x, y));
+        self.path.cubic_to(x1, y1, x2, y2, x, y);
     }
 
     fn close(&mut self) {
-        self.pen.close();
+        self.path.close();
     }
 }

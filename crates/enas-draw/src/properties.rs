@@ -6,19 +6,19 @@ use enas_rng::Seed;
 use proptest::prelude::*;
 
 use crate::cell;
+use crate::drawing::{Drawing, Item, PathCommand, Point, Rect, RoundedRect, TextLine};
 use crate::network;
-use crate::route::{Block, Placed, route};
-use crate::scene::{Item, Panel, Point, Rect, Scene, Step, Words};
+use crate::route::{BoxSpec, Placement, route};
 use crate::sheet;
 
 fn arc(seed: u64, nodes: usize) -> Arc {
     Arc::random(nodes, &mut Seed::new(seed).stream("drawing", &[]))
 }
 
-fn placed(cell: &Cell) -> (Vec<Block>, Placed) {
-    let blocks = cell::blocks(cell);
-    let placed = route(&blocks);
-    (blocks, placed)
+fn placement(cell: &Cell) -> (Vec<BoxSpec>, Placement) {
+    let box_specs = cell::box_specs(cell);
+    let placement = route(&box_specs);
+    (box_specs, placement)
 }
 
 /// The smaller of the horizontal and the vertical overlap of two rectangles. A negative value is a distance.
@@ -37,18 +37,18 @@ fn within(outer: &Rect, inner: &Rect, room: f64) -> bool {
 }
 
 /// Points along a path, including the ends of every piece.
-fn points(steps: &[Step]) -> Vec<Point> {
+fn points(commands: &[PathCommand]) -> Vec<Point> {
     let mut points: Vec<Point> = Vec::new();
     let mut at = (0.0, 0.0);
     let mix = |a: Point, b: Point, t: f64| (a.0 + (b.0 - a.0) * t, a.1 + (b.1 - a.1) * t);
-    for step in steps {
-        let curve = match *step {
-            Step::Move(p) => (p, p, p),
-            Step::Line(p) => (at, p, p),
-            Step::Cubic(a, b, c) => (a, b, c),
-            Step::Close => continue,
+    for command in commands {
+        let curve = match *command {
+            PathCommand::Move(p) => (p, p, p),
+            PathCommand::Line(p) => (at, p, p),
+            PathCommand::Cubic(a, b, c) => (a, b, c),
+            PathCommand::Close => continue,
         };
-        let start = if let Step::Move(p) = *step { p } else { at };
+        let start = if let PathCommand::Move(p) = *command { p } else { at };
         for t in (0..=16).map(|i| f64::from(i) / 16.0) {
             let (a, b, c) = (mix(start, curve.0, t), mix(curve.0, curve.1, t), mix(curve.1, curve.2, t));
             points.push(mix(mix(a, b, t), mix(b, c, t), t));
@@ -58,36 +58,39 @@ fn points(steps: &[Step]) -> Vec<Point> {
     points
 }
 
-fn panels(scene: &Scene) -> Vec<&Panel> {
-    let items = scene.items.iter();
-    items.filter_map(|item| if let Item::Panel(panel) = item { Some(panel) } else { None }).collect()
+fn rounded_rects(drawing: &Drawing) -> Vec<&RoundedRect> {
+    let items = drawing.items.iter();
+    items
+        .filter_map(|item| if let Item::RoundedRect(rounded_rect) = item { Some(rounded_rect) } else { None })
+        .collect()
 }
 
-fn words(scene: &Scene) -> Vec<&Words> {
-    let items = scene.items.iter();
-    items.filter_map(|item| if let Item::Words(words) = item { Some(words) } else { None }).collect()
+fn text_lines(drawing: &Drawing) -> Vec<&TextLine> {
+    let items = drawing.items.iter();
+    items.filter_map(|item| if let Item::Text(line) = item { Some(line) } else { None }).collect()
 }
 
 /// Checks that nothing leaves the drawing, no text leaves its box and no two texts touch.
-fn check_scene(scene: &Scene) -> Result<(), TestCaseError> {
-    let paper = Rect { x: 0.0, y: 0.0, w: scene.width, h: scene.height };
-    for panel in panels(scene) {
-        prop_assert!(within(&paper, &panel.rect, 0.0), "{panel:?} leaves {paper:?}");
+fn check_scene(drawing: &Drawing) -> Result<(), TestCaseError> {
+    let paper = Rect { x: 0.0, y: 0.0, w: drawing.width, h: drawing.height };
+    for rounded_rect in rounded_rects(drawing) {
+        prop_assert!(within(&paper, &rounded_rect.rect, 0.0), "{rounded_rect:?} leaves {paper:?}");
     }
-    for item in &scene.items {
+    for item in &drawing.items {
         if let Item::Curve(curve) = item {
-            for (x, y) in points(&curve.steps) {
+            for (x, y) in points(&curve.commands) {
                 prop_assert!(within(&paper, &Rect { x, y, w: 0.0, h: 0.0 }, 4.0), "({x}, {y}) in {curve:?}");
             }
         }
     }
-    let all = words(scene);
+    let all = text_lines(drawing);
     for (i, one) in all.iter().enumerate() {
         let bounds = one.bounds();
         let (x, y) = bounds.centre();
-        let around = panels(scene).into_iter().rev();
-        let home =
-            around.map(|panel| panel.rect).find(|rect| within(rect, &Rect { x, y, w: 0.0, h: 0.0 }, 0.0));
+        let around = rounded_rects(drawing).into_iter().rev();
+        let home = around
+            .map(|rounded_rect| rounded_rect.rect)
+            .find(|rect| within(rect, &Rect { x, y, w: 0.0, h: 0.0 }, 0.0));
         let home = home.expect("the paper is around everything");
         prop_assert!(within(&home, &bounds, 3.0), "{one:?} leaves {home:?}");
         for other in &all[..i] {
@@ -102,50 +105,50 @@ proptest! {
 
     #[test]
     fn no_two_boxes_overlap(seed in any::<u64>(), nodes in 1_usize..=8) {
-        let (_, placed) = placed(arc(seed, nodes).normal());
-        for (i, a) in placed.rects.iter().enumerate() {
-            for b in &placed.rects[..i] {
+        let (_, placement) = placement(arc(seed, nodes).normal());
+        for (i, a) in placement.rects.iter().enumerate() {
+            for b in &placement.rects[..i] {
                 prop_assert!(overlap(a, b) <= -20.0, "{a:?} and {b:?}");
             }
         }
     }
 
     #[test]
-    fn every_inlet_has_one_wire_from_the_bottom_of_its_source_to_its_place_at_the_top(
+    fn every_port_has_one_edge_from_the_bottom_of_its_source_to_its_place_at_the_top(
         seed in any::<u64>(),
         nodes in 1_usize..=8,
     ) {
-        let (blocks, placed) = placed(arc(seed, nodes).normal());
+        let (box_specs, placement) = placement(arc(seed, nodes).normal());
         let mut wired = Vec::new();
-        for wire in &placed.wires {
-            let from = placed.rects[wire.from];
-            prop_assert_eq!(wire.steps[0], Step::Move((from.centre().0, from.bottom())));
-            for arrival in &wire.arrivals {
-                prop_assert_eq!(blocks[arrival.to].inlets[arrival.inlet], wire.from);
-                let to = placed.rects[arrival.to];
+        for edge in &placement.edges {
+            let from = placement.rects[edge.from];
+            prop_assert_eq!(edge.commands[0], PathCommand::Move((from.centre().0, from.bottom())));
+            for arrival in &edge.arrivals {
+                prop_assert_eq!(box_specs[arrival.to].ports[arrival.port], edge.from);
+                let to = placement.rects[arrival.to];
                 prop_assert!((to.x..=to.right()).contains(&arrival.tip.0) && arrival.tip.1 == to.y, "{arrival:?}");
-                wired.push((arrival.to, arrival.inlet));
+                wired.push((arrival.to, arrival.port));
             }
         }
         wired.sort_unstable();
-        let inlets = |to: usize| (0..blocks[to].inlets.len()).map(move |inlet| (to, inlet));
-        prop_assert_eq!(wired, (0..blocks.len()).flat_map(inlets).collect::<Vec<_>>());
+        let ports = |to: usize| (0..box_specs[to].ports.len()).map(move |port| (to, port));
+        prop_assert_eq!(wired, (0..box_specs.len()).flat_map(ports).collect::<Vec<_>>());
     }
 
     #[test]
-    fn every_piece_of_a_wire_begins_where_another_ended(seed in any::<u64>(), nodes in 1_usize..=8) {
-        let (_, placed) = placed(arc(seed, nodes).normal());
-        for wire in &placed.wires {
-            let from = placed.rects[wire.from];
+    fn every_piece_of_an_edge_begins_where_another_ended(seed in any::<u64>(), nodes in 1_usize..=8) {
+        let (_, placement) = placement(arc(seed, nodes).normal());
+        for edge in &placement.edges {
+            let from = placement.rects[edge.from];
             let mut ends = vec![(from.centre().0, from.bottom())];
-            for step in &wire.steps {
-                match *step {
-                    Step::Move(p) => prop_assert!(ends.contains(&p), "{p:?} of {:?}", wire.steps),
-                    Step::Line(p) | Step::Cubic(_, _, p) => ends.push(p),
-                    Step::Close => {}
+            for command in &edge.commands {
+                match *command {
+                    PathCommand::Move(p) => prop_assert!(ends.contains(&p), "{p:?} of {:?}", edge.commands),
+                    PathCommand::Line(p) | PathCommand::Cubic(_, _, p) => ends.push(p),
+                    PathCommand::Close => {}
                 }
             }
-            for arrival in &wire.arrivals {
+            for arrival in &edge.arrivals {
                 prop_assert!(
                     ends.iter().any(|end| end.0 == arrival.tip.0 && (0.0..8.0).contains(&(arrival.tip.1 - end.1))),
                     "{arrival:?}"
@@ -156,12 +159,12 @@ proptest! {
 
     #[test]
     fn no_wire_crosses_a_box(seed in any::<u64>(), nodes in 1_usize..=8) {
-        let (_, placed) = placed(arc(seed, nodes).normal());
-        for wire in &placed.wires {
-            for (x, y) in points(&wire.steps) {
-                for rect in &placed.rects {
+        let (_, placement) = placement(arc(seed, nodes).normal());
+        for edge in &placement.edges {
+            for (x, y) in points(&edge.commands) {
+                for rect in &placement.rects {
                     let point = Rect { x, y, w: 0.0, h: 0.0 };
-                    prop_assert!(!within(rect, &point, 0.01), "({x}, {y}) of {wire:?} is in {rect:?}");
+                    prop_assert!(!within(rect, &point, 0.01), "({x}, {y}) of {edge:?} is in {rect:?}");
                 }
             }
         }
@@ -170,10 +173,10 @@ proptest! {
     #[test]
     fn cells_stay_on_their_paper_and_text_in_its_box(seed in any::<u64>(), nodes in 1_usize..=8) {
         let arc = arc(seed, nodes);
-        let normal = |width| cell::scene(arc.normal(), CellKind::Normal, width);
-        let reduction = |width| cell::scene(arc.reduction(), CellKind::Reduction, width);
-        check_scene(&sheet::on_paper(normal(0.0)))?;
-        check_scene(&sheet::on_paper(sheet::both([&normal, &reduction])))?;
+        let normal = |width| cell::drawing(arc.normal(), CellKind::Normal, width);
+        let reduction = |width| cell::drawing(arc.reduction(), CellKind::Reduction, width);
+        check_scene(&sheet::with_background(normal(0.0)))?;
+        check_scene(&sheet::with_background(sheet::combined([&normal, &reduction])))?;
     }
 }
 
@@ -204,8 +207,8 @@ proptest! {
         } else {
             Child::fixed(&config, &arc, input, 1000, Seed::new(0)).unwrap()
         };
-        let diagram = network::Diagram::of_cells(&child, &arc).unwrap();
-        check_scene(&sheet::on_paper(network::scene(&diagram)))?;
+        let diagram = crate::diagram::Diagram::of_cells(&child, &arc).unwrap();
+        check_scene(&sheet::with_background(network::drawing(&diagram)))?;
     }
 
     #[test]
@@ -224,8 +227,8 @@ proptest! {
         } else {
             MacroChild::fixed(&config, &arc, input, 1000, Seed::new(0)).unwrap()
         };
-        let diagram = network::Diagram::of_layers(&child, &arc).unwrap();
-        check_scene(&sheet::on_paper(network::scene(&diagram)))?;
+        let diagram = crate::diagram::Diagram::of_layers(&child, &arc).unwrap();
+        check_scene(&sheet::with_background(network::drawing(&diagram)))?;
     }
 }
 
@@ -236,20 +239,20 @@ fn columns_are_as_wide_as_their_numbers() {
     let config = Config { filters: 160, layers: 1, ..config() };
     let input = InputShape { channels: 3, height: 512, width: 512 };
     let child = Child::fixed(&config, &arc, input, 1000, Seed::new(0)).unwrap();
-    let scene = network::scene(&network::Diagram::of_cells(&child, &arc).unwrap());
-    assert!(words(&scene).iter().any(|words| words.text.len() > 16), "no number was long");
-    check_scene(&sheet::on_paper(scene)).unwrap();
+    let drawing = network::drawing(&crate::diagram::Diagram::of_cells(&child, &arc).unwrap());
+    assert!(text_lines(&drawing).iter().any(|line| line.text.len() > 16), "no number was long");
+    check_scene(&sheet::with_background(drawing)).unwrap();
 }
 
 #[test]
 fn the_largest_cells_are_drawn_too() {
     for seed in 0..2 {
         let arc = arc(seed, 20);
-        let (_, placed) = placed(arc.normal());
-        for (i, a) in placed.rects.iter().enumerate() {
-            assert!(placed.rects[..i].iter().all(|b| overlap(a, b) <= -20.0), "{a:?}");
+        let (_, placement) = placement(arc.normal());
+        for (i, a) in placement.rects.iter().enumerate() {
+            assert!(placement.rects[..i].iter().all(|b| overlap(a, b) <= -20.0), "{a:?}");
         }
-        check_scene(&sheet::on_paper(cell::scene(arc.normal(), CellKind::Normal, 0.0))).unwrap();
+        check_scene(&sheet::with_background(cell::drawing(arc.normal(), CellKind::Normal, 0.0))).unwrap();
     }
 }
 

@@ -1,132 +1,134 @@
-//! Coordinates of a layered graph drawing (Sugiyama's method, last phase): boxes in rows, wires as cubic curves.
+//! Coordinates of a layered graph drawing (Sugiyama's method, last phase): boxes in rows, edges as cubic curves.
 //!
 //! Method outline:
-//! 1. Module `layers` fixes the order of boxes and lanes within each row.
+//! 1. Module `ordering` fixes the order of boxes and dummies within each row.
 //! 2. Iteratively reweighted least squares (IRLS): each round places one row after the other, with its neighbour rows
 //!    fixed. `align` solves the weighted least-squares problem of a row. The weights are `1 / (distance + near)`, so the
 //!    sum of the weighted squares approximates the sum of distances.
 //! 3. `near` shrinks from round to round, so the problem changes from least squares to least absolute distances.
 //! 4. Positions are rounded to pixels, small bends are removed, and rows get their heights.
 
-use crate::align::{Seat, align};
-use crate::layers::{Graph, Layers, Slot, place};
-use crate::scene::{Point, Rect, Step};
+use crate::align::{RowItem, align};
+use crate::drawing::{PathCommand, Point, Rect};
+use crate::ordering::{Graph, LayeredGraph, Vertex, position_in_row};
 
 /// A box to be placed. Lengths are in pixels.
 #[derive(Clone, Debug)]
-pub(crate) struct Block {
+pub(crate) struct BoxSpec {
     pub(crate) row: usize,
     pub(crate) w: f64,
     pub(crate) h: f64,
-    /// The numbers of the boxes whose wires arrive at its top, one for each inlet.
-    pub(crate) inlets: Vec<usize>,
-    /// Distance between two neighbouring inlets.
+    /// The numbers of the boxes whose edges arrive at its top, one for each port.
+    pub(crate) ports: Vec<usize>,
+    /// Distance between two neighbouring ports.
     pub(crate) pitch: f64,
-    /// Maximum distance from its inlet at which a wire may arrive if the wire is straight that way.
+    /// Maximum distance from its port at which an edge may arrive if the edge is straight that way.
     pub(crate) slack: f64,
 }
 
-/// The positions of boxes and wires.
+/// The positions of boxes and edges.
 #[derive(Clone, Debug)]
-pub(crate) struct Placed {
+pub(crate) struct Placement {
     pub(crate) rects: Vec<Rect>,
-    /// The wires, one entry for each box that has any.
-    pub(crate) wires: Vec<Wire>,
+    /// The edges, one entry for each box that has any.
+    pub(crate) edges: Vec<Edge>,
     pub(crate) width: f64,
     pub(crate) height: f64,
 }
 
-/// All wires of one box. They start at the middle of its lower edge.
+/// All edges of one box. They start at the middle of its lower edge.
 #[derive(Clone, Debug)]
-pub(crate) struct Wire {
-    #[cfg_attr(not(test), expect(dead_code, reason = "the tests look at where wires begin"))]
+pub(crate) struct Edge {
+    #[cfg_attr(not(test), expect(dead_code, reason = "the tests look at where edges begin"))]
     pub(crate) from: usize,
-    pub(crate) steps: Vec<Step>,
+    pub(crate) commands: Vec<PathCommand>,
     pub(crate) arrivals: Vec<Arrival>,
 }
 
-/// The end of a wire at a box.
+/// The end of an edge at a box.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arrival {
     pub(crate) to: usize,
-    /// The index of the inlet of `to`.
-    pub(crate) inlet: usize,
+    /// The index of the port of `to`.
+    pub(crate) port: usize,
     /// The point on the upper edge of `to`.
     pub(crate) tip: Point,
 }
 
 /// Gap between two boxes of a row.
 const BOX_GAP: f64 = 22.0;
-/// Width of a lane, with half of the gap on either side.
-const LANE: f64 = 18.0;
+/// Width of a dummy vertex, with half of the gap on either side.
+const DUMMY_WIDTH: f64 = 18.0;
 /// Minimum gap between two rows.
 const ROW_GAP: f64 = 40.0;
-/// Maximum addition to the gap between two rows whose wires extend far to the side.
+/// Maximum addition to the gap between two rows whose edges extend far to the side.
 const MORE_ROW_GAP: f64 = 34.0;
 /// Number of IRLS rounds.
 const ROUNDS: usize = 90;
 /// The `near` of the first round in pixels, and its factor per round.
 ///
-/// Below this distance a wire's pull is proportional to the distance; beyond it, nearly constant. The smaller the
-/// value, the more wires become straight. A small value from the start would leave boxes at arbitrary positions where
+/// Below this distance an edge's pull is proportional to the distance; beyond it, nearly constant. The smaller the
+/// value, the more edges become straight. A small value from the start would leave boxes at arbitrary positions where
 /// they first touch.
 const NEAR: (f64, f64) = (24.0, 0.95);
 /// A horizontal offset of fewer pixels looks like a mistake. Lanes have more room than that on either side.
 const VISIBLE: f64 = 7.0;
 /// Length of an arrow head. A curve ends where the head begins.
-pub(crate) const HEAD: f64 = 7.0;
+pub(crate) const ARROW_HEAD: f64 = 7.0;
 
 /// Computes the position of every box, in rows from the top, and the curves between the boxes.
-pub(crate) fn route(blocks: &[Block]) -> Placed {
-    let layers = Layers::new(&graph(blocks));
-    let mut router = Router { blocks, x: start(blocks, &layers), layers, near: NEAR.0 };
+pub(crate) fn route(box_specs: &[BoxSpec]) -> Placement {
+    let layers = LayeredGraph::new(&graph(box_specs));
+    let mut router = Router { box_specs, x: start(box_specs, &layers), layers, near: NEAR.0 };
     for _ in 0..ROUNDS {
         let n = router.layers.rows.len();
-        (0..n).chain((0..n).rev()).for_each(|row| router.settle(row));
+        (0..n).chain((0..n).rev()).for_each(|row| router.place_row(row));
         router.near *= NEAR.1;
     }
     router.finish()
 }
 
-fn graph(blocks: &[Block]) -> Graph {
-    let mut wires: Vec<(usize, usize)> =
-        (0..blocks.len()).flat_map(|to| blocks[to].inlets.iter().map(move |from| (*from, to))).collect();
-    wires.sort_unstable();
-    wires.dedup();
-    Graph { row: blocks.iter().map(|block| block.row).collect(), wires }
+fn graph(box_specs: &[BoxSpec]) -> Graph {
+    let mut edges: Vec<(usize, usize)> =
+        (0..box_specs.len()).flat_map(|to| box_specs[to].ports.iter().map(move |from| (*from, to))).collect();
+    edges.sort_unstable();
+    edges.dedup();
+    Graph { row: box_specs.iter().map(|box_spec| box_spec.row).collect(), edges }
 }
 
-/// Initial centres: the slots of each row next to each other around 0.
-fn start(blocks: &[Block], layers: &Layers) -> Vec<Vec<f64>> {
-    let seat = |slot: &Slot| Seat { wish: 0.0, weight: 1.0, width: room(blocks, *slot) };
-    layers.rows.iter().map(|row| align(&row.iter().map(seat).collect::<Vec<_>>())).collect()
+/// Initial centres: the vertices of each row next to each other around 0.
+fn start(box_specs: &[BoxSpec], layers: &LayeredGraph) -> Vec<Vec<f64>> {
+    let row_item =
+        |vertex: &Vertex| RowItem { target: 0.0, weight: 1.0, width: vertex_width(box_specs, *vertex) };
+    layers.rows.iter().map(|row| align(&row.iter().map(row_item).collect::<Vec<_>>())).collect()
 }
 
-fn room(blocks: &[Block], slot: Slot) -> f64 {
-    match slot {
-        Slot::Box(item) => blocks[item].w + BOX_GAP,
-        Slot::Lane(_) => LANE,
+fn vertex_width(box_specs: &[BoxSpec], vertex: Vertex) -> f64 {
+    match vertex {
+        Vertex::Box(item) => box_specs[item].w + BOX_GAP,
+        Vertex::Dummy(_) => DUMMY_WIDTH,
     }
 }
 
 struct Router<'a> {
-    blocks: &'a [Block],
-    layers: Layers,
-    /// The centres of the slots of each row.
+    box_specs: &'a [BoxSpec],
+    layers: LayeredGraph,
+    /// The centres of the vertices of each row.
     x: Vec<Vec<f64>>,
-    /// The distance below which a wire's pull is proportional to the distance; see [`NEAR`].
+    /// The distance below which an edge's pull is proportional to the distance; see [`NEAR`].
     near: f64,
 }
 
 impl Router<'_> {
-    /// Moves the slots of a row to the optimum for the present positions of the rows above and below.
-    fn settle(&mut self, row: usize) {
-        let seats: Vec<Seat> = self.layers.rows[row].iter().map(|slot| self.seat(row, *slot)).collect();
-        self.x[row] = align(&seats);
+    /// Moves the vertices of a row to the optimum for the present positions of the rows above and below.
+    fn place_row(&mut self, row: usize) {
+        let row_items: Vec<RowItem> =
+            self.layers.rows[row].iter().map(|vertex| self.row_item(row, *vertex)).collect();
+        self.x[row] = align(&row_items);
     }
 
-    fn seat(&self, row: usize, slot: Slot) -> Seat {
-        let (mut sum, mut weight, here) = (0.0, 0.0, self.at(row, slot));
+    fn row_item(&self, row: usize, vertex: Vertex) -> RowItem {
+        let (mut sum, mut weight, here) = (0.0, 0.0, self.x_of(row, vertex));
         let mut pull = |to: f64, strength: f64| {
             // The IRLS weight of an absolute distance. That cost prefers one long bend to many short ones; squares
             // would do the opposite.
@@ -135,48 +137,48 @@ impl Router<'_> {
             weight += by;
         };
         if row > 0 {
-            for &(upper, _) in self.layers.links[row - 1].iter().filter(|link| link.1 == slot) {
-                let x = self.at(row - 1, upper);
-                self.offsets(row - 1, (upper, slot))
-                    .for_each(|(_, offset)| pull(x - offset, strength(upper, slot)));
+            for &(upper, _) in self.layers.links[row - 1].iter().filter(|link| link.1 == vertex) {
+                let x = self.x_of(row - 1, upper);
+                self.offsets(row - 1, (upper, vertex))
+                    .for_each(|(_, offset)| pull(x - offset, strength(upper, vertex)));
             }
         }
         if let Some(links) = self.layers.links.get(row) {
-            for &(_, lower) in links.iter().filter(|link| link.0 == slot) {
-                let x = self.at(row + 1, lower);
-                self.offsets(row, (slot, lower))
-                    .for_each(|(_, offset)| pull(x + offset, strength(slot, lower)));
+            for &(_, lower) in links.iter().filter(|link| link.0 == vertex) {
+                let x = self.x_of(row + 1, lower);
+                self.offsets(row, (vertex, lower))
+                    .for_each(|(_, offset)| pull(x + offset, strength(vertex, lower)));
             }
         }
-        let width = room(self.blocks, slot);
-        // Every box and lane has a wire; a slot without one would stay in the middle.
+        let width = vertex_width(self.box_specs, vertex);
+        // Every box and dummy has an edge; a vertex without one would stay in the middle.
         if weight > 0.0 {
-            Seat { wish: sum / weight, weight, width }
+            RowItem { target: sum / weight, weight, width }
         } else {
-            Seat { wish: 0.0, weight: 1.0, width }
+            RowItem { target: 0.0, weight: 1.0, width }
         }
     }
 
-    fn at(&self, row: usize, slot: Slot) -> f64 {
-        self.x[row][place(&self.layers.rows[row], slot)]
+    fn x_of(&self, row: usize, vertex: Vertex) -> f64 {
+        self.x[row][position_in_row(&self.layers.rows[row], vertex)]
     }
 
-    /// Returns the inlets of the lower slot at which a link arrives, each with its distance from the slot's middle.
+    /// Returns the ports of the lower vertex at which a link arrives, each with its distance from the vertex's middle.
     ///
-    /// A lane has one inlet.
-    fn offsets(&self, gap: usize, (upper, lower): (Slot, Slot)) -> impl Iterator<Item = (usize, f64)> {
+    /// A dummy has one port.
+    fn offsets(&self, gap: usize, (upper, lower): (Vertex, Vertex)) -> impl Iterator<Item = (usize, f64)> {
         let (source, mut found) = (source(upper), Vec::new());
         match lower {
-            Slot::Lane(_) => found.push((0, 0.0)),
-            Slot::Box(to) => {
-                let Block { inlets, pitch, .. } = &self.blocks[to];
-                // Inlets are assigned from left to right in the order of the wires above, so that wires do not cross
+            Vertex::Dummy(_) => found.push((0, 0.0)),
+            Vertex::Box(to) => {
+                let BoxSpec { ports, pitch, .. } = &self.box_specs[to];
+                // Ports are assigned from left to right in the order of the edges above, so that edges do not cross
                 // at the box.
-                let mut order: Vec<usize> = (0..inlets.len()).collect();
-                order.sort_by_key(|inlet| self.place_above(gap, inlets[*inlet]));
-                for (i, inlet) in order.into_iter().enumerate() {
-                    if inlets[inlet] == source {
-                        found.push((inlet, (i as f64 - (inlets.len() - 1) as f64 / 2.0) * pitch));
+                let mut order: Vec<usize> = (0..ports.len()).collect();
+                order.sort_by_key(|port| self.position_above(gap, ports[*port]));
+                for (i, port) in order.into_iter().enumerate() {
+                    if ports[port] == source {
+                        found.push((port, (i as f64 - (ports.len() - 1) as f64 / 2.0) * pitch));
                     }
                 }
             }
@@ -184,41 +186,42 @@ impl Router<'_> {
         found.into_iter()
     }
 
-    /// The position of a box's wires in the row above a gap.
-    fn place_above(&self, gap: usize, item: usize) -> usize {
+    /// The position of a box's edges in the row above a gap.
+    fn position_above(&self, gap: usize, item: usize) -> usize {
         let row = &self.layers.rows[gap];
-        row.iter().position(|slot| source(*slot) == item).expect("a wire is in every row on its way")
+        row.iter().position(|vertex| source(*vertex) == item).expect("an edge is in every row on its way")
     }
 
-    fn finish(mut self) -> Placed {
-        let left = self.edges(|x, half| x - half).fold(f64::MAX, f64::min);
+    fn finish(mut self) -> Placement {
+        let left = self.extents(|x, half| x - half).fold(f64::MAX, f64::min);
         // Whole pixels keep vertical lines sharp.
         self.x.iter_mut().flatten().for_each(|x| *x = (*x - left).round());
         self.straighten();
-        let width = self.edges(|x, half| x + half).fold(0.0, f64::max);
+        let width = self.extents(|x, half| x + half).fold(0.0, f64::max);
         let bands = self.bands();
-        let mut rects = vec![Rect { x: 0.0, y: 0.0, w: 0.0, h: 0.0 }; self.blocks.len()];
-        for (row, slots) in self.layers.rows.iter().enumerate() {
-            for (slot, x) in slots.iter().zip(&self.x[row]) {
-                if let Slot::Box(item) = slot {
-                    let Block { w, h, .. } = self.blocks[*item];
+        let mut rects = vec![Rect { x: 0.0, y: 0.0, w: 0.0, h: 0.0 }; self.box_specs.len()];
+        for (row, vertices) in self.layers.rows.iter().enumerate() {
+            for (vertex, x) in vertices.iter().zip(&self.x[row]) {
+                if let Vertex::Box(item) = vertex {
+                    let BoxSpec { w, h, .. } = self.box_specs[*item];
                     rects[*item] = Rect { x: x - w / 2.0, y: bands[row].0, w, h };
                 }
             }
         }
-        let wires = (0..self.blocks.len()).map(|from| self.wire(from, &bands));
-        let wires = wires.filter(|wire| !wire.arrivals.is_empty()).collect();
-        Placed { rects, wires, width, height: bands.last().map_or(0.0, |band| band.1) }
+        let edges = (0..self.box_specs.len()).map(|from| self.edge(from, &bands));
+        let edges = edges.filter(|edge| !edge.arrivals.is_empty()).collect();
+        Placement { rects, edges, width, height: bands.last().map_or(0.0, |band| band.1) }
     }
 
-    /// Moves lanes by less than [`VISIBLE`] if that removes a bend: below the wire's start, else above its end.
+    /// Moves dummies by less than [`VISIBLE`] if that removes a bend: below the edge's start, else above its end.
     fn straighten(&mut self) {
         let n = self.layers.rows.len();
         for row in (0..n).rev().chain(0..n) {
             for at in 0..self.layers.rows[row].len() {
-                let lane = self.layers.rows[row][at];
-                if let Slot::Lane(_) = lane {
-                    let mut ends = self.start_above(row, lane).into_iter().chain(self.ends_below(row, lane));
+                let dummy = self.layers.rows[row][at];
+                if let Vertex::Dummy(_) = dummy {
+                    let mut ends =
+                        self.start_above(row, dummy).into_iter().chain(self.ends_below(row, dummy));
                     let near = ends.find(|x| (x - self.x[row][at]).abs() < VISIBLE);
                     self.x[row][at] = near.unwrap_or(self.x[row][at]);
                 }
@@ -226,38 +229,38 @@ impl Router<'_> {
         }
     }
 
-    /// The position at which the wire of a lane arrives in the next row, if it has exactly one end there.
-    fn ends_below(&self, row: usize, lane: Slot) -> Option<f64> {
-        let mut links = self.layers.links[row].iter().filter(|link| link.0 == lane);
+    /// The position at which the edge of a dummy arrives in the next row, if it has exactly one end there.
+    fn ends_below(&self, row: usize, dummy: Vertex) -> Option<f64> {
+        let mut links = self.layers.links[row].iter().filter(|link| link.0 == dummy);
         let (link, None) = (links.next()?, links.next()) else { return None };
         let mut offsets = self.offsets(row, *link);
         let (Some((_, offset)), None) = (offsets.next(), offsets.next()) else { return None };
-        Some(self.at(row + 1, link.1) + offset)
+        Some(self.x_of(row + 1, link.1) + offset)
     }
 
-    /// The position from which the wire of a lane comes, in the row above.
-    fn start_above(&self, row: usize, lane: Slot) -> Option<f64> {
+    /// The position from which the edge of a dummy comes, in the row above.
+    fn start_above(&self, row: usize, dummy: Vertex) -> Option<f64> {
         let links = self.layers.links.get(row.checked_sub(1)?)?;
-        links.iter().find(|link| link.1 == lane).map(|link| self.at(row - 1, link.0))
+        links.iter().find(|link| link.1 == dummy).map(|link| self.x_of(row - 1, link.0))
     }
 
-    /// Applies `end` to the centre and half the width of every slot, without gaps.
-    fn edges(&self, end: impl Fn(f64, f64) -> f64) -> impl Iterator<Item = f64> {
-        let slots = self.layers.rows.iter().flatten().zip(self.x.iter().flatten());
-        slots.map(move |(slot, x)| match slot {
-            Slot::Box(item) => end(*x, self.blocks[*item].w / 2.0),
-            Slot::Lane(_) => end(*x, 1.0),
+    /// Applies `end` to the centre and half the width of every vertex, without gaps.
+    fn extents(&self, end: impl Fn(f64, f64) -> f64) -> impl Iterator<Item = f64> {
+        let vertices = self.layers.rows.iter().flatten().zip(self.x.iter().flatten());
+        vertices.map(move |(vertex, x)| match vertex {
+            Vertex::Box(item) => end(*x, self.box_specs[*item].w / 2.0),
+            Vertex::Dummy(_) => end(*x, 1.0),
         })
     }
 
-    /// Top and bottom of every row. The gap between two rows is larger where wires extend far to the side.
+    /// Top and bottom of every row. The gap between two rows is larger where edges extend far to the side.
     fn bands(&self) -> Vec<(f64, f64)> {
         let mut bands: Vec<(f64, f64)> = Vec::new();
-        for (row, slots) in self.layers.rows.iter().enumerate() {
+        for (row, vertices) in self.layers.rows.iter().enumerate() {
             let top = bands.last().map_or(0.0, |band| band.1 + self.gap(row - 1));
-            let height = slots.iter().map(|slot| match slot {
-                Slot::Box(item) => self.blocks[*item].h,
-                Slot::Lane(_) => 0.0,
+            let height = vertices.iter().map(|vertex| match vertex {
+                Vertex::Box(item) => self.box_specs[*item].h,
+                Vertex::Dummy(_) => 0.0,
             });
             bands.push((top, top + height.fold(0.0, f64::max)));
         }
@@ -265,65 +268,66 @@ impl Router<'_> {
     }
 
     fn gap(&self, gap: usize) -> f64 {
-        let widths =
-            self.layers.links[gap].iter().map(|link| (self.at(gap, link.0) - self.at(gap + 1, link.1)).abs());
+        let widths = self.layers.links[gap]
+            .iter()
+            .map(|link| (self.x_of(gap, link.0) - self.x_of(gap + 1, link.1)).abs());
         ROW_GAP + (widths.fold(0.0, f64::max) / 10.0).min(MORE_ROW_GAP).round()
     }
 
-    fn wire(&self, from: usize, bands: &[(f64, f64)]) -> Wire {
-        let (mut steps, mut arrivals) = (Vec::new(), Vec::new());
-        for (row, slots) in self.layers.rows.iter().enumerate() {
-            if let Some(at) = slots.iter().position(|slot| *slot == Slot::Lane(from)) {
+    fn edge(&self, from: usize, bands: &[(f64, f64)]) -> Edge {
+        let (mut commands, mut arrivals) = (Vec::new(), Vec::new());
+        for (row, vertices) in self.layers.rows.iter().enumerate() {
+            if let Some(at) = vertices.iter().position(|vertex| *vertex == Vertex::Dummy(from)) {
                 let x = self.x[row][at];
-                steps.extend([Step::Move((x, bands[row].0)), Step::Line((x, bands[row].1))]);
+                commands.extend([PathCommand::Move((x, bands[row].0)), PathCommand::Line((x, bands[row].1))]);
             }
             let links = self.layers.links.get(row).into_iter().flatten();
             for &link in links.filter(|link| source(link.0) == from) {
-                let start = (self.at(row, link.0), bands[row].1);
-                for (inlet, offset) in self.offsets(row, link) {
-                    let mut tip = (self.at(row + 1, link.1) + offset, bands[row + 1].0);
+                let start = (self.x_of(row, link.0), bands[row].1);
+                for (port, offset) in self.offsets(row, link) {
+                    let mut tip = (self.x_of(row + 1, link.1) + offset, bands[row + 1].0);
                     let end = match link.1 {
-                        Slot::Lane(_) => tip,
-                        Slot::Box(to) => {
-                            if (tip.0 - start.0).abs() <= self.blocks[to].slack {
+                        Vertex::Dummy(_) => tip,
+                        Vertex::Box(to) => {
+                            if (tip.0 - start.0).abs() <= self.box_specs[to].slack {
                                 tip.0 = start.0;
                             }
-                            arrivals.push(Arrival { to, inlet, tip });
+                            arrivals.push(Arrival { to, port, tip });
                             // The arrow head covers the rest.
-                            (tip.0, tip.1 - HEAD + 1.0)
+                            (tip.0, tip.1 - ARROW_HEAD + 1.0)
                         }
                     };
-                    steps.extend(bend(start, end));
+                    commands.extend(bend(start, end));
                 }
             }
         }
-        Wire { from, steps, arrivals }
+        Edge { from, commands, arrivals }
     }
 }
 
-/// The box at which the wires of a slot start.
-fn source(slot: Slot) -> usize {
-    match slot {
-        Slot::Box(item) | Slot::Lane(item) => item,
+/// The box at which the edges of a vertex start.
+fn source(vertex: Vertex) -> usize {
+    match vertex {
+        Vertex::Box(item) | Vertex::Dummy(item) => item,
     }
 }
 
-/// Weight of a link's horizontal extent. Between two lanes a bend would be most visible, so their weight is largest.
-fn strength(upper: Slot, lower: Slot) -> f64 {
+/// Weight of a link's horizontal extent. Between two dummies a bend would be most visible, so their weight is largest.
+fn strength(upper: Vertex, lower: Vertex) -> f64 {
     match (upper, lower) {
-        (Slot::Lane(_), Slot::Lane(_)) => 8.0,
-        (Slot::Box(_), Slot::Box(_)) => 1.0,
+        (Vertex::Dummy(_), Vertex::Dummy(_)) => 8.0,
+        (Vertex::Box(_), Vertex::Box(_)) => 1.0,
         _ => 2.0,
     }
 }
 
 /// A curve that is vertical at both ends; a straight line if both have the same x.
-fn bend((x0, y0): Point, (x1, y1): Point) -> [Step; 2] {
+fn bend((x0, y0): Point, (x1, y1): Point) -> [PathCommand; 2] {
     let end = if x0 == x1 {
-        Step::Line((x1, y1))
+        PathCommand::Line((x1, y1))
     } else {
         let middle = (y0 + y1) / 2.0;
-        Step::Cubic((x0, middle), (x1, middle), (x1, y1))
+        PathCommand::Cubic((x0, middle), (x1, middle), (x1, y1))
     };
-    [Step::Move((x0, y0)), end]
+    [PathCommand::Move((x0, y0)), end]
 }

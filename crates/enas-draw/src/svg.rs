@@ -7,21 +7,21 @@
 use std::fmt::{self, Write};
 
 use crate::Error;
+use crate::drawing::{Anchor, Curve, Drawing, Item, PathCommand, Point, RoundedRect, Stroke, TextLine};
 use crate::png;
-use crate::scene::{Anchor, Curve, Item, Panel, Point, Scene, Step, Stroke, Words};
-use crate::theme::{Ink, Rgb, Theme};
+use crate::theme::{ColourRole, Rgb, Theme};
 
 /// A drawing as an SVG document.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Svg {
-    scene: Scene,
+    drawing: Drawing,
     text: String,
 }
 
 impl Svg {
-    pub(crate) fn new(scene: Scene, theme: Theme) -> Svg {
-        let text = write(&scene, theme);
-        Svg { scene, text }
+    pub(crate) fn new(drawing: Drawing, theme: Theme) -> Svg {
+        let text = write(&drawing, theme);
+        Svg { drawing, text }
     }
 
     /// The document: one `svg` element, for a file of its own or for embedding in HTML.
@@ -36,12 +36,12 @@ impl Svg {
 
     /// Width in pixels at a scale of 1.
     pub fn width(&self) -> f64 {
-        self.scene.width
+        self.drawing.width
     }
 
     /// Height in pixels at a scale of 1.
     pub fn height(&self) -> f64 {
-        self.scene.height
+        self.drawing.height
     }
 
     /// The drawing as a PNG file, enlarged `scale` times. [`Theme::Auto`] gives the light colours.
@@ -49,7 +49,7 @@ impl Svg {
     /// # Errors
     /// If `scale` is not a number from 0.1 to 10, or the image would have more than 100 million pixels.
     pub fn png(&self, scale: f32, theme: Theme) -> Result<Vec<u8>, Error> {
-        png::encode(&self.scene, scale, theme)
+        png::encode(&self.drawing, scale, theme)
     }
 }
 
@@ -59,11 +59,11 @@ impl fmt::Display for Svg {
     }
 }
 
-fn write(scene: &Scene, theme: Theme) -> String {
-    let Scene { width, height, title, description, items } = scene;
+fn write(drawing: &Drawing, theme: Theme) -> String {
+    let Drawing { width, height, title, description, items } = drawing;
     let (w, h, title) = (Number(*width), Number(*height), Escaped(title));
-    let mut pen = Pen { out: String::new(), theme };
-    pen.put(format_args!(
+    let mut writer = SvgWriter { out: String::new(), theme };
+    writer.put(format_args!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"enas-drawing{}\" role=\"img\" aria-label=\"{title}\" \
          width=\"{w}\" height=\"{h}\" viewBox=\"0 0 {w} {h}\" font-family=\"system-ui,sans-serif\" \
          style=\"max-width:100%;height:auto\">\n<title>{title}</title>\n<desc>{}</desc>\n",
@@ -71,28 +71,28 @@ fn write(scene: &Scene, theme: Theme) -> String {
         Escaped(description),
     ));
     if theme == Theme::Auto {
-        pen.style_sheet();
+        writer.style_sheet();
     }
-    items.iter().for_each(|item| pen.item(item));
-    pen.put(format_args!("</svg>\n"));
-    pen.out
+    items.iter().for_each(|item| writer.item(item));
+    writer.put(format_args!("</svg>\n"));
+    writer.out
 }
 
-struct Pen {
+struct SvgWriter {
     out: String,
     theme: Theme,
 }
 
-impl Pen {
+impl SvgWriter {
     fn put(&mut self, text: fmt::Arguments<'_>) {
         self.out.write_fmt(text).expect("a string takes any text");
     }
 
     fn style_sheet(&mut self) {
         let values = |dark: usize| -> String {
-            Ink::ALL
+            ColourRole::ALL
                 .iter()
-                .map(|ink| format!("--enas-{}:{};", ink.name(), Hex(ink.colours()[dark])))
+                .map(|colour| format!("--enas-{}:{};", colour.name(), Hex(colour.colours()[dark])))
                 .collect()
         };
         self.put(format_args!("<style>\n.enas-auto{{{}}}\n", values(0)));
@@ -100,7 +100,7 @@ impl Pen {
             "@media screen and (prefers-color-scheme:dark){{.enas-auto{{{}}}}}\n",
             values(1)
         ));
-        for name in Ink::ALL.map(Ink::name) {
+        for name in ColourRole::ALL.map(ColourRole::name) {
             self.put(format_args!(".enas-auto .enas-f-{name}{{fill:var(--enas-{name})}}\n"));
             self.put(format_args!(".enas-auto .enas-s-{name}{{stroke:var(--enas-{name})}}\n"));
         }
@@ -109,36 +109,36 @@ impl Pen {
 
     fn item(&mut self, item: &Item) {
         match item {
-            Item::Panel(it) => self.rect(it),
+            Item::RoundedRect(it) => self.rect(it),
             Item::Curve(it) => self.curve(it),
-            Item::Words(it) => self.words(it),
+            Item::Text(it) => self.text(it),
         }
     }
 
-    fn rect(&mut self, Panel { rect, radius, fill, stroke, hint }: &Panel) {
+    fn rect(&mut self, RoundedRect { rect, radius, fill, stroke, tooltip }: &RoundedRect) {
         let (x, y, w, h) = (Number(rect.x), Number(rect.y), Number(rect.w), Number(rect.h));
         self.put(format_args!("<rect x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\""));
         if *radius > 0.0 {
             self.put(format_args!(" rx=\"{}\"", Number(*radius)));
         }
         self.paint(*fill, *stroke);
-        match hint {
-            Some(hint) => self.put(format_args!("><title>{}</title></rect>\n", Escaped(hint))),
+        match tooltip {
+            Some(tooltip) => self.put(format_args!("><title>{}</title></rect>\n", Escaped(tooltip))),
             None => self.put(format_args!("/>\n")),
         }
     }
 
-    fn curve(&mut self, Curve { steps, fill, stroke }: &Curve) {
+    fn curve(&mut self, Curve { commands, fill, stroke }: &Curve) {
         self.put(format_args!("<path d=\""));
         let point = |(x, y): &Point| format!("{} {}", Number(*x), Number(*y));
-        for step in steps {
-            match step {
-                Step::Move(p) => self.put(format_args!("M{}", point(p))),
-                Step::Line(p) => self.put(format_args!("L{}", point(p))),
-                Step::Cubic(a, b, c) => {
+        for command in commands {
+            match command {
+                PathCommand::Move(p) => self.put(format_args!("M{}", point(p))),
+                PathCommand::Line(p) => self.put(format_args!("L{}", point(p))),
+                PathCommand::Cubic(a, b, c) => {
                     self.put(format_args!("C{} {} {}", point(a), point(b), point(c)));
                 }
-                Step::Close => self.put(format_args!("Z")),
+                PathCommand::Close => self.put(format_args!("Z")),
             }
         }
         self.put(format_args!("\""));
@@ -146,7 +146,7 @@ impl Pen {
         self.put(format_args!("/>\n"));
     }
 
-    fn words(&mut self, Words { text, at, size, bold, anchor, ink }: &Words) {
+    fn text(&mut self, TextLine { text, at, size, bold, anchor, colour }: &TextLine) {
         let (x, y, size) = (Number(at.0), Number(at.1), Number(*size));
         self.put(format_args!("<text x=\"{x}\" y=\"{y}\" font-size=\"{size}\""));
         if *bold {
@@ -157,26 +157,26 @@ impl Pen {
             Anchor::Middle => self.put(format_args!(" text-anchor=\"middle\"")),
             Anchor::End => self.put(format_args!(" text-anchor=\"end\"")),
         }
-        self.paint(Some(*ink), None);
+        self.paint(Some(*colour), None);
         self.put(format_args!(">{}</text>\n", Escaped(text)));
     }
 
-    fn paint(&mut self, fill: Option<Ink>, stroke: Option<Stroke>) {
+    fn paint(&mut self, fill: Option<ColourRole>, stroke: Option<Stroke>) {
         let shade = usize::from(self.theme == Theme::Dark);
         match fill {
-            Some(ink) => self.put(format_args!(" fill=\"{}\"", Hex(ink.colours()[shade]))),
+            Some(colour) => self.put(format_args!(" fill=\"{}\"", Hex(colour.colours()[shade]))),
             None => self.put(format_args!(" fill=\"none\"")),
         }
-        if let Some(Stroke { ink, width, dashed }) = stroke {
-            let colour = Hex(ink.colours()[shade]);
+        if let Some(Stroke { colour, width, dashed }) = stroke {
+            let colour = Hex(colour.colours()[shade]);
             self.put(format_args!(" stroke=\"{colour}\" stroke-width=\"{}\"", Number(width)));
             if dashed {
                 self.put(format_args!(" stroke-dasharray=\"5 4\""));
             }
         }
         if self.theme == Theme::Auto {
-            let classes = fill.map(|ink| format!("enas-f-{}", ink.name()));
-            let classes = classes.into_iter().chain(stroke.map(|s| format!("enas-s-{}", s.ink.name())));
+            let classes = fill.map(|colour| format!("enas-f-{}", colour.name()));
+            let classes = classes.into_iter().chain(stroke.map(|s| format!("enas-s-{}", s.colour.name())));
             self.put(format_args!(" class=\"{}\"", classes.collect::<Vec<_>>().join(" ")));
         }
     }

@@ -1,4 +1,4 @@
-//! Colours. Drawings refer to an [`Ink`]; only this file maps inks to colours.
+//! Colours. Drawings refer to an [`ColourRole`]; only this file maps roles to colours.
 
 use enas_arc::{CellKind, Op};
 
@@ -16,7 +16,7 @@ pub enum Theme {
 
 /// The purpose of a colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Ink {
+pub(crate) enum ColourRole {
     /// The background.
     Paper,
     /// The border of the drawing, and separating lines.
@@ -31,7 +31,7 @@ pub(crate) enum Ink {
     /// Less important text.
     Muted,
     /// Connections between boxes.
-    Wire,
+    Edge,
     /// A bar of a bar chart.
     Bar,
     Op(Op),
@@ -45,64 +45,64 @@ pub(crate) enum Ink {
 /// A colour as `0xRRGGBB`.
 pub(crate) type Rgb = u32;
 
-impl Ink {
-    pub(crate) const ALL: [Ink; 31] = {
+impl ColourRole {
+    pub(crate) const ALL: [ColourRole; 31] = {
         use CellKind::{Normal, Reduction};
         use Op::{AvgPool3x3, Identity, MaxPool3x3, SepConv3x3, SepConv5x5};
         [
-            Ink::Paper,
-            Ink::Frame,
-            Ink::Card,
-            Ink::CardEdge,
-            Ink::State,
-            Ink::StateEdge,
-            Ink::Text,
-            Ink::Muted,
-            Ink::Wire,
-            Ink::Bar,
-            Ink::Op(SepConv3x3),
-            Ink::Op(SepConv5x5),
-            Ink::Op(AvgPool3x3),
-            Ink::Op(MaxPool3x3),
-            Ink::Op(Identity),
-            Ink::OpEdge(SepConv3x3),
-            Ink::OpEdge(SepConv5x5),
-            Ink::OpEdge(AvgPool3x3),
-            Ink::OpEdge(MaxPool3x3),
-            Ink::OpEdge(Identity),
-            Ink::OpText(SepConv3x3),
-            Ink::OpText(SepConv5x5),
-            Ink::OpText(AvgPool3x3),
-            Ink::OpText(MaxPool3x3),
-            Ink::OpText(Identity),
-            Ink::Layer(Normal),
-            Ink::Layer(Reduction),
-            Ink::LayerEdge(Normal),
-            Ink::LayerEdge(Reduction),
-            Ink::LayerText(Normal),
-            Ink::LayerText(Reduction),
+            ColourRole::Paper,
+            ColourRole::Frame,
+            ColourRole::Card,
+            ColourRole::CardEdge,
+            ColourRole::State,
+            ColourRole::StateEdge,
+            ColourRole::Text,
+            ColourRole::Muted,
+            ColourRole::Edge,
+            ColourRole::Bar,
+            ColourRole::Op(SepConv3x3),
+            ColourRole::Op(SepConv5x5),
+            ColourRole::Op(AvgPool3x3),
+            ColourRole::Op(MaxPool3x3),
+            ColourRole::Op(Identity),
+            ColourRole::OpEdge(SepConv3x3),
+            ColourRole::OpEdge(SepConv5x5),
+            ColourRole::OpEdge(AvgPool3x3),
+            ColourRole::OpEdge(MaxPool3x3),
+            ColourRole::OpEdge(Identity),
+            ColourRole::OpText(SepConv3x3),
+            ColourRole::OpText(SepConv5x5),
+            ColourRole::OpText(AvgPool3x3),
+            ColourRole::OpText(MaxPool3x3),
+            ColourRole::OpText(Identity),
+            ColourRole::Layer(Normal),
+            ColourRole::Layer(Reduction),
+            ColourRole::LayerEdge(Normal),
+            ColourRole::LayerEdge(Reduction),
+            ColourRole::LayerText(Normal),
+            ColourRole::LayerText(Reduction),
         ]
     };
 
     /// The name in style sheets; it consists of letters, digits and hyphens.
     pub(crate) fn name(self) -> String {
         match self {
-            Ink::Paper => "paper".to_owned(),
-            Ink::Frame => "frame".to_owned(),
-            Ink::Card => "card".to_owned(),
-            Ink::CardEdge => "card-edge".to_owned(),
-            Ink::State => "state".to_owned(),
-            Ink::StateEdge => "state-edge".to_owned(),
-            Ink::Text => "text".to_owned(),
-            Ink::Muted => "muted".to_owned(),
-            Ink::Wire => "wire".to_owned(),
-            Ink::Bar => "bar".to_owned(),
-            Ink::Op(op) => format!("op{}", op.id()),
-            Ink::OpEdge(op) => format!("op{}-edge", op.id()),
-            Ink::OpText(op) => format!("op{}-text", op.id()),
-            Ink::Layer(kind) => kind.name().to_owned(),
-            Ink::LayerEdge(kind) => format!("{kind}-edge"),
-            Ink::LayerText(kind) => format!("{kind}-text"),
+            ColourRole::Paper => "paper".to_owned(),
+            ColourRole::Frame => "frame".to_owned(),
+            ColourRole::Card => "card".to_owned(),
+            ColourRole::CardEdge => "card-edge".to_owned(),
+            ColourRole::State => "state".to_owned(),
+            ColourRole::StateEdge => "state-edge".to_owned(),
+            ColourRole::Text => "text".to_owned(),
+            ColourRole::Muted => "muted".to_owned(),
+            ColourRole::Edge => "wire".to_owned(),
+            ColourRole::Bar => "bar".to_owned(),
+            ColourRole::Op(op) => format!("op{}", op.id()),
+            ColourRole::OpEdge(op) => format!("op{}-edge", op.id()),
+            ColourRole::OpText(op) => format!("op{}-text", op.id()),
+            ColourRole::Layer(kind) => kind.name().to_owned(),
+            ColourRole::LayerEdge(kind) => format!("{kind}-edge"),
+            ColourRole::LayerText(kind) => format!("{kind}-text"),
         }
     }
 
@@ -114,35 +114,35 @@ impl Ink {
         use CellKind::{Normal, Reduction};
         use Op::{AvgPool3x3, Identity, MaxPool3x3, SepConv3x3, SepConv5x5};
         match self {
-            Ink::Paper => [0xffffff, 0x0f151c],
-            Ink::Frame => [0xd9e0e8, 0x2b3643],
-            Ink::Card => [0xf4f6f9, 0x18212b],
-            Ink::CardEdge => [0xc2ccd8, 0x3a4756],
-            Ink::State => [0xe4e9f0, 0x26313e],
-            Ink::StateEdge => [0x8492a4, 0x7a899b],
-            Ink::Text => [0x17212c, 0xe8edf3],
-            Ink::Muted => [0x536172, 0xa3b0bf],
-            Ink::Wire => [0x5d6c7e, 0x93a2b4],
-            Ink::Bar => [0x9fb4cb, 0x4a6079],
-            Ink::Op(SepConv3x3) => [0x8fcdf5, 0x79bdea],
-            Ink::Op(SepConv5x5) => [0x0a5a9e, 0x1d64a8],
-            Ink::Op(AvgPool3x3) => [0xf8cd68, 0xeab94a],
-            Ink::Op(MaxPool3x3) => [0xb84a0a, 0xb85014],
-            Ink::Op(Identity) => [0xffffff, 0x3b4857],
-            Ink::OpEdge(SepConv3x3) => [0x3d8fc6, 0xa9d8f7],
-            Ink::OpEdge(SepConv5x5) => [0x063f70, 0x5ea3de],
-            Ink::OpEdge(AvgPool3x3) => [0xc08a12, 0xf9d98c],
-            Ink::OpEdge(MaxPool3x3) => [0x843404, 0xea8a4e],
-            Ink::OpEdge(Identity) => [0x6f7e90, 0x93a2b4],
-            Ink::OpText(SepConv3x3 | AvgPool3x3) => [0x101922, 0x0b1219],
-            Ink::OpText(SepConv5x5 | MaxPool3x3) => [0xffffff, 0xffffff],
-            Ink::OpText(Identity) => [0x17212c, 0xf1f5f9],
-            Ink::Layer(Normal) => [0xdcebe6, 0x1d3a34],
-            Ink::Layer(Reduction) => [0x0f6b5b, 0x1c7a69],
-            Ink::LayerEdge(Normal) => [0x5f9c8d, 0x4f9484],
-            Ink::LayerEdge(Reduction) => [0x094a3f, 0x5cc0ac],
-            Ink::LayerText(Normal) => [0x17212c, 0xe8edf3],
-            Ink::LayerText(Reduction) => [0xffffff, 0xffffff],
+            ColourRole::Paper => [0xffffff, 0x0f151c],
+            ColourRole::Frame => [0xd9e0e8, 0x2b3643],
+            ColourRole::Card => [0xf4f6f9, 0x18212b],
+            ColourRole::CardEdge => [0xc2ccd8, 0x3a4756],
+            ColourRole::State => [0xe4e9f0, 0x26313e],
+            ColourRole::StateEdge => [0x8492a4, 0x7a899b],
+            ColourRole::Text => [0x17212c, 0xe8edf3],
+            ColourRole::Muted => [0x536172, 0xa3b0bf],
+            ColourRole::Edge => [0x5d6c7e, 0x93a2b4],
+            ColourRole::Bar => [0x9fb4cb, 0x4a6079],
+            ColourRole::Op(SepConv3x3) => [0x8fcdf5, 0x79bdea],
+            ColourRole::Op(SepConv5x5) => [0x0a5a9e, 0x1d64a8],
+            ColourRole::Op(AvgPool3x3) => [0xf8cd68, 0xeab94a],
+            ColourRole::Op(MaxPool3x3) => [0xb84a0a, 0xb85014],
+            ColourRole::Op(Identity) => [0xffffff, 0x3b4857],
+            ColourRole::OpEdge(SepConv3x3) => [0x3d8fc6, 0xa9d8f7],
+            ColourRole::OpEdge(SepConv5x5) => [0x063f70, 0x5ea3de],
+            ColourRole::OpEdge(AvgPool3x3) => [0xc08a12, 0xf9d98c],
+            ColourRole::OpEdge(MaxPool3x3) => [0x843404, 0xea8a4e],
+            ColourRole::OpEdge(Identity) => [0x6f7e90, 0x93a2b4],
+            ColourRole::OpText(SepConv3x3 | AvgPool3x3) => [0x101922, 0x0b1219],
+            ColourRole::OpText(SepConv5x5 | MaxPool3x3) => [0xffffff, 0xffffff],
+            ColourRole::OpText(Identity) => [0x17212c, 0xf1f5f9],
+            ColourRole::Layer(Normal) => [0xdcebe6, 0x1d3a34],
+            ColourRole::Layer(Reduction) => [0x0f6b5b, 0x1c7a69],
+            ColourRole::LayerEdge(Normal) => [0x5f9c8d, 0x4f9484],
+            ColourRole::LayerEdge(Reduction) => [0x094a3f, 0x5cc0ac],
+            ColourRole::LayerText(Normal) => [0x17212c, 0xe8edf3],
+            ColourRole::LayerText(Reduction) => [0xffffff, 0xffffff],
         }
     }
 }
@@ -168,7 +168,7 @@ mod tests {
         (a.max(b) + 0.05) / (a.min(b) + 0.05)
     }
 
-    fn check(pairs: &[(Ink, Ink)], least: f64) {
+    fn check(pairs: &[(ColourRole, ColourRole)], least: f64) {
         for (a, b) in pairs {
             for dark in [0, 1] {
                 let contrast = contrast(a.colours()[dark], b.colours()[dark]);
@@ -179,27 +179,37 @@ mod tests {
 
     #[test]
     fn text_has_the_contrast_of_wcag_aa() {
-        let mut pairs = vec![(Ink::Muted, Ink::Card), (Ink::Muted, Ink::State), (Ink::Muted, Ink::Paper)];
-        pairs.extend([Ink::Paper, Ink::State, Ink::Card].map(|ground| (Ink::Text, ground)));
-        pairs.extend(Op::ALL.map(|op| (Ink::OpText(op), Ink::Op(op))));
-        pairs.extend([Normal, Reduction].map(|kind| (Ink::LayerText(kind), Ink::Layer(kind))));
+        let mut pairs = vec![
+            (ColourRole::Muted, ColourRole::Card),
+            (ColourRole::Muted, ColourRole::State),
+            (ColourRole::Muted, ColourRole::Paper),
+        ];
+        pairs.extend(
+            [ColourRole::Paper, ColourRole::State, ColourRole::Card].map(|ground| (ColourRole::Text, ground)),
+        );
+        pairs.extend(Op::ALL.map(|op| (ColourRole::OpText(op), ColourRole::Op(op))));
+        pairs.extend([Normal, Reduction].map(|kind| (ColourRole::LayerText(kind), ColourRole::Layer(kind))));
         check(&pairs, 4.5);
     }
 
     #[test]
     fn lines_that_carry_meaning_have_the_contrast_of_wcag_aa() {
-        let mut pairs = vec![(Ink::Wire, Ink::Paper), (Ink::Wire, Ink::Card), (Ink::StateEdge, Ink::Paper)];
-        pairs.extend([Ink::OpEdge(Op::Identity)].map(|edge| (edge, Ink::Paper)));
-        pairs.extend([Normal, Reduction].map(|kind| (Ink::LayerEdge(kind), Ink::Paper)));
+        let mut pairs = vec![
+            (ColourRole::Edge, ColourRole::Paper),
+            (ColourRole::Edge, ColourRole::Card),
+            (ColourRole::StateEdge, ColourRole::Paper),
+        ];
+        pairs.extend([ColourRole::OpEdge(Op::Identity)].map(|edge| (edge, ColourRole::Paper)));
+        pairs.extend([Normal, Reduction].map(|kind| (ColourRole::LayerEdge(kind), ColourRole::Paper)));
         check(&pairs, 3.0);
     }
 
     #[test]
     fn inks_have_names_of_their_own() {
-        let mut names: Vec<String> = Ink::ALL.iter().map(|ink| ink.name()).collect();
+        let mut names: Vec<String> = ColourRole::ALL.iter().map(|colour| colour.name()).collect();
         names.sort();
         names.dedup();
-        assert_eq!(names.len(), Ink::ALL.len());
+        assert_eq!(names.len(), ColourRole::ALL.len());
     }
 
     /// Simulation of colour vision deficiencies at full severity: Machado, Oliveira and Fernandes, 2009. The first
@@ -231,7 +241,7 @@ mod tests {
             for dark in [0, 1] {
                 for (i, a) in Op::ALL.into_iter().enumerate() {
                     for b in &Op::ALL[..i] {
-                        let [p, q] = [a, *b].map(|op| lab(eye, Ink::Op(op).colours()[dark]));
+                        let [p, q] = [a, *b].map(|op| lab(eye, ColourRole::Op(op).colours()[dark]));
                         let distance = (0..3).map(|i| (p[i] - q[i]).powi(2)).sum::<f64>().sqrt();
                         assert!(distance > 18.0, "{a} and {b}, dark {dark}: {distance:.1} for {eye:?}");
                     }

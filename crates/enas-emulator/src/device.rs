@@ -4,7 +4,10 @@ use std::fmt;
 
 use enas_kernels::gpu::{self, Device, Gpu, Handle};
 
-use crate::{Arg, BufferId, Emulator, Error, Launch};
+use crate::buffer::BufferId;
+use crate::emulator::Emulator;
+use crate::error::{self, Error};
+use crate::launch::{Arg, Launch};
 
 /// An emulated GPU that runs blocks and threads in an order given by a seed; see [`Launch::order_seed`].
 pub struct EmulatedGpu {
@@ -17,7 +20,7 @@ impl EmulatedGpu {
     ///
     /// # Errors
     /// [`Error::Start`] if the emulator's program does not start.
-    pub fn start(order_seed: u64) -> crate::Result<Gpu> {
+    pub fn start(order_seed: u64) -> error::Result<Gpu> {
         Ok(Gpu::new(Box::new(Self { emulator: Emulator::start()?, order_seed })))
     }
 }

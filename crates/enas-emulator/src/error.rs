@@ -3,7 +3,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::BufferId;
+use crate::buffer::BufferId;
+
+/// The result type of this crate's functions.
+pub type Result<T> = std::result::Result<T, Error>;
 
 /// Everything an [`Emulator`](crate::Emulator) reports.
 #[derive(Debug, thiserror::Error)]
@@ -141,7 +144,7 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    /// The kind for the number in an answer, as in `Fault` of `shim/fault.hpp`.
+    /// The kind for the number in a response, as in `Fault` of `shim/fault.hpp`.
     pub(crate) fn from_number(number: u8) -> Option<FaultKind> {
         use FaultKind::*;
         let kinds = [

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use crate::launch::Arg;
-use crate::wire::Parts;
+use crate::wire::PayloadReader;
 
 /// A kernel of the project.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,16 +41,18 @@ impl fmt::Display for Kernel {
 impl Kernel {
     /// Reads the table that the program sends when it starts.
     pub(crate) fn table(payload: &[u8]) -> io::Result<Vec<Kernel>> {
-        let mut parts = Parts(payload);
-        let count = parts.u32()?;
-        (0..count).map(|_| Kernel::read(&mut parts)).collect()
+        let mut payload = PayloadReader(payload);
+        let count = payload.u32()?;
+        (0..count).map(|_| Kernel::read(&mut payload)).collect()
     }
 
-    fn read(parts: &mut Parts<'_>) -> io::Result<Kernel> {
-        let (name, place, max_threads, count) = (parts.text()?, parts.text()?, parts.u32()?, parts.u32()?);
-        let file = place.trim_end_matches(":0").to_owned();
+    fn read(payload: &mut PayloadReader<'_>) -> io::Result<Kernel> {
+        let name = payload.text()?;
+        let file = payload.text()?.trim_end_matches(":0").to_owned();
+        let max_threads = payload.u32()?;
+        let count = payload.u32()?;
         let mut parameter = || {
-            let (name, kind, element) = (parts.text()?, parts.text()?, parts.u32()?);
+            let (name, kind, element) = (payload.text()?, payload.text()?, payload.u32()?);
             Ok(Parameter { name, kind, element: (element > 0).then_some(element) })
         };
         let parameters = (0..count).map(|_| parameter()).collect::<io::Result<_>>()?;
@@ -58,20 +60,20 @@ impl Kernel {
     }
 
     /// Describes the first argument that does not fit the parameters, if there is one.
-    pub(crate) fn misfit(&self, args: &[Arg]) -> Option<String> {
+    pub(crate) fn mismatch(&self, args: &[Arg]) -> Option<String> {
         if args.len() != self.parameters.len() {
             return Some(format!("takes {} arguments, got {}", self.parameters.len(), args.len()));
         }
         let mut pairs = self.parameters.iter().zip(args).enumerate();
         pairs.find_map(|(i, (parameter, arg))| {
-            let problem = parameter.misfit(arg)?;
+            let problem = parameter.mismatch(arg)?;
             Some(format!("argument {i} (`{}`: {}) {problem}", parameter.name, parameter.kind))
         })
     }
 }
 
 impl Parameter {
-    fn misfit(&self, arg: &Arg) -> Option<String> {
+    fn mismatch(&self, arg: &Arg) -> Option<String> {
         let Some(element) = self.element else {
             return (arg.kind() != self.kind).then(|| format!("got {}", arg.kind()));
         };

@@ -1,6 +1,6 @@
 //! A launch: kernel, shape, order, arguments, and the limits of devices.
 
-use crate::BufferId;
+use crate::buffer::BufferId;
 
 /// Shared memory per block that every device grants, in bytes.
 const SHARED_BYTES: u32 = 48 << 10;
@@ -83,7 +83,7 @@ impl Arg {
 
 impl Launch<'_> {
     /// Describes the limit that this launch exceeds, if there is one. `max_threads` is the kernel's bound.
-    pub(crate) fn excess(&self, max_threads: u32) -> Option<String> {
+    pub(crate) fn exceeded_limit(&self, max_threads: u32) -> Option<String> {
         let shape =
             [("grid", self.grid, [i32::MAX as u32, 65_535, 65_535]), ("block", self.block, [1024, 1024, 64])];
         for (what, size, limit) in shape {

@@ -6,19 +6,20 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use crate::error::{Error, Fault, FaultKind};
 use crate::kernel::Kernel;
-use crate::wire::{Answer, Message, Parts};
+use crate::wire::{PayloadReader, RawResponse, Request};
 
 /// Path of the program, set by the build.
 const PATH: &str = env!("ENAS_GPU_EMULATOR");
 
-/// An answer of the program.
-pub(crate) enum Reply {
+/// A response of the program.
+pub(crate) enum Response {
     Done(Vec<u8>),
     Fault(Fault),
     /// The launch ended the program; the last message that it could still send.
-    LastWords(Fault),
-    Undefined(u64),
-    Refused(String),
+    Crashed(Fault),
+    /// The first byte of a read that was never written.
+    NeverWritten(u64),
+    OutOfMemory(String),
 }
 
 /// A running program.
@@ -38,20 +39,20 @@ impl Program {
         let missing = || io::Error::other("a pipe is missing");
         let input = Some(child.stdin.take().ok_or_else(missing).map_err(problem)?);
         let mut output = BufReader::new(child.stdout.take().ok_or_else(missing).map_err(problem)?);
-        let greeting = Answer::receive(&mut output).map_err(problem)?;
+        let greeting = RawResponse::receive(&mut output).map_err(problem)?;
         let kernels = Kernel::table(&greeting.payload).map_err(problem)?;
         Ok((Program { child, input, output }, kernels))
     }
 
-    /// Sends a request and its data, and waits for the answer.
+    /// Sends a request and its data, and waits for the response.
     ///
     /// # Errors
     /// If the program has ended.
-    pub(crate) fn ask(&mut self, message: &Message, data: &[u8]) -> io::Result<Reply> {
+    pub(crate) fn send(&mut self, request: &Request, data: &[u8]) -> io::Result<Response> {
         let mut input = self.input.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
-        input.write_all(message.bytes())?;
+        input.write_all(request.bytes())?;
         input.write_all(data)?;
-        reply(Answer::receive(&mut self.output)?)
+        response(RawResponse::receive(&mut self.output)?)
     }
 
     /// Describes how the program ended, after its pipe broke.
@@ -72,22 +73,23 @@ impl Drop for Program {
     }
 }
 
-fn reply(answer: Answer) -> io::Result<Reply> {
-    let Answer { status, payload } = answer;
+fn response(raw: RawResponse) -> io::Result<Response> {
+    let RawResponse { status, payload } = raw;
     Ok(match status {
-        0 => Reply::Done(payload),
-        1 => Reply::Fault(fault(&payload)?),
-        2 => Reply::LastWords(fault(&payload)?),
-        3 => Reply::Undefined(Parts(&payload).u64()?),
-        4 => Reply::Refused(String::from_utf8_lossy(&payload).into_owned()),
+        0 => Response::Done(payload),
+        1 => Response::Fault(fault(&payload)?),
+        2 => Response::Crashed(fault(&payload)?),
+        3 => Response::NeverWritten(PayloadReader(&payload).u64()?),
+        4 => Response::OutOfMemory(String::from_utf8_lossy(&payload).into_owned()),
         _ => return Err(io::ErrorKind::InvalidData.into()),
     })
 }
 
 /// Reads a fault; the caller adds the kernel's name.
 fn fault(payload: &[u8]) -> io::Result<Fault> {
-    let mut parts = Parts(payload);
-    let kind = FaultKind::from_number(parts.u8()?).ok_or(io::ErrorKind::InvalidData)?;
-    let (block, thread) = (parts.u32s()?, parts.u32s()?);
-    Ok(Fault { kind, kernel: String::new(), block, thread, place: parts.text()?, message: parts.text()? })
+    let mut payload = PayloadReader(payload);
+    let kind = FaultKind::from_number(payload.u8()?).ok_or(io::ErrorKind::InvalidData)?;
+    let block = payload.u32s()?;
+    let thread = payload.u32s()?;
+    Ok(Fault { kind, kernel: String::new(), block, thread, place: payload.text()?, message: payload.text()? })
 }

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 /// Kinds of requests; the numbers are those of `serve` in `shim/main.cpp`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Request {
+pub(crate) enum RequestKind {
     Allocate = 0,
     Free = 1,
     Write = 2,
@@ -16,30 +16,30 @@ pub(crate) enum Request {
 }
 
 /// A request under construction.
-pub(crate) struct Message(Vec<u8>);
+pub(crate) struct Request(Vec<u8>);
 
-impl Message {
-    pub(crate) fn new(request: Request) -> Message {
-        Message(vec![request as u8])
+impl Request {
+    pub(crate) fn new(kind: RequestKind) -> Request {
+        Request(vec![kind as u8])
     }
 
-    pub(crate) fn u8(mut self, value: u8) -> Message {
+    pub(crate) fn u8(mut self, value: u8) -> Request {
         self.0.push(value);
         self
     }
 
-    pub(crate) fn u32(mut self, value: u32) -> Message {
+    pub(crate) fn u32(mut self, value: u32) -> Request {
         self.0.extend(value.to_le_bytes());
         self
     }
 
-    pub(crate) fn u64(mut self, value: u64) -> Message {
+    pub(crate) fn u64(mut self, value: u64) -> Request {
         self.0.extend(value.to_le_bytes());
         self
     }
 
-    pub(crate) fn u32s(self, values: [u32; 3]) -> Message {
-        values.into_iter().fold(self, Message::u32)
+    pub(crate) fn u32s(self, values: [u32; 3]) -> Request {
+        values.into_iter().fold(self, Request::u32)
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -47,30 +47,30 @@ impl Message {
     }
 }
 
-/// An answer: status and payload.
-pub(crate) struct Answer {
+/// A response as it is received: status and payload.
+pub(crate) struct RawResponse {
     pub(crate) status: u8,
     pub(crate) payload: Vec<u8>,
 }
 
-impl Answer {
-    pub(crate) fn receive(from: &mut impl Read) -> io::Result<Answer> {
-        let mut head = [0; 9];
-        from.read_exact(&mut head)?;
-        let [status, length @ ..] = head;
+impl RawResponse {
+    pub(crate) fn receive(from: &mut impl Read) -> io::Result<RawResponse> {
+        let mut header = [0; 9];
+        from.read_exact(&mut header)?;
+        let [status, length @ ..] = header;
         let length = u64::from_le_bytes(length);
         let mut payload = Vec::new();
         if from.take(length).read_to_end(&mut payload)? as u64 != length {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        Ok(Answer { status, payload })
+        Ok(RawResponse { status, payload })
     }
 }
 
 /// A reader of the fields of a payload, in order.
-pub(crate) struct Parts<'a>(pub(crate) &'a [u8]);
+pub(crate) struct PayloadReader<'a>(pub(crate) &'a [u8]);
 
-impl Parts<'_> {
+impl PayloadReader<'_> {
     fn array<const N: usize>(&mut self) -> io::Result<[u8; N]> {
         let (first, rest) = self.0.split_first_chunk().ok_or(io::ErrorKind::InvalidData)?;
         self.0 = rest;

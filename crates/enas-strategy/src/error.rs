@@ -4,18 +4,18 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::table::Table;
+use crate::limits::{MOST_COLUMNS, MOST_ROWS, MOST_VALUES};
 
-/// The place of a row.
+/// The location of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum RowLocation {
     /// A line of a CSV file, from 1.
     Line(u32),
     /// An object of a JSON array, from 1.
     Object(u32),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for RowLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Line(number) => write!(f, "line {number}"),
@@ -34,73 +34,73 @@ pub enum TableError {
     #[error("there is no row below the header; write one row per architecture")]
     Empty,
     /// There are too many columns.
-    #[error("{n} columns of decisions are too many; there may be {}", Table::MOST_COLUMNS)]
+    #[error("{n} columns of decisions are too many; there may be {}", MOST_COLUMNS)]
     Columns {
         /// Number of columns.
         n: usize,
     },
     /// There are too many rows.
-    #[error("there are more than {} rows; leave some out", Table::MOST_ROWS)]
+    #[error("there are more than {} rows; leave some out", MOST_ROWS)]
     Rows,
     /// The columns have too many different values.
     #[error(
-        "{place}: column {name} has {n} different values so far, and all columns together more than {}; a decision \
+        "{location}: column {name} has {n} different values so far, and all columns together more than {}; a decision \
          is one of a few alternatives, so leave out columns that are measurements or numbers of rows",
-        Table::MOST_VALUES
+        MOST_VALUES
     )]
     Values {
         /// The row that exceeds the limit.
-        place: Place,
+        location: RowLocation,
         /// The column with the most values.
         name: String,
         /// Its number of different values.
         n: usize,
     },
     /// A row has the wrong number of decisions.
-    #[error("{place} has {got} decisions, the header names {expected}")]
+    #[error("{location} has {got} decisions, the header names {expected}")]
     Decisions {
         /// The row.
-        place: Place,
+        location: RowLocation,
         /// Number of columns of decisions.
         expected: usize,
         /// Number of decisions of the row.
         got: usize,
     },
     /// A CSV line has the wrong number of values.
-    #[error("{place} has {got} values, the header names {expected} columns")]
+    #[error("{location} has {got} values, the header names {expected} columns")]
     Fields {
         /// The line.
-        place: Place,
+        location: RowLocation,
         /// Number of columns of the header.
         expected: usize,
         /// Number of values found.
         got: usize,
     },
     /// Two rows have the same decisions.
-    #[error("{place} repeats the decisions of {first}; keep one of them, with the mean of their values")]
+    #[error("{location} repeats the decisions of {first}; keep one of them, with the mean of their values")]
     Twice {
         /// The second row.
-        place: Place,
+        location: RowLocation,
         /// The first row.
-        first: Place,
+        first: RowLocation,
     },
     /// A value is not finite.
     #[error(
-        "{place}, column {name}: {value} is not finite; leave out the row, or write the value of a guess"
+        "{location}, column {name}: {value} is not finite; leave out the row, or write the value of a guess"
     )]
     NotFinite {
         /// The row.
-        place: Place,
+        location: RowLocation,
         /// `valid` or `test`.
         name: &'static str,
         /// The invalid value.
         value: f64,
     },
     /// A field has the wrong type.
-    #[error("{place}, column {name}: `{text}` is not {expected}")]
+    #[error("{location}, column {name}: `{text}` is not {expected}")]
     Field {
         /// The row.
-        place: Place,
+        location: RowLocation,
         /// The column.
         name: String,
         /// What was found.
@@ -114,10 +114,10 @@ pub enum TableError {
     )]
     Header(String),
     /// A line is too long.
-    #[error("{place} is longer than {most} bytes; this is not a table")]
+    #[error("{location} is longer than {most} bytes; this is not a table")]
     LongLine {
         /// The line.
-        place: Place,
+        location: RowLocation,
         /// Largest allowed length in bytes.
         most: usize,
     },

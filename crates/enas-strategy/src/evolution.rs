@@ -67,12 +67,12 @@ impl<S: Space> Evolution<S> {
     fn parent(&self, stream: &mut Stream) -> &S::Arch {
         // Tournament selection.
         let draws = (0..self.settings.sample).map(|_| &self.population[stream.below(self.population.len())]);
-        let better = |best, member| if worth(member) > worth(best) { member } else { best };
+        let better = |best, member| if score_of(member) > score_of(best) { member } else { best };
         &draws.reduce(better).expect("a sample has at least one member").0
     }
 }
 
-fn worth<A>(member: &(A, f64)) -> f64 {
+fn score_of<A>(member: &(A, f64)) -> f64 {
     member.1
 }
 
@@ -104,10 +104,10 @@ mod tests {
         evolution: &mut Evolution<MicroSpace>,
         n: usize,
         stream: &mut Stream,
-        worth: fn(&Arc) -> f64,
+        score_of: fn(&Arc) -> f64,
     ) -> Vec<Arc> {
         let archs = evolution.propose(n, stream);
-        let scored: Vec<_> = archs.iter().map(|arch| (arch.clone(), worth(arch))).collect();
+        let scored: Vec<_> = archs.iter().map(|arch| (arch.clone(), score_of(arch))).collect();
         evolution.observe(&scored);
         archs
     }

@@ -3,7 +3,7 @@
 //! A [`Space`] is a set of architectures, each made by a fixed number of decisions. A [`Strategy`] proposes
 //! architectures and observes their scores. [`Uniform`] and [`Wide`] are controls that do not learn, [`Evolution`] is
 //! regularised evolution, and [`Reinforce`] trains the LSTM policy of ENAS. An [`Oracle`] provides scores.
-//! [`search()`] is the loop.
+//! [`search()`] is the loop: propose, score, observe.
 //!
 //! A [`Table`] is a tabular benchmark: an oracle that looks scores up. A strategy can be tested with it in
 //! milliseconds, by the [percentile](Table::percentile) and the [regret](Table::regret) of its result. An
@@ -28,6 +28,7 @@
 
 mod error;
 mod evolution;
+mod limits;
 mod macro_space;
 mod oracle;
 mod read;
@@ -38,16 +39,16 @@ mod strategy;
 mod summary;
 mod table;
 
-pub use error::{Place, TableError};
+pub use error::{RowLocation, TableError};
 pub use evolution::{Evolution, EvolutionSettings};
 pub use macro_space::MacroSpace;
-pub use oracle::{FadingBias, Oracle};
+pub use oracle::{DecayingBias, Oracle};
 pub use reinforce::{Reinforce, ReinforceSettings};
 pub use search::{Budget, Outcome, search};
 pub use space::{MicroSpace, Space};
-pub use strategy::{Among, PartlyUniform, Strategy, Uniform, Wide};
+pub use strategy::{PartlyUniform, Strategy, Uniform, UniformAmong, Wide};
 pub use summary::Summary;
-pub use table::{Entry, Row, Table, TableSpace};
+pub use table::{Row, Table, TableEntry, TableSpace};
 
 /// Types of lower crates that occur in this crate's interface.
 pub use enas_rng::{Seed, Stream};

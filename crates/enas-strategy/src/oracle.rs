@@ -11,14 +11,14 @@ pub trait Oracle<S: Space> {
     ///
     /// # Errors
     /// If they cannot be scored.
-    fn scores(&mut self, archs: &[S::Arch]) -> Result<Vec<f64>, Self::Error>;
+    fn score(&mut self, archs: &[S::Arch]) -> Result<Vec<f64>, Self::Error>;
 }
 
 impl<S: Space, O: Oracle<S>> Oracle<S> for &mut O {
     type Error = O::Error;
 
-    fn scores(&mut self, archs: &[S::Arch]) -> Result<Vec<f64>, Self::Error> {
-        (**self).scores(archs)
+    fn score(&mut self, archs: &[S::Arch]) -> Result<Vec<f64>, Self::Error> {
+        (**self).score(archs)
     }
 }
 
@@ -27,33 +27,33 @@ impl<S: Space, O: Oracle<S>> Oracle<S> for &mut O {
 /// It imitates shared weights that are still being trained. Operations without parameters work from the start, so
 /// their first scores are too high. A policy that is rewarded by them learns to prefer these operations.
 #[derive(Clone, Debug)]
-pub struct FadingBias<O, B> {
+pub struct DecayingBias<O, B> {
     oracle: O,
     bias: B,
-    fades_after: u64,
+    decays_over: u64,
     scored: u64,
 }
 
-impl<O, B> FadingBias<O, B> {
-    /// `bias` returns the initial bias of an architecture. It falls linearly to zero over the first `fades_after`
+impl<O, B> DecayingBias<O, B> {
+    /// `bias` returns the initial bias of an architecture. It falls linearly to zero over the first `decays_over`
     /// scores.
-    pub fn new(oracle: O, bias: B, fades_after: u64) -> Self {
-        Self { oracle, bias, fades_after, scored: 0 }
+    pub fn new(oracle: O, bias: B, decays_over: u64) -> Self {
+        Self { oracle, bias, decays_over, scored: 0 }
     }
 
     /// The remaining share of the bias, from 1 to 0.
-    pub fn left(&self) -> f64 {
-        if self.scored >= self.fades_after { 0.0 } else { 1.0 - self.scored as f64 / self.fades_after as f64 }
+    pub fn remaining(&self) -> f64 {
+        if self.scored >= self.decays_over { 0.0 } else { 1.0 - self.scored as f64 / self.decays_over as f64 }
     }
 }
 
-impl<S: Space, O: Oracle<S>, B: Fn(&S::Arch) -> f64> Oracle<S> for FadingBias<O, B> {
+impl<S: Space, O: Oracle<S>, B: Fn(&S::Arch) -> f64> Oracle<S> for DecayingBias<O, B> {
     type Error = O::Error;
 
-    fn scores(&mut self, archs: &[S::Arch]) -> Result<Vec<f64>, Self::Error> {
-        let mut scores = self.oracle.scores(archs)?;
+    fn score(&mut self, archs: &[S::Arch]) -> Result<Vec<f64>, Self::Error> {
+        let mut scores = self.oracle.score(archs)?;
         for (score, arch) in scores.iter_mut().zip(archs) {
-            *score += self.left() * (self.bias)(arch);
+            *score += self.remaining() * (self.bias)(arch);
             self.scored += 1;
         }
         Ok(scores)
@@ -70,10 +70,10 @@ mod tests {
         let table = Table::from_csv("a,valid,test\n0,1,1\n1,2,2\n".as_bytes()).unwrap();
         let rows: Vec<_> = table.rows().collect();
         let bias = |row: &crate::Row| if *row == rows[1] { 8.0 } else { 0.0 };
-        let mut oracle = FadingBias::new(&table, bias, 4);
-        let mut scores = |rows: &[crate::Row]| Oracle::<TableSpace>::scores(&mut oracle, rows).unwrap();
+        let mut oracle = DecayingBias::new(&table, bias, 4);
+        let mut scores = |rows: &[crate::Row]| Oracle::<TableSpace>::score(&mut oracle, rows).unwrap();
         assert_eq!(scores(&[rows[1], rows[1], rows[0]]), [10.0, 8.0, 1.0]);
         assert_eq!(scores(&[rows[1], rows[1]]), [4.0, 2.0]);
-        assert_eq!(oracle.left(), 0.0);
+        assert_eq!(oracle.remaining(), 0.0);
     }
 }

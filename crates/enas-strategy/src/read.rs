@@ -8,8 +8,8 @@ use std::path::Path;
 use serde::Deserializer as _;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 
-use crate::error::{Place, TableError};
-use crate::table::{Entry, Rows, Table};
+use crate::error::{RowLocation, TableError};
+use crate::table::{Table, TableBuilder, TableEntry};
 
 /// Longest allowed line of a CSV file, in bytes.
 const MOST_BYTES: usize = 64 * 1024;
@@ -22,7 +22,7 @@ impl Table {
     /// Reads a table from a file: JSON if its first character is `[`, otherwise CSV.
     ///
     /// # Errors
-    /// [`TableError::File`] with the problem and its place.
+    /// [`TableError::File`] with the problem and its location.
     pub fn open(path: &Path) -> Result<Self, TableError> {
         let read = || {
             let mut file = BufReader::with_capacity(1 << 16, File::open(path)?);
@@ -55,13 +55,13 @@ impl Table {
     pub fn from_csv(mut text: impl BufRead) -> Result<Self, TableError> {
         let mut line = String::new();
         let mut number = 0;
-        let mut table: Option<Csv> = None;
+        let mut table: Option<CsvReader> = None;
         while read_line(&mut text, &mut line, &mut number)? {
             let text = line.strip_prefix('\u{feff}').filter(|_| number == 1).unwrap_or(&line).trim();
             match &mut table {
                 _ if text.is_empty() => {}
-                None => table = Some(Csv::new(text)?),
-                Some(table) => table.push(text, Place::Line(number))?,
+                None => table = Some(CsvReader::new(text)?),
+                Some(table) => table.push(text, RowLocation::Line(number))?,
             }
         }
         table.ok_or_else(|| TableError::Header("the file is empty".into()))?.rows.finish()
@@ -83,13 +83,13 @@ impl Table {
         if text.fill_buf()?.starts_with("\u{feff}".as_bytes()) {
             text.consume("\u{feff}".len());
         }
-        let mut objects = Objects { rows: None, error: None };
+        let mut objects = JsonVisitor { rows: None, error: None };
         let mut json = serde_json::Deserializer::from_reader(text);
         let read = json.deserialize_seq(&mut objects).and_then(|()| json.end());
         match (read, objects) {
-            (_, Objects { error: Some(error), .. }) => Err(error),
+            (_, JsonVisitor { error: Some(error), .. }) => Err(error),
             (Err(error), _) => Err(TableError::Json(error)),
-            (Ok(()), Objects { rows: Some(rows), .. }) => rows.finish(),
+            (Ok(()), JsonVisitor { rows: Some(rows), .. }) => rows.finish(),
             (Ok(()), _) => Err(TableError::Empty),
         }
     }
@@ -101,7 +101,7 @@ fn read_line(text: &mut impl BufRead, line: &mut String, number: &mut u32) -> Re
     *number = number.saturating_add(1);
     let length = text.by_ref().take(MOST_BYTES as u64 + 1).read_line(line)?;
     if length > MOST_BYTES {
-        return Err(TableError::LongLine { place: Place::Line(*number), most: MOST_BYTES });
+        return Err(TableError::LongLine { location: RowLocation::Line(*number), most: MOST_BYTES });
     }
     Ok(length > 0)
 }
@@ -125,14 +125,14 @@ impl Column {
 }
 
 /// A CSV table while it is read.
-struct Csv {
+struct CsvReader {
     columns: Vec<Column>,
-    rows: Rows,
+    rows: TableBuilder,
 }
 
-impl Csv {
+impl CsvReader {
     fn new(header: &str) -> Result<Self, TableError> {
-        let names: Vec<&str> = header.split(',').map(bare).collect();
+        let names: Vec<&str> = header.split(',').map(unquoted).collect();
         if names.iter().any(|name| name.parse::<f64>().is_ok()) {
             return Err(TableError::Header("there is no header".into()));
         }
@@ -146,20 +146,22 @@ impl Csv {
         let decisions = names.iter().zip(&columns).filter(|(_, column)| **column == Column::Decision);
         let decisions: Vec<String> = decisions.map(|(name, _)| (*name).to_owned()).collect();
         check_names(&decisions).map_err(TableError::Header)?;
-        Ok(Self { columns, rows: Rows::new(decisions)? })
+        Ok(Self { columns, rows: TableBuilder::new(decisions)? })
     }
 
-    fn push(&mut self, text: &str, place: Place) -> Result<(), TableError> {
-        let mut entry = Entry { place, decisions: Vec::new(), valid: 0.0, test: 0.0 };
+    fn push(&mut self, text: &str, location: RowLocation) -> Result<(), TableError> {
+        let mut entry = TableEntry { location, decisions: Vec::new(), valid: 0.0, test: 0.0 };
         let fields = text.split(',');
         let got = fields.clone().count();
         if got != self.columns.len() {
-            return Err(TableError::Fields { place, expected: self.columns.len(), got });
+            return Err(TableError::Fields { location, expected: self.columns.len(), got });
         }
-        for (column, field) in self.columns.iter().zip(fields.map(bare)) {
-            let wrong = |name: &str, expected| {
-                let (name, text) = (name.to_owned(), shortened(field));
-                TableError::Field { place, name, text, expected }
+        for (column, field) in self.columns.iter().zip(fields.map(unquoted)) {
+            let wrong = |name: &str, expected| TableError::Field {
+                location,
+                name: name.to_owned(),
+                text: truncated(field),
+                expected,
             };
             match column {
                 Column::Decision => {
@@ -176,21 +178,21 @@ impl Csv {
 }
 
 /// A field without the space and the quotes around it.
-fn bare(field: &str) -> &str {
+fn unquoted(field: &str) -> &str {
     let field = field.trim();
     field.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or(field).trim()
 }
 
 /// An integer. Some programs write `3.0` for integers in columns with missing values.
 fn integer(text: &str) -> Option<i64> {
-    text.parse().ok().or_else(|| text.parse().ok().and_then(whole))
+    text.parse().ok().or_else(|| text.parse().ok().and_then(exact_integer))
 }
 
-fn whole(number: f64) -> Option<i64> {
+fn exact_integer(number: f64) -> Option<i64> {
     (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64)
 }
 
-fn shortened(text: &str) -> String {
+fn truncated(text: &str) -> String {
     let mut shown: String = text.chars().take(SHOWN).collect::<String>().escape_debug().to_string();
     if text.chars().nth(SHOWN).is_some() {
         shown.push('…');
@@ -211,13 +213,13 @@ fn check_names(names: &[String]) -> Result<(), String> {
 }
 
 /// A JSON table while it is read.
-struct Objects {
-    rows: Option<Rows>,
+struct JsonVisitor {
+    rows: Option<TableBuilder>,
     /// The error of the rows, if there is one.
     error: Option<TableError>,
 }
 
-impl<'de> Visitor<'de> for &mut Objects {
+impl<'de> Visitor<'de> for &mut JsonVisitor {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -228,8 +230,11 @@ impl<'de> Visitor<'de> for &mut Objects {
         let mut number = 0;
         loop {
             number += 1;
-            let (expected, place) = (self.rows.as_ref().map(Rows::names), Place::Object(number));
-            let Some(object) = objects.next_element_seed(Object { expected, place })? else { return Ok(()) };
+            let expected = self.rows.as_ref().map(TableBuilder::names);
+            let location = RowLocation::Object(number);
+            let Some(object) = objects.next_element_seed(JsonObject { expected, location })? else {
+                return Ok(());
+            };
             if let Err(error) = self.push(object) {
                 self.error = Some(error);
                 return Err(A::Error::custom("unusable row"));
@@ -238,40 +243,40 @@ impl<'de> Visitor<'de> for &mut Objects {
     }
 }
 
-impl Objects {
-    fn push(&mut self, object: (Vec<String>, Entry)) -> Result<(), TableError> {
+impl JsonVisitor {
+    fn push(&mut self, object: (Vec<String>, TableEntry)) -> Result<(), TableError> {
         let (names, entry) = object;
         let rows = match &mut self.rows {
             Some(rows) => rows,
-            none => none.insert(Rows::new(names)?),
+            none => none.insert(TableBuilder::new(names)?),
         };
         rows.push(&entry)
     }
 }
 
 /// Reads one object. The keys of the first object, in their order, are the columns.
-struct Object<'a> {
+struct JsonObject<'a> {
     expected: Option<&'a [String]>,
-    place: Place,
+    location: RowLocation,
 }
 
-impl<'de> DeserializeSeed<'de> for Object<'_> {
-    type Value = (Vec<String>, Entry);
+impl<'de> DeserializeSeed<'de> for JsonObject<'_> {
+    type Value = (Vec<String>, TableEntry);
 
     fn deserialize<D: serde::Deserializer<'de>>(self, object: D) -> Result<Self::Value, D::Error> {
         object.deserialize_map(self)
     }
 }
 
-impl<'de> Visitor<'de> for Object<'_> {
-    type Value = (Vec<String>, Entry);
+impl<'de> Visitor<'de> for JsonObject<'_> {
+    type Value = (Vec<String>, TableEntry);
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object with one number per column")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let row = self.place;
+        let row = self.location;
         let mut names = vec![];
         let mut found: Vec<Option<i64>> = vec![None; self.expected.map_or(0, <[String]>::len)];
         let (mut valid, mut test) = (None, None);
@@ -281,10 +286,10 @@ impl<'de> Visitor<'de> for Object<'_> {
                 Column::Valid => &mut valid,
                 Column::Test => &mut test,
                 Column::Decision => {
-                    let Some(value) = whole(number) else {
+                    let Some(value) = exact_integer(number) else {
                         return Err(A::Error::custom(format!("{row}: {name} = {number} is not an integer")));
                     };
-                    self.place(&mut names, &mut found, name, value).map_err(A::Error::custom)?;
+                    self.store(&mut names, &mut found, name, value).map_err(A::Error::custom)?;
                     continue;
                 }
             };
@@ -298,20 +303,20 @@ impl<'de> Visitor<'de> for Object<'_> {
         let decisions = found.iter().zip(known).map(decision).collect::<Result<_, _>>()?;
         let valid = valid.ok_or_else(|| missing(VALID))?;
         let test = test.ok_or_else(|| missing(TEST))?;
-        Ok((names, Entry { place: row, decisions, valid, test }))
+        Ok((names, TableEntry { location: row, decisions, valid, test }))
     }
 }
 
-impl Object<'_> {
+impl JsonObject<'_> {
     /// Stores a decision in the column of its name. The first object defines the columns.
-    fn place(
+    fn store(
         &self,
         names: &mut Vec<String>,
         found: &mut Vec<Option<i64>>,
         name: String,
         value: i64,
     ) -> Result<(), String> {
-        let row = self.place;
+        let row = self.location;
         match self.expected.map(|expected| expected.iter().position(|n| *n == name)) {
             Some(Some(position)) if found[position].is_none() => found[position] = Some(value),
             Some(None) => return Err(format!("{row} has a key that the first has not: {name}")),

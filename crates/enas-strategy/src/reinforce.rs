@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use enas_controller::{Advantage, BaselineInit, Bounds, Config, Error, OpBias, Policy, Rewarded};
+use enas_controller::{Advantage, BaselineInit, Bounds, Config, Error, OpBias, Policy, RewardedChoices};
 use enas_rng::{Seed, Stream};
 
 use crate::space::Space;
@@ -32,7 +32,7 @@ pub struct Reinforce<S: Space> {
     /// The latest scores, oldest first.
     latest: VecDeque<f64>,
     /// Rewards for the next update.
-    pending: Vec<Rewarded>,
+    pending: Vec<RewardedChoices>,
 }
 
 /// The settings of a [`Reinforce`].
@@ -123,14 +123,14 @@ impl<S: Space> Strategy<S> for Reinforce<S> {
         sorted.sort_by(f64::total_cmp);
         for (arch, score) in scored {
             let choices = self.space.encode(arch);
-            self.pending.push(Rewarded { choices, value: reward(*score, &sorted) });
+            self.pending.push(RewardedChoices { choices, value: reward(*score, &sorted) });
             if self.settings.only_new {
                 self.known.insert(arch.clone());
             }
         }
         let (bounds, per_update) = (self.bounds(1.0), self.settings.policy.aggregate);
         while self.pending.len() >= per_update {
-            let update: Vec<Rewarded> = self.pending.drain(..per_update).collect();
+            let update: Vec<RewardedChoices> = self.pending.drain(..per_update).collect();
             self.policy
                 .reinforce(bounds, &update)
                 .expect("the space encodes choices of its plan, and rewards are finite and enough");

@@ -66,7 +66,7 @@ pub fn search<S: Space, O: Oracle<S>>(
         if archs.is_empty() {
             break;
         }
-        let scores = oracle.scores(&archs)?;
+        let scores = oracle.score(&archs)?;
         outcome.scored.extend(archs.into_iter().zip(scores));
         if warm {
             continue;
@@ -90,15 +90,15 @@ mod tests {
     use enas_rng::Stream;
 
     /// Counts the architectures it is asked for, and fails from a given one on.
-    struct Counting {
+    struct CountingOracle {
         asked: Vec<usize>,
         fails_at: usize,
     }
 
-    impl Oracle<MicroSpace> for Counting {
+    impl Oracle<MicroSpace> for CountingOracle {
         type Error = String;
 
-        fn scores(&mut self, archs: &[Arc]) -> Result<Vec<f64>, String> {
+        fn score(&mut self, archs: &[Arc]) -> Result<Vec<f64>, String> {
             self.asked.push(archs.len());
             if self.asked.len() > self.fails_at {
                 return Err("the device is gone".into());
@@ -108,9 +108,9 @@ mod tests {
     }
 
     /// Proposes wide arcs and records what it observes.
-    struct Watching(MicroSpace, Vec<(Arc, f64)>);
+    struct RecordingStrategy(MicroSpace, Vec<(Arc, f64)>);
 
-    impl Strategy<MicroSpace> for Watching {
+    impl Strategy<MicroSpace> for RecordingStrategy {
         fn propose(&mut self, n: usize, stream: &mut Stream) -> Vec<Arc> {
             (0..n).map(|_| Arc::random_wide(self.0.n_nodes(), stream)).collect()
         }
@@ -120,20 +120,23 @@ mod tests {
         }
     }
 
-    fn searched(budget: Budget, fails_at: usize) -> (Result<Outcome<Arc>, String>, Counting, Watching) {
+    fn searched(
+        budget: Budget,
+        fails_at: usize,
+    ) -> (Result<Outcome<Arc>, String>, CountingOracle, RecordingStrategy) {
         let space = MicroSpace::new(4).unwrap();
-        let mut watching = Watching(space.clone(), vec![]);
-        let mut counting = Counting { asked: vec![], fails_at };
-        let outcome = search(&space, &mut watching, &mut counting, budget, Seed::new(1));
-        (outcome, counting, watching)
+        let mut recording = RecordingStrategy(space.clone(), vec![]);
+        let mut counting = CountingOracle { asked: vec![], fails_at };
+        let outcome = search(&space, &mut recording, &mut counting, budget, Seed::new(1));
+        (outcome, counting, recording)
     }
 
     #[test]
     fn exactly_the_budget_is_scored_and_the_best_remembered() {
-        let (outcome, counting, watching) = searched(Budget::new(25), 99);
+        let (outcome, counting, recording) = searched(Budget::new(25), 99);
         let outcome = outcome.unwrap();
         assert_eq!((counting.asked, outcome.scored.len()), (vec![10, 10, 5], 25));
-        assert_eq!(watching.1, outcome.scored);
+        assert_eq!(recording.1, outcome.scored);
         let (best, score) = outcome.best.unwrap();
         assert!(
             outcome.scored.contains(&(best, score))
@@ -144,10 +147,10 @@ mod tests {
     #[test]
     fn a_warm_up_is_scored_but_neither_shown_nor_picked() {
         let budget = Budget { warmup: 15, ..Budget::new(40) };
-        let (outcome, counting, watching) = searched(budget, 99);
+        let (outcome, counting, recording) = searched(budget, 99);
         let outcome = outcome.unwrap();
         assert_eq!(counting.asked, [10, 5, 10, 10, 5]);
-        assert_eq!(watching.1, outcome.scored[15..]);
+        assert_eq!(recording.1, outcome.scored[15..]);
         assert!(outcome.scored[..15].iter().any(|(arc, _)| !arc.is_wide()));
         assert!(outcome.best.unwrap().0.is_wide());
     }

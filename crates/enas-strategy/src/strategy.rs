@@ -44,9 +44,9 @@ impl<S: Space> Strategy<S> for Uniform<S> {
 /// # Panics
 /// If the list is empty and `n` is not 0.
 #[derive(Clone, Debug)]
-pub struct Among<A>(pub Vec<A>);
+pub struct UniformAmong<A>(pub Vec<A>);
 
-impl<S: Space> Strategy<S> for Among<S::Arch> {
+impl<S: Space> Strategy<S> for UniformAmong<S::Arch> {
     fn propose(&mut self, n: usize, stream: &mut Stream) -> Vec<S::Arch> {
         (0..n).map(|_| self.0[stream.below(self.0.len())].clone()).collect()
     }
@@ -116,8 +116,8 @@ mod tests {
     #[test]
     fn a_uniform_part_is_kept_from_the_strategy() {
         #[derive(Default)]
-        struct Listening(Vec<usize>);
-        impl Strategy<MicroSpace> for Listening {
+        struct RecordingStrategy(Vec<usize>);
+        impl Strategy<MicroSpace> for RecordingStrategy {
             fn propose(&mut self, n: usize, stream: &mut Stream) -> Vec<enas_arc::Arc> {
                 (0..n).map(|_| enas_arc::Arc::random_wide(4, stream)).collect()
             }
@@ -126,7 +126,7 @@ mod tests {
                 self.0.push(scored.len());
             }
         }
-        let mut mixed = PartlyUniform::new(MicroSpace::new(4).unwrap(), Listening::default(), 0.3);
+        let mut mixed = PartlyUniform::new(MicroSpace::new(4).unwrap(), RecordingStrategy::default(), 0.3);
         let proposed = mixed.propose(10, &mut Seed::new(1).stream("test", &[]));
         assert_eq!(proposed.len(), 10);
         let scored: Vec<_> = proposed.into_iter().map(|arc| (arc, 0.0)).collect();

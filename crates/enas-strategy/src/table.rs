@@ -7,7 +7,8 @@ use enas_arc::Arc;
 use enas_controller::Plan;
 use enas_rng::Stream;
 
-use crate::error::{Place, TableError};
+use crate::error::{RowLocation, TableError};
+use crate::limits;
 use crate::oracle::Oracle;
 use crate::space::Space;
 
@@ -41,11 +42,11 @@ impl Row {
     }
 }
 
-/// One row as it is read: its place, its decisions and its two values.
+/// One row as it is read: its location, its decisions and its two values.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
-    /// Its place, for messages.
-    pub place: Place,
+pub struct TableEntry {
+    /// Its location, for messages.
+    pub location: RowLocation,
     /// One integer per column.
     pub decisions: Vec<i64>,
     /// The value that a search sees.
@@ -56,11 +57,11 @@ pub struct Entry {
 
 impl Table {
     /// Largest number of rows.
-    pub const MOST_ROWS: usize = 10_000_000;
+    pub const MOST_ROWS: usize = limits::MOST_ROWS;
     /// Largest number of columns of decisions.
-    pub const MOST_COLUMNS: usize = 256;
+    pub const MOST_COLUMNS: usize = limits::MOST_COLUMNS;
     /// Largest number of different values of all columns together.
-    pub const MOST_VALUES: usize = 4096;
+    pub const MOST_VALUES: usize = limits::MOST_VALUES;
 
     /// A table of these rows, in any order.
     ///
@@ -68,8 +69,11 @@ impl Table {
     /// - There is no column or no row, or the table exceeds a limit.
     /// - A row has the wrong number of decisions or a value that is not finite.
     /// - Two rows have the same decisions.
-    pub fn new(names: Vec<String>, entries: impl IntoIterator<Item = Entry>) -> Result<Self, TableError> {
-        let mut rows = Rows::new(names)?;
+    pub fn new(
+        names: Vec<String>,
+        entries: impl IntoIterator<Item = TableEntry>,
+    ) -> Result<Self, TableError> {
+        let mut rows = TableBuilder::new(names)?;
         entries.into_iter().try_for_each(|entry| rows.push(&entry))?;
         rows.finish()
     }
@@ -215,24 +219,24 @@ impl Space for TableSpace<'_> {
 impl<'a> Oracle<TableSpace<'a>> for &'a Table {
     type Error = Infallible;
 
-    fn scores(&mut self, archs: &[Row]) -> Result<Vec<f64>, Infallible> {
+    fn score(&mut self, archs: &[Row]) -> Result<Vec<f64>, Infallible> {
         Ok(archs.iter().map(|&row| self.valid(row)).collect())
     }
 }
 
 /// A table while it is read: 2 bytes per decision and 24 bytes per row.
 #[derive(Debug)]
-pub(crate) struct Rows {
+pub(crate) struct TableBuilder {
     names: Vec<String>,
     /// For each column, its values in the order of their first appearance.
     values: Vec<BTreeMap<i64, u16>>,
     choices: Vec<u16>,
-    places: Vec<Place>,
+    locations: Vec<RowLocation>,
     valid: Vec<f64>,
     test: Vec<f64>,
 }
 
-impl Rows {
+impl TableBuilder {
     pub(crate) fn new(names: Vec<String>) -> Result<Self, TableError> {
         if names.is_empty() {
             return Err(TableError::NoDecisions);
@@ -241,22 +245,22 @@ impl Rows {
             return Err(TableError::Columns { n: names.len() });
         }
         let values = vec![BTreeMap::new(); names.len()];
-        Ok(Self { names, values, choices: vec![], places: vec![], valid: vec![], test: vec![] })
+        Ok(Self { names, values, choices: vec![], locations: vec![], valid: vec![], test: vec![] })
     }
 
     pub(crate) fn names(&self) -> &[String] {
         &self.names
     }
 
-    pub(crate) fn push(&mut self, entry: &Entry) -> Result<(), TableError> {
-        let place = entry.place;
+    pub(crate) fn push(&mut self, entry: &TableEntry) -> Result<(), TableError> {
+        let location = entry.location;
         if entry.decisions.len() != self.names.len() {
             let (expected, got) = (self.names.len(), entry.decisions.len());
-            return Err(TableError::Decisions { place, expected, got });
+            return Err(TableError::Decisions { location, expected, got });
         }
         for (name, value) in [("valid", entry.valid), ("test", entry.test)] {
             if !value.is_finite() {
-                return Err(TableError::NotFinite { place, name, value });
+                return Err(TableError::NotFinite { location, name, value });
             }
         }
         if self.valid.len() == Table::MOST_ROWS {
@@ -271,9 +275,9 @@ impl Rows {
         if n > Table::MOST_VALUES {
             let most = self.values.iter().zip(&self.names).max_by_key(|(values, _)| values.len());
             let (values, name) = most.expect("a table has columns");
-            return Err(TableError::Values { place, name: name.clone(), n: values.len() });
+            return Err(TableError::Values { location, name: name.clone(), n: values.len() });
         }
-        self.places.push(place);
+        self.locations.push(location);
         self.valid.push(entry.valid);
         self.test.push(entry.test);
         Ok(())
@@ -289,7 +293,10 @@ impl Rows {
         let mut order: Vec<usize> = (0..self.valid.len()).collect();
         order.sort_by(|&a, &b| row(a).cmp(row(b)).then(a.cmp(&b)));
         if let Some(twice) = order.windows(2).find(|pair| row(pair[0]) == row(pair[1])) {
-            return Err(TableError::Twice { place: self.places[twice[1]], first: self.places[twice[0]] });
+            return Err(TableError::Twice {
+                location: self.locations[twice[1]],
+                first: self.locations[twice[0]],
+            });
         }
         let choices = order.iter().flat_map(|&i| row(i)).copied().collect();
         let test: Vec<f64> = order.iter().map(|&i| self.test[i]).collect();

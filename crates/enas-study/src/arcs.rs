@@ -6,7 +6,7 @@ use enas_arc::Arc;
 use enas_rng::{Seed, Stream};
 
 /// Draws per wanted architecture; after that, fewer architectures are used.
-const PATIENCE: u64 = 50;
+const MAX_DRAWS_PER_ARC: u64 = 50;
 
 /// Largest number of draws for the controls of one pick.
 const DRAWS: u64 = 3000;
@@ -37,7 +37,7 @@ pub(crate) fn wide(n: usize, n_nodes: usize, seed: Seed) -> Vec<Arc> {
 
 fn distinct(n: usize, seed: Seed, purpose: &str, draw: impl Fn(&mut Stream) -> Arc) -> Vec<Arc> {
     let mut seen = BTreeSet::new();
-    let draws = (0..PATIENCE * n as u64).map(|i| draw(&mut seed.stream(purpose, &[i])));
+    let draws = (0..MAX_DRAWS_PER_ARC * n as u64).map(|i| draw(&mut seed.stream(purpose, &[i])));
     draws.filter(|arc| seen.insert(arc.canonical())).take(n).collect()
 }
 
@@ -52,7 +52,8 @@ pub(crate) struct Control {
 /// `n` random architectures whose number of weights is within 5 % of that of `pick`, and whose multiply-adds are
 /// within 10 %. If too few are drawn, the nearest ones fill up. `None` if `goes_on` stops the search for them.
 pub(crate) fn controls<E>(
-    (pick, place): (&Arc, usize),
+    pick: &Arc,
+    pick_index: usize,
     n: usize,
     seed: Seed,
     size: &dyn Fn(&Arc) -> Result<Size, E>,
@@ -65,7 +66,7 @@ pub(crate) fn controls<E>(
         if !goes_on() {
             return Ok(None);
         }
-        let arc = Arc::random(pick.n_nodes(), &mut seed.stream("study/control", &[place as u64, draw]));
+        let arc = Arc::random(pick.n_nodes(), &mut seed.stream("study/control", &[pick_index as u64, draw]));
         if !seen.insert(arc.canonical()) {
             continue;
         }
@@ -118,7 +119,7 @@ mod tests {
     fn controls_have_the_size_of_their_pick() {
         let seed = Seed::new(3);
         let pick = Arc::random(4, &mut seed.stream("test", &[]));
-        let found = controls((&pick, 0), 4, seed, &size, &|| true).unwrap().unwrap();
+        let found = controls(&pick, 0, 4, seed, &size, &|| true).unwrap().unwrap();
         assert_eq!(found.len(), 4);
         let wanted = size(&pick).unwrap();
         for Control { arc, fits } in &found {
@@ -127,15 +128,15 @@ mod tests {
             assert!((is.params as f64 / wanted.params as f64 - 1.0).abs() <= 0.05, "{is:?} for {wanted:?}");
             assert!((is.macs as f64 / wanted.macs as f64 - 1.0).abs() <= 0.10, "{is:?} for {wanted:?}");
         }
-        assert_eq!(found, controls((&pick, 0), 4, seed, &size, &|| true).unwrap().unwrap());
-        assert_ne!(found, controls((&pick, 1), 4, seed, &size, &|| true).unwrap().unwrap());
+        assert_eq!(found, controls(&pick, 0, 4, seed, &size, &|| true).unwrap().unwrap());
+        assert_ne!(found, controls(&pick, 1, 4, seed, &size, &|| true).unwrap().unwrap());
     }
 
     #[test]
     fn where_nothing_fits_the_nearest_are_taken_and_said_not_to_fit() {
         // Sixteen convolutions are drawn about once in three million draws.
         let pick: Arc = "0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0".parse().unwrap();
-        let found = controls((&pick, 0), 2, Seed::new(1), &size, &|| true).unwrap().unwrap();
+        let found = controls(&pick, 0, 2, Seed::new(1), &size, &|| true).unwrap().unwrap();
         assert!(found.iter().all(|control| !control.fits), "{found:?}");
         let convolutions = |arc: &Arc| (size(arc).unwrap().params - 100) / 40;
         assert!(found.iter().all(|control| convolutions(&control.arc) >= 11), "{found:?}");
@@ -144,6 +145,6 @@ mod tests {
     #[test]
     fn drawing_ends_when_it_must() {
         let pick = uniform(1, 4, Seed::new(1)).remove(0);
-        assert_eq!(controls((&pick, 0), 2, Seed::new(1), &size, &|| false).unwrap(), None);
+        assert_eq!(controls(&pick, 0, 2, Seed::new(1), &size, &|| false).unwrap(), None);
     }
 }

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-/// Time kept for the summary: a share of the limit, and its maximum in seconds.
-const RESERVE: (f64, f64) = (0.02, 3.0);
+/// Time kept for the summary, as a share of the limit.
+const RESERVE_SHARE: f64 = 0.02;
+/// Its maximum in seconds.
+const MAX_RESERVE: f64 = 3.0;
 /// Below this share of a training its duration cannot be predicted yet.
 const TOO_EARLY: f64 = 0.03;
 /// Total time of a training divided by the time of its steps: measurements follow at the end.
@@ -31,7 +33,7 @@ impl Clock {
     pub(crate) fn has(&self, seconds: f64) -> bool {
         self.limit.is_none_or(|limit| {
             let limit = limit.as_secs_f64();
-            self.began.elapsed().as_secs_f64() + seconds <= limit - RESERVE.1.min(RESERVE.0 * limit)
+            self.began.elapsed().as_secs_f64() + seconds <= limit - MAX_RESERVE.min(RESERVE_SHARE * limit)
         })
     }
 

@@ -7,11 +7,11 @@
 //! % intervals; it says "better" only if the interval excludes zero.
 //!
 //! A study has a directory and continues where it was stopped: every finished training is a line of `trials.jsonl`. A
-//! [`Laboratory`] trains and searches; [`ImageLaboratory`] does so with images.
+//! [`Trainer`] trains and searches; [`ImageTrainer`] does so with images.
 //!
 //! ```
 //! use enas_search::{ConfigBuilder, SearchConfig};
-//! use enas_study::{Clock, Ended, ImageLaboratory, Study, StudyConfig};
+//! use enas_study::{Clock, ImageTrainer, SessionEnd, Study, StudyConfig};
 //!
 //! // The smallest possible study. A useful one takes hours.
 //! let tiny = ["run.epochs=1", "run.batch_size=512", "child.filters=4", "child.layers=1", "child.nodes=2"];
@@ -23,10 +23,10 @@
 //!
 //! # let dir = tempfile::tempdir()?;
 //! # let folder = dir.path().join("study");
-//! let mut laboratory = ImageLaboratory::load(&config, None)?;
-//! let mut study = Study::create(Some(&folder), &config, laboratory.data())?;
-//! let ended = study.run(&mut laboratory, Clock::unlimited(), &mut ())?;
-//! assert_eq!(ended, Ended::Complete);
+//! let mut trainer = ImageTrainer::load(&config, None)?;
+//! let mut study = Study::create(Some(&folder), &config, trainer.data())?;
+//! let ended = study.run(&mut trainer, Clock::unlimited(), &mut ())?;
+//! assert_eq!(ended, SessionEnd::Complete);
 //!
 //! let summary = study.summary();
 //! study.write(&summary)?;
@@ -35,32 +35,32 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod about;
 mod arcs;
 mod clock;
 mod config;
-mod images;
-mod journal;
-mod laboratory;
+mod html;
+mod image_trainer;
+mod manifest;
 mod observer;
-mod page;
 mod plan;
-mod proof;
 mod record;
+mod replication;
 mod session;
 mod study;
 mod summary;
+mod trainer;
+mod trial_log;
 
 pub use arcs::Size;
 pub use clock::Clock;
 pub use config::{Counts, StudyConfig, recipe};
-pub use images::ImageLaboratory;
-pub use laboratory::{Found, Laboratory};
+pub use image_trainer::ImageTrainer;
 pub use observer::{StudyEvent, StudyObserver};
-pub use proof::{Claim, Effort, Proof};
-pub use record::{Group, Key, Line, Measured, Pick, Trial};
-pub use study::{Ended, Study, read_summary};
-pub use summary::{Choice, GroupSummary, Subject, Summary, Verdict, Verdicts};
+pub use record::{Group, LogLine, Measurements, Pick, Trial, TrialKey};
+pub use replication::{Replication, ReplicationCounts, SearchClaim};
+pub use study::{SessionEnd, Study, read_summary};
+pub use summary::{BestOfK, Comparison, Comparisons, GroupSummary, StudyInfo, Summary};
+pub use trainer::{SearchResult, Trainer};
 
 /// Lower crates whose types occur in this crate's interface.
 pub use {enas_search, enas_stats};

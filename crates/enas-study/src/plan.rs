@@ -1,7 +1,7 @@
 //! The work of a study in order. The most informative work comes first, in case the time limit ends the study early.
 
 use crate::config::Counts;
-use crate::record::{Group, Key};
+use crate::record::{Group, TrialKey};
 
 /// A unit of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,7 +9,7 @@ pub(crate) enum Task {
     /// The search with this number.
     Search(usize),
     /// A training.
-    Train(Key),
+    Train(TrialKey),
 }
 
 /// All work in order. `pool` and `wide` are the numbers of architectures that could be drawn; a small search space may
@@ -17,7 +17,7 @@ pub(crate) enum Task {
 pub(crate) fn tasks(counts: &Counts, pool: usize, wide: usize) -> Vec<Task> {
     let Counts { searches, seeds, pick_seeds, controls, .. } = *counts;
     let of = |group: Group, n: usize, repeats: std::ops::Range<u64>| {
-        let repeat = move |repeat| (0..n).map(move |index| Task::Train(Key { group, index, repeat }));
+        let repeat = move |repeat| (0..n).map(move |index| Task::Train(TrialKey { group, index, repeat }));
         repeats.flat_map(repeat)
     };
     let mut all: Vec<Task> = of(Group::Pool, pool, 0..1).collect();
@@ -42,7 +42,7 @@ mod tests {
         let counts = Counts { pool: 4, wide: 3, searches: 2, seeds: 2, pick_seeds: 3, controls: 5 };
         let all = tasks(&counts, 4, 3);
         assert_eq!(all.len(), 4 * 2 + 3 * 2 + 2 + 2 * 3 + 2 * 5 + 2 * 2);
-        let keys: BTreeSet<Key> = all
+        let keys: BTreeSet<TrialKey> = all
             .iter()
             .filter_map(|task| match task {
                 Task::Train(key) => Some(*key),
@@ -52,7 +52,7 @@ mod tests {
         assert_eq!(keys.len(), all.len() - 2);
         let first = |wanted: &dyn Fn(&Task) -> bool| all.iter().position(wanted).unwrap();
         let search = first(&|task| *task == Task::Search(1));
-        let pick = first(&|task| matches!(task, Task::Train(Key { group: Group::Pick, .. })));
-        assert!(search < pick && matches!(all[0], Task::Train(Key { group: Group::Pool, .. })));
+        let pick = first(&|task| matches!(task, Task::Train(TrialKey { group: Group::Pick, .. })));
+        assert!(search < pick && matches!(all[0], Task::Train(TrialKey { group: Group::Pool, .. })));
     }
 }

@@ -24,7 +24,7 @@ impl Group {
     pub const ALL: [Self; 5] = [Self::Pool, Self::Wide, Self::Control, Self::Small, Self::Pick];
 
     /// A description of the group for tables and legends.
-    pub fn words(self) -> &'static str {
+    pub fn description(self) -> &'static str {
         match self {
             Self::Pool => "random",
             Self::Wide => "random, wide cells",
@@ -37,7 +37,7 @@ impl Group {
 
 /// Identifies a training of a study.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Key {
+pub struct TrialKey {
     /// The group of its architecture.
     pub group: Group,
     /// The number of the architecture in its group, from 0. Found architectures and small picks have the number of
@@ -52,14 +52,14 @@ pub struct Key {
 pub struct Trial {
     /// The training.
     #[serde(flatten)]
-    pub key: Key,
+    pub key: TrialKey,
     /// Its seed, for the initial weights and the order of the images.
     pub seed: u64,
     /// The architecture.
     pub arc: Arc,
     /// The measurements.
     #[serde(flatten)]
-    pub measured: Measured,
+    pub measured: Measurements,
     /// For controls: whether size and cost are within the tolerances.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fits: Option<bool>,
@@ -69,7 +69,7 @@ pub struct Trial {
 
 /// The measurements of a training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Measured {
+pub struct Measurements {
     /// Number of trained weights.
     pub params: usize,
     /// Multiply-adds per image.
@@ -120,7 +120,7 @@ pub struct Pick {
 /// A line of `trials.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Line {
+pub enum LogLine {
     /// A training.
     Training(Trial),
     /// A search.
@@ -132,9 +132,9 @@ pub(crate) mod tests {
     use super::*;
 
     /// A training with this accuracy; its losses follow from the accuracy.
-    pub(crate) fn trial(key: Key, arc: &Arc, accuracy: f64, (params, macs): (usize, u64)) -> Trial {
+    pub(crate) fn trial(key: TrialKey, arc: &Arc, accuracy: f64, (params, macs): (usize, u64)) -> Trial {
         let loss = 2.0 - accuracy;
-        let measured = Measured {
+        let measured = Measurements {
             params,
             macs,
             losses: vec![loss + 0.3, loss + 0.1, loss],
@@ -153,25 +153,25 @@ pub(crate) mod tests {
     #[test]
     fn lines_come_back_to_the_last_bit() {
         let arc: Arc = "0 0 1 4 2 2 0 3 0 1 1 4 2 2 1 3".parse().unwrap();
-        let key = Key { group: Group::Control, index: 3, repeat: 1 };
+        let key = TrialKey { group: Group::Control, index: 3, repeat: 1 };
         let mut one = trial(key, &arc, 0.1 + 0.2, (640, 12_345));
         one.fits = Some(false);
-        let line = Line::Training(one);
+        let line = LogLine::Training(one);
         let text = serde_json::to_string(&line).unwrap();
         assert!(
             text.starts_with(r#"{"kind":"training","group":"control","index":3,"repeat":1,"seed":9,"#),
             "{text}"
         );
-        assert_eq!(serde_json::from_str::<Line>(&text).unwrap(), line);
+        assert_eq!(serde_json::from_str::<LogLine>(&text).unwrap(), line);
         let (small, valid_accuracy, random_valid_accuracy) = (Some(arc.clone()), 0.7, None);
         let pick =
             Pick { index: 0, seed: 2, arc, small, valid_accuracy, random_valid_accuracy, seconds: 2.0 };
-        let text = serde_json::to_string(&Line::Search(pick.clone())).unwrap();
-        assert_eq!(serde_json::from_str::<Line>(&text).unwrap(), Line::Search(pick.clone()));
+        let text = serde_json::to_string(&LogLine::Search(pick.clone())).unwrap();
+        assert_eq!(serde_json::from_str::<LogLine>(&text).unwrap(), LogLine::Search(pick.clone()));
         // Studies of earlier versions kept the balanced architecture alone.
         let earlier = Pick { small: None, ..pick };
-        let text = serde_json::to_string(&Line::Search(earlier.clone())).unwrap();
+        let text = serde_json::to_string(&LogLine::Search(earlier.clone())).unwrap();
         assert!(!text.contains("small"), "{text}");
-        assert_eq!(serde_json::from_str::<Line>(&text).unwrap(), Line::Search(earlier));
+        assert_eq!(serde_json::from_str::<LogLine>(&text).unwrap(), LogLine::Search(earlier));
     }
 }

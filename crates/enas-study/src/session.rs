@@ -11,31 +11,32 @@ use crate::config::StudyConfig;
 use crate::observer::{StudyEvent, StudyObserver};
 
 /// The random architectures, which are drawn before any training.
-pub(crate) struct Random {
+pub(crate) struct RandomArcs {
     pub(crate) pool: Vec<Arc>,
     pub(crate) wide: Vec<Arc>,
 }
 
 /// The architecture that a training trains.
 #[derive(Clone)]
-pub(crate) struct Training {
+pub(crate) struct PlannedTraining {
     pub(crate) arc: Arc,
     /// For controls: whether size and cost are within the tolerances.
     pub(crate) fits: Option<bool>,
 }
 
-pub(crate) enum Next {
-    Train(Training),
+/// The next training, if it can be done.
+pub(crate) enum NextTraining {
+    Train(PlannedTraining),
     /// There is no such architecture.
-    Nothing,
+    NoArc,
     /// The session ended before it was drawn.
     Stop,
 }
 
 /// Why a unit of work has no result.
-pub(crate) enum Stopped {
-    Time,
-    Asked,
+pub(crate) enum StopReason {
+    TimeLimit,
+    Requested,
 }
 
 /// The state of a session besides the study.
@@ -54,15 +55,15 @@ impl Session<'_> {
     }
 
     /// Why a unit of work has no result: the observer asked to stop, or else the time is up.
-    pub(crate) fn why(&self) -> Stopped {
-        if self.observer.should_stop() { Stopped::Asked } else { Stopped::Time }
+    pub(crate) fn stop_reason(&self) -> StopReason {
+        if self.observer.should_stop() { StopReason::Requested } else { StopReason::TimeLimit }
     }
 }
 
 /// Forwards the events of a search to the observer of the study.
-pub(crate) struct PassedOn<'a, 'b>(pub(crate) &'a mut Session<'b>);
+pub(crate) struct SearchObserver<'a, 'b>(pub(crate) &'a mut Session<'b>);
 
-impl Observer for PassedOn<'_, '_> {
+impl Observer for SearchObserver<'_, '_> {
     fn event(&mut self, event: &enas_search::Event<'_>) {
         self.0.observer.event(&StudyEvent::Search(event));
     }

@@ -20,41 +20,41 @@ use enas_data::Dataset;
 use enas_rng::Seed;
 use enas_search::{Error, Result, WorkDirectory, write_file};
 
-use crate::about::{About, CONFIG};
 use crate::arcs::{self, Control};
 use crate::clock::Clock;
 use crate::config::{Counts, StudyConfig};
-use crate::journal::{self, Journal};
-use crate::laboratory::{Found, Laboratory};
+use crate::html;
+use crate::manifest::{CONFIG, StudyManifest};
 use crate::observer::{StudyEvent, StudyObserver};
-use crate::page;
 use crate::plan::{Task, tasks};
-use crate::record::{Group, Key, Line, Pick, Trial};
-use crate::session::{Next, PassedOn, Random, Session, Stopped, Training};
-use crate::summary::{Subject, Summary};
+use crate::record::{Group, LogLine, Pick, Trial, TrialKey};
+use crate::session::{NextTraining, PlannedTraining, RandomArcs, SearchObserver, Session, StopReason};
+use crate::summary::{StudyInfo, Summary};
+use crate::trainer::{SearchResult, Trainer};
+use crate::trial_log::{self, TrialLog};
 
 /// The result files.
 const RESULT: &str = "study.json";
 const TABLES: &str = "study.md";
-const PAGE: &str = "study.html";
+const HTML_PAGE: &str = "study.html";
 
 /// An open study. It holds a lock, so no other process can open it.
 #[derive(Debug)]
 pub struct Study {
-    place: WorkDirectory,
-    about: About,
-    journal: Journal,
-    trials: BTreeMap<Key, Trial>,
+    workplace: WorkDirectory,
+    manifest: StudyManifest,
+    trial_log: TrialLog,
+    trials: BTreeMap<TrialKey, Trial>,
     picks: BTreeMap<usize, Pick>,
 }
 
 /// How a session of a study ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum SessionEnd {
     /// All work is done.
     Complete,
     /// The next unit of work did not fit into the time limit.
-    TimeIsUp,
+    TimeLimit,
 }
 
 impl Study {
@@ -65,10 +65,10 @@ impl Study {
     /// written, [`Error::Config`] for settings that do not fit together.
     pub fn create(out: Option<&Path>, config: &StudyConfig, data: &Dataset) -> Result<Self> {
         config.check()?;
-        let place = WorkDirectory::create(out, &data.name, "study", &[CONFIG])?;
-        let about = About::new(config, data);
-        let study = Self::open(place, about)?;
-        study.about.write(study.dir())?;
+        let workplace = WorkDirectory::create(out, &data.name, "study", &[CONFIG])?;
+        let manifest = StudyManifest::new(config, data);
+        let study = Self::open(workplace, manifest)?;
+        study.manifest.write(study.dir())?;
         Ok(study)
     }
 
@@ -79,26 +79,26 @@ impl Study {
     /// [`Error::File`] if one of its files cannot be read.
     pub fn resume(dir: &Path) -> Result<Self> {
         // Reads it before locking, so that other directories get no lock file.
-        About::read(dir)?;
-        let place = WorkDirectory::open(dir)?;
-        let about = About::read(dir)?;
-        Self::open(place, about)
+        StudyManifest::read(dir)?;
+        let workplace = WorkDirectory::open(dir)?;
+        let manifest = StudyManifest::read(dir)?;
+        Self::open(workplace, manifest)
     }
 
-    fn open(place: WorkDirectory, about: About) -> Result<Self> {
-        let (journal, lines) = Journal::open(place.dir())?;
-        let (trials, picks) = sorted(lines);
-        Ok(Self { place, about, journal, trials, picks })
+    fn open(workplace: WorkDirectory, manifest: StudyManifest) -> Result<Self> {
+        let (trial_log, lines) = TrialLog::open(workplace.dir())?;
+        let (trials, picks) = trials_and_picks(lines);
+        Ok(Self { workplace, manifest, trial_log, trials, picks })
     }
 
     /// The directory.
     pub fn dir(&self) -> &Path {
-        self.place.dir()
+        self.workplace.dir()
     }
 
     /// Its settings.
     pub fn config(&self) -> &StudyConfig {
-        &self.about.settings
+        &self.manifest.settings
     }
 
     /// Increases the numbers of architectures, searches or seeds. Smaller numbers have no effect.
@@ -106,12 +106,12 @@ impl Study {
     /// # Errors
     /// [`Error::Io`] if the settings cannot be written.
     pub fn extend(&mut self, counts: Counts) -> Result<()> {
-        let counts = self.about.settings.counts.or_more(counts);
-        if counts == self.about.settings.counts {
+        let counts = self.manifest.settings.counts.or_more(counts);
+        if counts == self.manifest.settings.counts {
             return Ok(());
         }
-        self.about.settings.counts = counts;
-        self.about.write(self.place.dir())
+        self.manifest.settings.counts = counts;
+        self.manifest.write(self.workplace.dir())
     }
 
     /// Refuses images other than those that the study began with.
@@ -119,16 +119,16 @@ impl Study {
     /// # Errors
     /// [`Error::Mismatch`] with a remedy.
     pub fn check_data(&self, data: &Dataset) -> Result<()> {
-        if data.fingerprint == self.about.fingerprint {
+        if data.fingerprint == self.manifest.fingerprint {
             return Ok(());
         }
-        let (now, then) = (&data.fingerprint, &self.about.fingerprint);
+        let (now, then) = (&data.fingerprint, &self.manifest.fingerprint);
         Err(Error::Mismatch(format!(
             "{}: this study was begun with {} image files of {}, and what is there now ({} files) has other contents; put \
              the images back, or begin another study",
             self.dir().display(),
             then.files,
-            self.about.data,
+            self.manifest.data,
             now.files
         )))
     }
@@ -137,37 +137,38 @@ impl Study {
     /// finished.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] if the observer asked to stop; errors of the laboratory and the disk.
+    /// [`Error::Interrupted`] if the observer asked to stop; errors of the trainer and the disk.
     pub fn run(
         &mut self,
-        laboratory: &mut dyn Laboratory,
+        trainer: &mut dyn Trainer,
         clock: Clock,
         observer: &mut dyn StudyObserver,
-    ) -> Result<Ended> {
-        let config = self.about.settings.clone();
-        let (seed, n_nodes) = (Seed::new(config.seed), config.train.child.nodes);
+    ) -> Result<SessionEnd> {
+        let config = self.manifest.settings.clone();
+        let seed = Seed::new(config.seed);
+        let n_nodes = config.train.child.nodes;
         let pool = arcs::uniform(config.counts.pool, n_nodes, seed);
         let wide = arcs::wide(config.counts.wide, n_nodes, seed);
         let all = tasks(&config.counts, pool.len(), wide.len());
         let total = all.len();
         let mut session = Session { config, clock, observer, controls: BTreeMap::new(), total };
-        let random = Random { pool, wide };
+        let random = RandomArcs { pool, wide };
         for task in all.into_iter().filter(|task| !self.is_done(*task)).collect::<Vec<_>>() {
             let stopped = match task {
-                Task::Search(index) => self.search(index, laboratory, &mut session)?,
-                Task::Train(key) => match self.next(key, &random, laboratory, &mut session)? {
-                    Next::Train(subject) => self.train(key, &subject, laboratory, &mut session)?,
-                    Next::Nothing => None,
-                    Next::Stop => Some(session.why()),
+                Task::Search(index) => self.search(index, trainer, &mut session)?,
+                Task::Train(key) => match self.next_training(key, &random, trainer, &mut session)? {
+                    NextTraining::Train(subject) => self.train(key, &subject, trainer, &mut session)?,
+                    NextTraining::NoArc => None,
+                    NextTraining::Stop => Some(session.stop_reason()),
                 },
             };
             match stopped {
                 None => {}
-                Some(Stopped::Time) => return Ok(Ended::TimeIsUp),
-                Some(Stopped::Asked) => return Err(Error::Interrupted { run: self.dir().to_owned() }),
+                Some(StopReason::TimeLimit) => return Ok(SessionEnd::TimeLimit),
+                Some(StopReason::Requested) => return Err(Error::Interrupted { run: self.dir().to_owned() }),
             }
         }
-        Ok(Ended::Complete)
+        Ok(SessionEnd::Complete)
     }
 
     fn is_done(&self, task: Task) -> bool {
@@ -184,24 +185,24 @@ impl Study {
     fn search(
         &mut self,
         index: usize,
-        laboratory: &mut dyn Laboratory,
+        trainer: &mut dyn Trainer,
         session: &mut Session<'_>,
-    ) -> Result<Option<Stopped>> {
+    ) -> Result<Option<StopReason>> {
         if session.must_stop() {
-            return Ok(Some(session.why()));
+            return Ok(Some(session.stop_reason()));
         }
         let seed = session.config.search_seed(index);
         let dir = self.dir().join(format!("search-{}", index + 1));
         let (number, searches) = (index + 1, session.config.counts.searches);
         session.observer.event(&StudyEvent::Searching { number, searches });
-        let found = laboratory.search(seed, &dir, &mut PassedOn(session));
+        let found = trainer.search(seed, &dir, &mut SearchObserver(session));
         let found = match found {
-            Err(Error::Interrupted { .. }) => return Ok(Some(session.why())),
+            Err(Error::Interrupted { .. }) => return Ok(Some(session.stop_reason())),
             found => found?,
         };
-        let Found { arc, small, valid_accuracy, random_valid_accuracy, seconds } = found;
+        let SearchResult { arc, small, valid_accuracy, random_valid_accuracy, seconds } = found;
         let pick = Pick { index, seed, arc, small, valid_accuracy, random_valid_accuracy, seconds };
-        self.journal.append(&Line::Search(pick.clone()))?;
+        self.trial_log.append(&LogLine::Search(pick.clone()))?;
         self.picks.insert(index, pick.clone());
         session.observer.event(&StudyEvent::Found { pick: &pick, done: self.done(), total: session.total });
         Ok(None)
@@ -209,30 +210,31 @@ impl Study {
 
     fn train(
         &mut self,
-        key: Key,
-        subject: &Training,
-        laboratory: &mut dyn Laboratory,
+        key: TrialKey,
+        subject: &PlannedTraining,
+        trainer: &mut dyn Trainer,
         session: &mut Session<'_>,
-    ) -> Result<Option<Stopped>> {
+    ) -> Result<Option<StopReason>> {
         // The longest training so far predicts the next one. A training that the limit would cut off is not started.
         let longest = self.trials.values().map(|trial| trial.seconds).fold(0.0, f64::max);
         if session.must_stop() || !session.clock.has(longest) {
-            return Ok(Some(session.why()));
+            return Ok(Some(session.stop_reason()));
         }
-        let (seed, began) = (session.config.training_seed(key.repeat), Instant::now());
+        let seed = session.config.training_seed(key.repeat);
+        let began = Instant::now();
         // Names count from 1, keys from 0.
-        let name = format!("{} {}, seed {}", key.group.words(), key.index + 1, key.repeat + 1);
+        let name = format!("{} {}, seed {}", key.group.description(), key.index + 1, key.repeat + 1);
         let mut goes_on = |share: f64| {
             session.observer.event(&StudyEvent::Training { name: &name, share });
             !session.observer.should_stop() && session.clock.has_rest_of(began, share)
         };
-        let Training { arc, fits } = subject.clone();
-        let Some(measured) = laboratory.train(&arc, seed, &mut goes_on)? else {
-            return Ok(Some(session.why()));
+        let PlannedTraining { arc, fits } = subject.clone();
+        let Some(measured) = trainer.train(&arc, seed, &mut goes_on)? else {
+            return Ok(Some(session.stop_reason()));
         };
         let seconds = (began.elapsed().as_secs_f64() * 1e3).round() / 1e3;
         let trial = Trial { key, seed, arc, measured, fits, seconds };
-        self.journal.append(&Line::Training(trial.clone()))?;
+        self.trial_log.append(&LogLine::Training(trial.clone()))?;
         self.trials.insert(key, trial.clone());
         session.observer.event(&StudyEvent::Trained {
             trial: &trial,
@@ -243,50 +245,59 @@ impl Study {
     }
 
     /// The architecture of a training.
-    fn next(
+    fn next_training(
         &self,
-        key: Key,
-        random: &Random,
-        laboratory: &dyn Laboratory,
+        key: TrialKey,
+        random: &RandomArcs,
+        trainer: &dyn Trainer,
         session: &mut Session<'_>,
-    ) -> Result<Next> {
-        let of = |arc: &Arc| Next::Train(Training { arc: arc.clone(), fits: None });
+    ) -> Result<NextTraining> {
+        let of = |arc: &Arc| NextTraining::Train(PlannedTraining { arc: arc.clone(), fits: None });
         Ok(match key.group {
             Group::Pool => of(&random.pool[key.index]),
             Group::Wide => of(&random.wide[key.index]),
-            Group::Pick => self.picks.get(&key.index).map_or(Next::Nothing, |pick| of(&pick.arc)),
-            Group::Control => self.control(key.index, laboratory, session)?,
+            Group::Pick => self.picks.get(&key.index).map_or(NextTraining::NoArc, |pick| of(&pick.arc)),
+            Group::Control => self.control(key.index, trainer, session)?,
             Group::Small => {
                 let small = self.picks.get(&key.index).and_then(|pick| pick.small.as_ref());
-                small.map_or(Next::Nothing, of)
+                small.map_or(NextTraining::NoArc, of)
             }
         })
     }
 
     /// The control with this number. All controls of a pick are drawn together.
-    fn control(&self, index: usize, laboratory: &dyn Laboratory, session: &mut Session<'_>) -> Result<Next> {
+    fn control(
+        &self,
+        index: usize,
+        trainer: &dyn Trainer,
+        session: &mut Session<'_>,
+    ) -> Result<NextTraining> {
         let n = session.config.counts.controls;
-        let place = index / n;
-        let Some(pick) = self.picks.get(&place) else { return Ok(Next::Nothing) };
-        if !session.controls.contains_key(&place) {
+        let pick_index = index / n;
+        let Some(pick) = self.picks.get(&pick_index) else { return Ok(NextTraining::NoArc) };
+        if !session.controls.contains_key(&pick_index) {
             let seed = Seed::new(session.config.seed);
             let goes_on = || !session.must_stop();
-            let size = |arc: &Arc| laboratory.size(arc);
-            let Some(drawn) = arcs::controls((&pick.arc, place), n, seed, &size, &goes_on)? else {
-                return Ok(Next::Stop);
+            let size = |arc: &Arc| trainer.size(arc);
+            let Some(drawn) = arcs::controls(&pick.arc, pick_index, n, seed, &size, &goes_on)? else {
+                return Ok(NextTraining::Stop);
             };
-            session.controls.insert(place, drawn);
+            session.controls.insert(pick_index, drawn);
         }
         // A very small space may have fewer.
-        let control = session.controls[&place].get(index % n);
-        Ok(control.map_or(Next::Nothing, |Control { arc, fits }| {
-            Next::Train(Training { arc: arc.clone(), fits: Some(*fits) })
+        let control = session.controls[&pick_index].get(index % n);
+        Ok(control.map_or(NextTraining::NoArc, |Control { arc, fits }| {
+            NextTraining::Train(PlannedTraining { arc: arc.clone(), fits: Some(*fits) })
         }))
     }
 
     /// The results of the trainings so far.
     pub fn summary(&self) -> Summary {
-        summary(&self.about, self.trials.values().cloned().collect(), self.picks.values().cloned().collect())
+        summary(
+            &self.manifest,
+            self.trials.values().cloned().collect(),
+            self.picks.values().cloned().collect(),
+        )
     }
 
     /// Writes `study.json`, `study.md` and `study.html`. Equal results give equal bytes.
@@ -298,12 +309,12 @@ impl Study {
         write_file(&self.dir().join(RESULT), format!("{json}\n").as_bytes())?;
         write_file(&self.dir().join(TABLES), summary.markdown().as_bytes())?;
         let trials: Vec<&Trial> = self.trials.values().collect();
-        write_file(&self.page_path(), page::html(summary, &trials).as_bytes())
+        write_file(&self.page_path(), html::page(summary, &trials).as_bytes())
     }
 
     /// The path of the page with the chart, whether or not it exists.
     pub fn page_path(&self) -> PathBuf {
-        self.dir().join(PAGE)
+        self.dir().join(HTML_PAGE)
     }
 }
 
@@ -312,26 +323,27 @@ impl Study {
 /// # Errors
 /// [`Error::RunDirectory`] if `dir` is not the directory of a study; [`Error::File`] if a file cannot be read.
 pub fn read_summary(dir: &Path) -> Result<Summary> {
-    let about = About::read(dir)?;
-    let (trials, picks) = sorted(journal::read(dir)?);
-    Ok(summary(&about, trials.into_values().collect(), picks.into_values().collect()))
+    let manifest = StudyManifest::read(dir)?;
+    let (trials, picks) = trials_and_picks(trial_log::read(dir)?);
+    Ok(summary(&manifest, trials.into_values().collect(), picks.into_values().collect()))
 }
 
-fn summary(about: &About, trials: Vec<Trial>, picks: Vec<Pick>) -> Summary {
-    let settings = &about.settings;
+fn summary(manifest: &StudyManifest, trials: Vec<Trial>, picks: Vec<Pick>) -> Summary {
+    let settings = &manifest.settings;
     Summary::of(
-        &Subject { data: about.data.clone(), seed: settings.seed, counts: settings.counts },
+        &StudyInfo { data: manifest.data.clone(), seed: settings.seed, counts: settings.counts },
         &trials,
         &picks,
     )
 }
 
-fn sorted(lines: Vec<Line>) -> (BTreeMap<Key, Trial>, BTreeMap<usize, Pick>) {
-    let (mut trials, mut picks) = (BTreeMap::new(), BTreeMap::new());
+fn trials_and_picks(lines: Vec<LogLine>) -> (BTreeMap<TrialKey, Trial>, BTreeMap<usize, Pick>) {
+    let mut trials = BTreeMap::new();
+    let mut picks = BTreeMap::new();
     for line in lines {
         match line {
-            Line::Training(trial) => drop(trials.insert(trial.key, trial)),
-            Line::Search(pick) => drop(picks.insert(pick.index, pick)),
+            LogLine::Training(trial) => drop(trials.insert(trial.key, trial)),
+            LogLine::Search(pick) => drop(picks.insert(pick.index, pick)),
         }
     }
     (trials, picks)

@@ -1,22 +1,23 @@
 //! The macro search space: an architecture gives the operation and the skip connections of every layer of a network.
 
+mod entry;
 mod error;
 mod op;
 mod random;
 mod readable;
+mod serialize;
 
 use std::fmt;
 use std::str::FromStr;
 
-use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
-use serde::ser::{Serialize, Serializer};
-
-pub use error::{MacroArcError, MacroField, MacroSlot};
+pub use entry::{LayerField, MacroEntry};
+pub use error::MacroArcError;
 pub use op::MacroOp;
 pub use random::MacroSpace;
 
+use self::entry::{n_ints, n_layers};
 use crate::arc::unwrapped;
-use crate::error::{Place, is_integer, shorten};
+use crate::entry::{Location, is_integer, shorten};
 
 /// A whole network, layer by layer: an arc of the authors' macro search (Pham et al. 2018, section 2.3).
 ///
@@ -102,40 +103,6 @@ impl MacroArc {
         };
         self.layers.iter().flat_map(of_layer).collect()
     }
-
-    /// Reads either written form: the readable one if `text` has a `=`, otherwise the integers.
-    ///
-    /// # Errors
-    ///
-    /// The first problem, with its position, in the form that was recognised.
-    pub fn parse_any(text: &str) -> Result<MacroArc, MacroArcError> {
-        if text.contains('=') { readable::parse(text) } else { text.parse() }
-    }
-
-    /// The readable form: one line per layer, with its operation by name, the layer it reads in brackets, and the
-    /// layers that are added. The stem is 0.
-    ///
-    /// ```text
-    /// 1 = conv-3x3(0)
-    /// 2 = sep-conv-5x5(1) + 0
-    /// 3 = max-pool-3x3(2)
-    /// 4 = conv-3x3(3) + 0 + 2
-    /// ```
-    ///
-    /// The parser ignores case and space. Layers may be separated by `;` instead of line breaks.
-    pub fn readable(&self) -> String {
-        readable::print(self)
-    }
-}
-
-/// Length of the integer form of `layers` layers.
-fn n_ints(layers: usize) -> usize {
-    layers * (layers + 1) / 2
-}
-
-/// The number of layers whose integer form has `ints` numbers, if there is one.
-fn n_layers(ints: usize) -> Option<usize> {
-    (1..=ints).take_while(|&layers| n_ints(layers) <= ints).last().filter(|&layers| n_ints(layers) == ints)
 }
 
 impl fmt::Display for MacroArc {
@@ -160,8 +127,8 @@ fn from_words(words: &[&str]) -> Result<MacroArc, MacroArcError> {
     // An invalid word says more about the mistake than a wrong number of words, so it is reported first.
     if let Some(index) = words.iter().position(|word| !is_integer(word)) {
         return Err(MacroArcError::NotAnInteger {
-            place: Place::Index(index),
-            slot: layers.map(|_| MacroSlot::at(index)),
+            location: Location::Index(index),
+            entry: layers.map(|_| MacroEntry::at(index)),
             text: shorten(words[index]),
         });
     }
@@ -169,49 +136,15 @@ fn from_words(words: &[&str]) -> Result<MacroArc, MacroArcError> {
         return Err(MacroArcError::Empty);
     }
     let Some(layers) = layers else { return Err(MacroArcError::Length { len: words.len() }) };
-    let number = |index: usize| MacroSlot::at(index).read(Place::Index(index), words[index]);
+    let number = |index: usize| MacroEntry::at(index).read(Location::Index(index), words[index]);
     let layer = |before: usize| {
         let start = n_ints(before);
-        let op = MacroOp::from_id(number(start)?).expect("the slot allows only ids of operations");
+        let op = MacroOp::from_id(number(start)?).expect("the entry allows only ids of operations");
         let added = |skip: usize| number(start + skip).map(|number| number == 1);
         let skips = (1..=before).map(added).collect::<Result<_, _>>()?;
         Ok(MacroLayer { op, skips })
     };
     MacroArc::new((0..layers).map(layer).collect::<Result<_, MacroArcError>>()?)
-}
-
-impl Serialize for MacroArc {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for MacroArc {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<MacroArc, D::Error> {
-        deserializer.deserialize_any(MacroArcVisitor)
-    }
-}
-
-struct MacroArcVisitor;
-
-impl<'de> Visitor<'de> for MacroArcVisitor {
-    type Value = MacroArc;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a macro arc, as a string or as a list of integers")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<MacroArc, E> {
-        MacroArc::parse_any(text).map_err(E::custom)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<MacroArc, A::Error> {
-        let mut ints = Vec::new();
-        while let Some(int) = seq.next_element()? {
-            ints.push(int);
-        }
-        MacroArc::from_ints(&ints).map_err(de::Error::custom)
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use enas_search::{MemoryPlan, RunReader, SearchConfig};
-use enas_study::{Claim, Effort, Proof};
+use enas_study::{Replication, ReplicationCounts, SearchClaim};
 use serde::Serialize;
 
 use super::{Context, settings, use_threads};
@@ -61,7 +61,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
     if let Some(path) = &args.data {
         config.data.path = enas_data::resolve_path(path);
     }
-    let Some(claim) = Claim::of(&record)? else {
+    let Some(claim) = SearchClaim::of(&record)? else {
         return nothing(context, dir);
     };
     let interrupt = Interrupt::listen()?;
@@ -70,14 +70,14 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
     record.find_pictures(&config.data)?;
     let data =
         record.load_planned(&config.data, config.run.seed(), &plan).context("the images of the run")?;
-    let effort = Effort { seeds: args.seeds as u64, random: args.random };
+    let counts = ReplicationCounts { seeds: args.seeds as u64, random: args.random };
     let steps = grouped(claim.steps);
     let mut goes_on = |done: usize, total: usize, share: f64| {
         let percent = 100.0 * share;
         working.say(&format!("training {} of {total} ({steps} steps): {percent:.0} %", done + 1));
         !interrupt.asked()
     };
-    let proof = claim.prove(&config, &data, (gpu.as_ref(), Some(&plan)), effort, &mut goes_on)?;
+    let proof = claim.replicate(&config, &data, gpu.as_ref(), Some(&plan), counts, &mut goes_on)?;
     drop(working);
     let Some(proof) = proof else {
         let _ = writeln!(io::stderr(), "interrupted; a proof is not kept in parts, begin it again");
@@ -95,7 +95,7 @@ struct Document<'a> {
     run: &'a Path,
     claims: bool,
     #[serde(flatten)]
-    proof: Option<&'a Proof>,
+    proof: Option<&'a Replication>,
 }
 
 fn nothing(context: &Context, dir: &Path) -> Result<u8> {
@@ -111,7 +111,7 @@ fn nothing(context: &Context, dir: &Path) -> Result<u8> {
     Ok(SUCCESS)
 }
 
-fn write_proof(out: &mut dyn Write, proof: &Proof) -> io::Result<()> {
+fn write_proof(out: &mut dyn Write, proof: &Replication) -> io::Result<()> {
     let said = if proof.holds { "The claim holds." } else { "The claim does not hold." };
     writeln!(out, "{}\n", strong(said))?;
     let line = |points: f64, low: f64, high: f64| {
@@ -119,7 +119,7 @@ fn write_proof(out: &mut dyn Write, proof: &Proof) -> io::Result<()> {
     };
     let claimed = line(proof.claim.gain.points, proof.claim.gain.low, proof.claim.gain.high);
     let gain = proof.gain_points;
-    let again = format!("{}: {}", line(gain.mean, gain.low, gain.high), proof.verdict);
+    let again = format!("{}: {}", line(gain.mean, gain.low, gain.high), proof.comparison);
     let mean = |values: &[f64]| percent(values.iter().sum::<f64>() / values.len().max(1) as f64);
     let accuracies = format!(
         "mean {} of what was found ({}), {} of {}; {} steps each, on {} test images",

@@ -11,109 +11,54 @@
 //! `−p·ln p` of the choices taken, instead of the sum over all alternatives (`general_controller.py:168, 240-241`).
 
 mod backward;
+mod reinforce;
+mod rollout;
 mod state;
-mod train;
-mod walk;
+mod weights;
 
 #[cfg(doc)]
 use enas_arc::MacroArc;
-use enas_arc::MacroOp;
 use enas_rng::{Seed, Stream};
 
-use self::walk::Walk;
-use crate::{Bounds, Config, Draw, Error};
+use self::rollout::{Chooser, Decoder, MacroRollout};
+use self::weights::{MacroWeights, N_OPS};
+use crate::decision::{SampledChoices, argmax};
+use crate::logits::LogitTransform;
+use crate::{Bounds, Config, Error};
 
 /// Initial values are uniform in `[−INIT, INIT]` (`general_controller.py:84`).
 const INIT: f32 = 0.1;
-/// Number of operations to choose from.
-const N_OPS: usize = MacroOp::ALL.len();
 
 /// An LSTM policy π(m; θ) over macro arcs, with the state of its training.
 ///
 /// Architectures are vectors of choices in the order of [`MacroArc::to_ints`].
 ///
 /// ```
-/// use enas_controller::{Config, MacroPolicy, Rewarded, Seed};
+/// use enas_controller::{Config, MacroPolicy, RewardedChoices, Seed};
 ///
 /// let seed = Seed::new(1);
 /// let mut policy = MacroPolicy::new(&Config::macro_reference(), 4, seed)?;
 /// let bounds = policy.config().bounds(0.0);
 /// let draw = policy.sample(bounds, &mut seed.stream("draw", &[0]));
 /// assert_eq!(draw.choices.len(), 4 + 6); // an operation for each layer, and all skips
-/// policy.reinforce(bounds, &[Rewarded { choices: draw.choices, value: 0.5 }])?;
+/// policy.reinforce(bounds, &[RewardedChoices { choices: draw.choices, value: 0.5 }])?;
 /// # Ok::<(), enas_controller::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct MacroPolicy {
     config: Config,
     n_layers: usize,
-    weights: Weights,
-    training: Training,
-}
-
-/// The variables, each row-major; matrices are `[in, out]`.
-#[derive(Clone, Debug, PartialEq)]
-struct Weights {
-    hidden: usize,
-    /// `[2h, 4h]`: rows for the input, then for the previous output; columns i, f, o, g.
-    lstm: Vec<f32>,
-    /// `[h]`
-    start: Vec<f32>,
-    /// `[operations, h]`
-    embedding: Vec<f32>,
-    /// `[h, operations]`
-    softmax: Vec<f32>,
-    /// `[h, h]`, from an output to a key.
-    key: Vec<f32>,
-    /// `[h, h]`, from an output to a query.
-    query: Vec<f32>,
-    /// `[h]`, from tanh(key + query) to a score.
-    score: Vec<f32>,
+    weights: MacroWeights,
+    training: MacroTrainingState,
 }
 
 /// The state of the training besides the variables.
 #[derive(Clone, Debug)]
-struct Training {
-    second_moment: Weights,
+struct MacroTrainingState {
+    second_moment: MacroWeights,
     updates: u64,
     baseline: f32,
     started: bool,
-}
-
-impl Weights {
-    fn zeros(hidden: usize) -> Self {
-        let zeros = |n: usize| vec![0.0; n];
-        Self {
-            hidden,
-            lstm: zeros(8 * hidden * hidden),
-            start: zeros(hidden),
-            embedding: zeros(N_OPS * hidden),
-            softmax: zeros(N_OPS * hidden),
-            key: zeros(hidden * hidden),
-            query: zeros(hidden * hidden),
-            score: zeros(hidden),
-        }
-    }
-
-    /// Names (those of the authors' code), shapes and values.
-    fn variables(&self) -> [(&'static str, Vec<usize>, &[f32]); 7] {
-        let h = self.hidden;
-        [
-            ("lstm/layer_0/w", vec![2 * h, 4 * h], &self.lstm),
-            ("g_emb", vec![1, h], &self.start),
-            ("emb/w", vec![N_OPS, h], &self.embedding),
-            ("softmax/w", vec![h, N_OPS], &self.softmax),
-            ("attention/w_1", vec![h, h], &self.key),
-            ("attention/w_2", vec![h, h], &self.query),
-            ("attention/v", vec![h, 1], &self.score),
-        ]
-    }
-
-    /// The values in the same order.
-    fn values_mut(&mut self) -> [&mut Vec<f32>; 7] {
-        let Self { lstm, start, embedding, softmax, key, query, score, .. } = self;
-        [lstm, start, embedding, softmax, key, query, score]
-    }
 }
 
 impl MacroPolicy {
@@ -141,34 +86,34 @@ impl MacroPolicy {
                 Self::MOST_LAYERS
             )));
         }
-        let mut weights = Weights::zeros(config.hidden_size);
+        let mut weights = MacroWeights::zeros(config.hidden_size);
         let names = weights.variables().map(|(name, ..)| name);
         for (name, values) in names.into_iter().zip(weights.values_mut()) {
             let mut stream = seed.stream(&format!("controller/{name}"), &[]);
             values.fill_with(|| stream.range(-INIT, INIT));
         }
-        let second_moment = Weights::zeros(config.hidden_size);
-        let training = Training { second_moment, updates: 0, baseline: 0.0, started: false };
+        let second_moment = MacroWeights::zeros(config.hidden_size);
+        let training = MacroTrainingState { second_moment, updates: 0, baseline: 0.0, started: false };
         Ok(Self { config: config.clone(), n_layers, weights, training })
     }
 
     /// Draws an architecture from the policy.
-    pub fn sample(&self, bounds: Bounds, rng: &mut Stream) -> Draw {
-        self.walk(bounds, &mut |_, probabilities| drawn(probabilities, rng)).draw()
+    pub fn sample(&self, bounds: Bounds, rng: &mut Stream) -> SampledChoices {
+        self.rollout(bounds, &mut |_, probabilities| categorical(probabilities, rng)).sampled_choices()
     }
 
     /// The architecture that takes the most likely choice at every decision, the first one among equals.
-    pub fn most_likely(&self, bounds: Bounds) -> Draw {
-        self.walk(bounds, &mut |_, probabilities| likeliest(probabilities)).draw()
+    pub fn most_likely(&self, bounds: Bounds) -> SampledChoices {
+        self.rollout(bounds, &mut |_, probabilities| argmax(probabilities)).sampled_choices()
     }
 
     /// The log-probability and entropy of given choices.
     ///
     /// # Errors
     /// If they are not one per decision, or one of them does not exist.
-    pub fn score(&self, bounds: Bounds, choices: &[usize]) -> Result<Draw, Error> {
+    pub fn score(&self, bounds: Bounds, choices: &[usize]) -> Result<SampledChoices, Error> {
         self.check(0, choices)?;
-        Ok(self.follow(bounds, choices).draw())
+        Ok(self.rollout_of(bounds, choices).sampled_choices())
     }
 
     /// The settings this policy was made with.
@@ -186,8 +131,19 @@ impl MacroPolicy {
         self.weights.variables().iter().map(|(_, _, values)| values.len()).sum()
     }
 
-    fn follow(&self, bounds: Bounds, choices: &[usize]) -> Walk {
-        self.walk(bounds, &mut |at, _| choices[at])
+    fn rollout(&self, bounds: Bounds, choose: Chooser) -> MacroRollout {
+        let skip_target = self.config.skip.as_ref().map(|skip| skip.target as f32);
+        Decoder {
+            weights: &self.weights,
+            n_layers: self.n_layers,
+            skip_target,
+            transform: LogitTransform::new(bounds),
+        }
+        .run(choose)
+    }
+
+    fn rollout_of(&self, bounds: Bounds, choices: &[usize]) -> MacroRollout {
+        self.rollout(bounds, &mut |at, _| choices[at])
     }
 
     /// Checks that choices are those of an arc; `position` is their position among those given.
@@ -198,8 +154,9 @@ impl MacroPolicy {
         }
         let mut decision = 0;
         for layer in 0..self.n_layers {
-            for place in 0..=layer {
-                let (choice, n_choices) = (choices[decision], if place == 0 { N_OPS } else { 2 });
+            for entry in 0..=layer {
+                let choice = choices[decision];
+                let n_choices = if entry == 0 { N_OPS } else { 2 };
                 if choice >= n_choices {
                     return Err(Error::Choice { position, decision, choice, n_choices });
                 }
@@ -224,7 +181,9 @@ impl Config {
     }
 }
 
-fn drawn(probabilities: &[f32], rng: &mut Stream) -> usize {
+/// Draws a choice by inversion of the cumulative distribution. Where rounding leaves none, it is the most likely one,
+/// unlike in [`decision::categorical`](crate::decision::categorical).
+fn categorical(probabilities: &[f32], rng: &mut Stream) -> usize {
     let mut left = rng.uniform();
     for (choice, &probability) in probabilities.iter().enumerate() {
         left -= probability;
@@ -233,13 +192,7 @@ fn drawn(probabilities: &[f32], rng: &mut Stream) -> usize {
         }
     }
     // Rounding may leave the sum of the probabilities below the random number.
-    likeliest(probabilities)
-}
-
-fn likeliest(probabilities: &[f32]) -> usize {
-    let better =
-        |best: usize, (choice, p): (usize, &f32)| if *p > probabilities[best] { choice } else { best };
-    probabilities.iter().enumerate().fold(0, better)
+    argmax(probabilities)
 }
 
 #[cfg(test)]

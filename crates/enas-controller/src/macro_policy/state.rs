@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::MacroPolicy;
 use crate::Error;
-use crate::state::{
-    BASELINE, COUNT, FINITE, FLAG, MOMENT, MOST_UPDATES, NOT_NEGATIVE, NamedTensor, STARTED, UPDATES, named,
-    take,
+use crate::named_tensor::{
+    BASELINE, COUNT, FINITE, FLAG, MOST_UPDATES, NOT_NEGATIVE, NamedTensor, SECOND_MOMENT, STARTED, UPDATES,
+    named, take,
 };
 
 impl MacroPolicy {
@@ -14,7 +14,7 @@ impl MacroPolicy {
     pub fn state(&self) -> Vec<NamedTensor> {
         let training = &self.training;
         let mut tensors = Vec::new();
-        for (prefix, weights) in [("", &self.weights), (MOMENT, &training.second_moment)] {
+        for (prefix, weights) in [("", &self.weights), (SECOND_MOMENT, &training.second_moment)] {
             let prefixed = |(name, shape, values): (&str, Vec<usize>, &[f32])| {
                 named(format!("{prefix}{name}"), &shape, values)
             };
@@ -41,13 +41,14 @@ impl MacroPolicy {
             }
             given.insert(name, tensor);
         }
-        let (mut weights, mut training) = (self.weights.clone(), self.training.clone());
+        let mut weights = self.weights.clone();
+        let mut training = self.training.clone();
         let described = self.weights.variables().map(|(name, shape, _)| (name, shape));
         for (target, (name, shape)) in weights.values_mut().into_iter().zip(&described) {
             *target = take(&mut given, (*name).to_owned(), shape, FINITE)?;
         }
         for (target, (name, shape)) in training.second_moment.values_mut().into_iter().zip(&described) {
-            *target = take(&mut given, format!("{MOMENT}{name}"), shape, NOT_NEGATIVE)?;
+            *target = take(&mut given, format!("{SECOND_MOMENT}{name}"), shape, NOT_NEGATIVE)?;
         }
         training.updates = take(&mut given, UPDATES.into(), &[1], COUNT)?[0] as u64;
         training.baseline = take(&mut given, BASELINE.into(), &[1], FINITE)?[0];
@@ -55,7 +56,8 @@ impl MacroPolicy {
         if let Some(name) = given.into_keys().next() {
             return Err(Error::UnexpectedTensor(name));
         }
-        (self.weights, self.training) = (weights, training);
+        self.weights = weights;
+        self.training = training;
         Ok(())
     }
 }

@@ -1,7 +1,8 @@
-use enas_arc::{MacroArc, MacroSpace};
+use enas_arc::{MacroArc, MacroOp, MacroSpace};
 
+use super::backward::LossWeights;
 use super::*;
-use crate::{Rewarded, Skip};
+use crate::{RewardedChoices, Skip};
 
 const LAYERS: usize = 5;
 
@@ -17,7 +18,7 @@ fn streams(n: u64) -> impl Iterator<Item = Stream> {
     (0..n).map(|i| Seed::new(9).stream("draw", &[i]))
 }
 
-fn arc_of(draw: &Draw) -> MacroArc {
+fn arc_of(draw: &SampledChoices) -> MacroArc {
     MacroArc::from_ints(&draw.choices.iter().map(|&choice| choice as i64).collect::<Vec<_>>()).unwrap()
 }
 
@@ -44,10 +45,10 @@ fn probabilities_of_all_arcs_of_two_layers_sum_to_one() {
     assert!((sum - 1.0).abs() < 1e-5, "{sum}");
 }
 
-/// The loss whose gradient is tested: `of_nll · −ln π + of_penalty · penalty`, in double precision.
-fn loss(policy: &MacroPolicy, bounds: Bounds, choices: &[usize], (of_nll, of_penalty): (f32, f32)) -> f64 {
-    let walk = policy.follow(bounds, choices);
-    f64::from(of_nll) * walk.nll + f64::from(of_penalty) * walk.penalty
+/// The loss whose gradient is tested, in double precision.
+fn loss(policy: &MacroPolicy, bounds: Bounds, choices: &[usize], weights: LossWeights) -> f64 {
+    let rollout = policy.rollout_of(bounds, choices);
+    f64::from(weights.nll) * rollout.nll + f64::from(weights.penalty) * rollout.penalty
 }
 
 #[test]
@@ -58,23 +59,23 @@ fn the_gradient_is_that_of_finite_differences() {
         values.iter_mut().for_each(|w| *w *= 6.0);
     }
     let bounds = Bounds { tanh_constant: Some(1.5), temperature: Some(1.3) };
-    let coefficients = (0.7, 0.9);
+    let weights = LossWeights { nll: 0.7, penalty: 0.9 };
     let choices = policy.sample(bounds, &mut Seed::new(4).stream("draw", &[0])).choices;
-    let mut gradient = Weights::zeros(6);
-    policy.add_gradient(&policy.follow(bounds, &choices), coefficients, &mut gradient);
+    let mut gradient = MacroWeights::zeros(6);
+    policy.add_gradient(&policy.rollout_of(bounds, &choices), weights, &mut gradient);
     const STEP: f32 = 4e-3;
     for (number, analytic) in gradient.values_mut().into_iter().enumerate() {
-        for place in (0..analytic.len()).step_by(analytic.len().div_ceil(9)) {
+        for position in (0..analytic.len()).step_by(analytic.len().div_ceil(9)) {
             let at = |change: f32| {
                 let mut moved = policy.clone();
-                moved.weights.values_mut()[number][place] += change;
-                loss(&moved, bounds, &choices, coefficients)
+                moved.weights.values_mut()[number][position] += change;
+                loss(&moved, bounds, &choices, weights)
             };
             let numeric = (at(STEP) - at(-STEP)) / f64::from(2.0 * STEP);
-            let found = f64::from(analytic[place]);
+            let found = f64::from(analytic[position]);
             assert!(
                 (found - numeric).abs() < 2e-3 + 0.02 * numeric.abs(),
-                "variable {number}, place {place}: {found} is not {numeric}"
+                "variable {number}, position {position}: {found} is not {numeric}"
             );
         }
     }
@@ -83,10 +84,14 @@ fn the_gradient_is_that_of_finite_differences() {
 fn update(policy: &mut MacroPolicy, number: u64, worth: fn(&MacroArc) -> f32) -> Vec<MacroArc> {
     let bounds = policy.config().bounds(0.0);
     let seed = Seed::new(7).stream("update", &[number]).seed();
-    let draws: Vec<Draw> = (0..10).map(|i| policy.sample(bounds, &mut seed.stream("draw", &[i]))).collect();
+    let draws: Vec<SampledChoices> =
+        (0..10).map(|i| policy.sample(bounds, &mut seed.stream("draw", &[i]))).collect();
     let arcs: Vec<MacroArc> = draws.iter().map(arc_of).collect();
-    let rewarded = |(draw, arc): (Draw, &MacroArc)| Rewarded { choices: draw.choices, value: worth(arc) };
-    let rewarded: Vec<Rewarded> = draws.into_iter().zip(&arcs).map(rewarded).collect();
+    let rewarded = |(draw, arc): (SampledChoices, &MacroArc)| RewardedChoices {
+        choices: draw.choices,
+        value: worth(arc),
+    };
+    let rewarded: Vec<RewardedChoices> = draws.into_iter().zip(&arcs).map(rewarded).collect();
     policy.reinforce(bounds, &rewarded).unwrap();
     arcs
 }
@@ -153,7 +158,7 @@ fn what_is_not_an_arc_of_the_policy_is_refused() {
     choices[2] = 2;
     assert!(matches!(policy.score(bounds, &choices), Err(Error::Choice { decision: 2, n_choices: 2, .. })));
     choices[2] = 1;
-    let nan = [Rewarded { choices, value: f32::NAN }];
+    let nan = [RewardedChoices { choices, value: f32::NAN }];
     assert!(matches!(policy.reinforce(bounds, &nan), Err(Error::Reward { .. })));
     assert!(matches!(policy.reinforce(bounds, &[]), Err(Error::Episodes { .. })));
     let stacked = Config { lstm_layers: 2, ..Config::macro_reference() };

@@ -46,7 +46,7 @@ impl Search<'_> {
             at: [self.at.epoch, self.at.step],
             accuracies: Vec::with_capacity(arcs.len()),
         };
-        Ok(Scores { rewards: oracle.scores(arcs)?, accuracies: oracle.accuracies })
+        Ok(Scores { rewards: oracle.score(arcs)?, accuracies: oracle.accuracies })
     }
 
     /// Shows the scores to the strategy, which learns from them. Counts the step.

@@ -35,14 +35,14 @@ pub(super) struct SharedWeights<'s> {
 impl Oracle<ImageSpace> for SharedWeights<'_> {
     type Error = Error;
 
-    fn scores(&mut self, arcs: &[Arch]) -> Result<Vec<f64>> {
-        (0..).zip(arcs).map(|(k, arc)| self.score(arc, k)).collect()
+    fn score(&mut self, arcs: &[Arch]) -> Result<Vec<f64>> {
+        (0..).zip(arcs).map(|(k, arc)| self.score_one(arc, k)).collect()
     }
 }
 
 impl SharedWeights<'_> {
     /// The score of the `k`-th architecture of a step.
-    fn score(&mut self, arc: &Arch, k: u64) -> Result<f64> {
+    fn score_one(&mut self, arc: &Arch, k: u64) -> Result<f64> {
         let [epoch, step] = self.at;
         let position = [epoch, step, k];
         let batch = self.images(&position)?;
@@ -121,7 +121,7 @@ mod tests {
                 at: [0, 0],
                 accuracies: Vec::new(),
             };
-            oracle.scores(arcs).unwrap()
+            oracle.score(arcs).unwrap()
         }
     }
 

@@ -1,7 +1,7 @@
 //! The strategies of a search: what proposes architectures and learns from their scores.
 
 use enas_arc::Arch;
-use enas_controller::{Bounds, Draw, MacroPolicy, Policy, Rewarded, UpdateStats};
+use enas_controller::{Bounds, MacroPolicy, Policy, RewardedChoices, SampledChoices, UpdateStats};
 use enas_rng::{Seed, Stream};
 use enas_run::config::{SearchConfig, StrategyConfig};
 use enas_run::error::Result;
@@ -201,7 +201,7 @@ impl PolicyNet {
         }
     }
 
-    fn sample(&self, bounds: Bounds, stream: &mut Stream) -> Draw {
+    fn sample(&self, bounds: Bounds, stream: &mut Stream) -> SampledChoices {
         match self {
             Self::Micro(policy) => policy.sample(bounds, stream),
             Self::Macro(policy) => policy.sample(bounds, stream),
@@ -209,14 +209,14 @@ impl PolicyNet {
     }
 
     /// One draw from each stream. A policy of cells runs the rollouts as a batch, and its next update uses them again.
-    fn sample_many(&self, bounds: Bounds, streams: &mut [Stream]) -> Vec<Draw> {
+    fn sample_many(&self, bounds: Bounds, streams: &mut [Stream]) -> Vec<SampledChoices> {
         match self {
             Self::Micro(policy) => policy.sample_many(bounds, streams),
             Self::Macro(policy) => streams.iter_mut().map(|stream| policy.sample(bounds, stream)).collect(),
         }
     }
 
-    fn most_likely(&self, bounds: Bounds) -> Draw {
+    fn most_likely(&self, bounds: Bounds) -> SampledChoices {
         match self {
             Self::Micro(policy) => policy.most_likely(bounds),
             Self::Macro(policy) => policy.most_likely(bounds),
@@ -226,7 +226,7 @@ impl PolicyNet {
     fn reinforce(
         &mut self,
         bounds: Bounds,
-        rewarded: &[Rewarded],
+        rewarded: &[RewardedChoices],
     ) -> Result<UpdateStats, enas_controller::Error> {
         match self {
             Self::Micro(policy) => policy.reinforce(bounds, rewarded),
@@ -292,9 +292,11 @@ impl Strategy<ImageSpace> for PolicyGradient {
     }
 
     fn observe(&mut self, scored: &[(Arch, f64)]) {
-        let rewarded =
-            |(arch, score): &(Arch, f64)| Rewarded { choices: self.space.encode(arch), value: *score as f32 };
-        let rewarded: Vec<Rewarded> = scored.iter().map(rewarded).collect();
+        let rewarded = |(arch, score): &(Arch, f64)| RewardedChoices {
+            choices: self.space.encode(arch),
+            value: *score as f32,
+        };
+        let rewarded: Vec<RewardedChoices> = scored.iter().map(rewarded).collect();
         self.last = Some(self.net.reinforce(self.bounds, &rewarded));
     }
 }

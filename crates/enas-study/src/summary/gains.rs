@@ -6,7 +6,7 @@ use enas_rng::Stream;
 use enas_stats::{Bootstrap, Estimate, Point, hypervolume, mean, t_interval, welch_interval};
 use serde::Serialize;
 
-use super::units::Units;
+use super::group::GroupTrials;
 
 /// With fewer searches than this, intervals use Student's t: those of the bootstrap would be too narrow.
 const FEW: usize = 8;
@@ -18,7 +18,7 @@ const SETS_AGAIN: usize = 4;
 /// The meaning of a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Verdict {
+pub enum Comparison {
     /// The interval lies above zero.
     Better,
     /// The interval lies below zero.
@@ -26,14 +26,15 @@ pub enum Verdict {
     /// The interval contains zero.
     NoMeasurableDifference,
     /// There is no interval.
-    CannotBeSaid,
+    #[serde(rename = "cannot-be-said")]
+    Inconclusive,
 }
 
-impl Verdict {
+impl Comparison {
     /// The meaning of an estimated difference.
     pub fn of(difference: Estimate) -> Self {
         if !difference.is_bounded() {
-            Self::CannotBeSaid
+            Self::Inconclusive
         } else if difference.low > 0.0 {
             Self::Better
         } else if difference.high < 0.0 {
@@ -44,23 +45,27 @@ impl Verdict {
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Better => "better",
             Self::Worse => "worse",
             Self::NoMeasurableDifference => "no measurable difference",
-            Self::CannotBeSaid => "too few to say",
+            Self::Inconclusive => "too few to say",
         })
     }
 }
 
 /// The gain over a group in percentage points; `None` if either has no trainings.
-pub(super) fn over(found: &Units<'_>, others: &Units<'_>, bootstrap: &Bootstrap) -> Option<Estimate> {
-    if found.of.is_empty() || others.of.is_empty() {
+pub(super) fn gain_over(
+    found: &GroupTrials<'_>,
+    others: &GroupTrials<'_>,
+    bootstrap: &Bootstrap,
+) -> Option<Estimate> {
+    if found.by_arc.is_empty() || others.by_arc.is_empty() {
         return None;
     }
-    let difference = if found.of.len() < FEW || others.of.len() < FEW {
+    let difference = if found.by_arc.len() < FEW || others.by_arc.len() < FEW {
         welch_interval(&found.means(), &others.means())
     } else {
         bootstrap.difference(&found.accuracies(), &others.accuracies())
@@ -70,20 +75,20 @@ pub(super) fn over(found: &Units<'_>, others: &Units<'_>, bootstrap: &Bootstrap)
 
 /// The mean gain of each architecture over random ones of its own size, in percentage points; `None` if there are
 /// none.
-pub(super) fn over_own_controls(
-    found: &Units<'_>,
-    controls: &Units<'_>,
+pub(super) fn gain_over_controls(
+    found: &GroupTrials<'_>,
+    controls: &GroupTrials<'_>,
     per_pick: usize,
     bootstrap: &Bootstrap,
 ) -> Option<Estimate> {
-    let accuracies = |units: &Units<'_>, wanted: &dyn Fn(usize) -> bool| {
-        let members = units.of.iter().filter(|(index, _)| wanted(**index));
+    let accuracies = |group: &GroupTrials<'_>, wanted: &dyn Fn(usize) -> bool| {
+        let members = group.by_arc.iter().filter(|(index, _)| wanted(**index));
         members
             .flat_map(|(_, repeats)| repeats.values().map(|trial| trial.measured.test_accuracy))
             .collect::<Vec<f64>>()
     };
     let gains: Vec<f64> = found
-        .of
+        .by_arc
         .keys()
         .filter_map(|&pick| {
             let own = accuracies(controls, &|index| index / per_pick.max(1) == pick);
@@ -102,13 +107,13 @@ pub(super) fn over_own_controls(
 /// The hypervolume of accuracy and multiply-adds of the found architectures, divided by that of as many random ones.
 /// The reference point is worse than all of them by a tenth of their range. `None` if there is nothing to compare.
 pub(super) fn hypervolume_ratio(
-    found: &[&Units<'_>],
-    pool: &Units<'_>,
+    found: &[&GroupTrials<'_>],
+    pool: &GroupTrials<'_>,
     bootstrap: &Bootstrap,
 ) -> Option<Estimate> {
-    let points = |units: &Units<'_>| {
-        let costs = units.sizes().map(|size| size.macs as f64);
-        units
+    let points = |group: &GroupTrials<'_>| {
+        let costs = group.sizes().map(|size| size.macs as f64);
+        group
             .means()
             .into_iter()
             .zip(costs)
@@ -178,11 +183,11 @@ mod tests {
 
     #[test]
     fn words_follow_from_the_interval() {
-        let of = |low, high| Verdict::of(Estimate { mean: 0.0, low, high });
-        assert_eq!(of(0.1, 2.0), Verdict::Better);
-        assert_eq!(of(-2.0, -0.1), Verdict::Worse);
-        assert_eq!(of(-1.0, 1.0), Verdict::NoMeasurableDifference);
-        assert_eq!(Verdict::of(Estimate::unbounded(9.0)), Verdict::CannotBeSaid);
+        let of = |low, high| Comparison::of(Estimate { mean: 0.0, low, high });
+        assert_eq!(of(0.1, 2.0), Comparison::Better);
+        assert_eq!(of(-2.0, -0.1), Comparison::Worse);
+        assert_eq!(of(-1.0, 1.0), Comparison::NoMeasurableDifference);
+        assert_eq!(Comparison::of(Estimate::unbounded(9.0)), Comparison::Inconclusive);
     }
 
     #[test]
@@ -192,10 +197,10 @@ mod tests {
             .into_iter()
             .filter(|trial| trial.key.group == Group::Pool || trial.key.index == 0)
             .collect();
-        let [pool, found] = [Group::Pool, Group::Pick].map(|group| Units::of(group, &trials));
-        let gain = over(&found, &pool, &bootstrap()).unwrap();
+        let [pool, found] = [Group::Pool, Group::Pick].map(|group| GroupTrials::of(group, &trials));
+        let gain = gain_over(&found, &pool, &bootstrap()).unwrap();
         assert!((gain.mean - 5.0).abs() < 0.5);
-        assert_eq!(Verdict::of(gain), Verdict::CannotBeSaid);
+        assert_eq!(Comparison::of(gain), Comparison::Inconclusive);
         let ratio = hypervolume_ratio(&[&found], &pool, &bootstrap()).unwrap();
         assert!(!ratio.is_bounded() && ratio.mean > 1.0, "{ratio:?}");
     }
@@ -212,8 +217,8 @@ mod tests {
             };
             trial.measured.test_accuracy = 0.5 + level;
         }
-        let [controls, found] = [Group::Control, Group::Pick].map(|group| Units::of(group, &trials));
-        let gain = over_own_controls(&found, &controls, 2, &bootstrap()).unwrap();
+        let [controls, found] = [Group::Control, Group::Pick].map(|group| GroupTrials::of(group, &trials));
+        let gain = gain_over_controls(&found, &controls, 2, &bootstrap()).unwrap();
         assert!((gain.mean - 1.0).abs() < 1e-9 && gain.low > 0.99 && gain.high < 1.01, "{gain:?}");
     }
 
@@ -230,7 +235,8 @@ mod tests {
             .collect();
         let mut picks = trials.clone();
         picks.iter_mut().for_each(|trial| trial.key.group = Group::Pick);
-        let [pool, found] = [(Group::Pool, &trials), (Group::Pick, &picks)].map(|(g, t)| Units::of(g, t));
+        let [pool, found] =
+            [(Group::Pool, &trials), (Group::Pick, &picks)].map(|(g, t)| GroupTrials::of(g, t));
         let ratio = hypervolume_ratio(&[&found], &pool, &bootstrap()).unwrap();
         assert!((ratio.mean - 1.0).abs() < 1e-9 && ratio.low < 1.0 && ratio.high > 1.0, "{ratio:?}");
     }

@@ -3,26 +3,28 @@
 //! They depend only on the records and the seed.
 
 mod gains;
-mod ranks;
+mod group;
+mod ranking;
 #[cfg(test)]
 pub(crate) mod tests;
-mod units;
-mod words;
+mod text;
 
 use enas_rng::Seed;
 use enas_stats::{Bootstrap, Components, Estimate, expected_best, mean, percentile, regret};
 use serde::Serialize;
 
-use self::units::Units;
+use self::group::GroupTrials;
+use self::ranking::Ranking;
 use crate::config::Counts;
 use crate::record::{Group, Pick, Trial};
 
-pub use self::gains::Verdict;
-pub use self::ranks::Choice;
+pub use self::gains::Comparison;
+pub use self::group::GroupSummary;
+pub use self::ranking::BestOfK;
 
 /// The subject of a study.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Subject {
+pub struct StudyInfo {
     /// The name of the data set.
     pub data: String,
     /// Seed of the resamples.
@@ -71,7 +73,7 @@ pub struct Summary {
     /// average.
     pub regret: Vec<f64>,
     /// The expected results of choosing among several random architectures.
-    pub best_of: Vec<Choice>,
+    pub best_of: Vec<BestOfK>,
     /// By how many percentage points the found architectures are better than random ones.
     pub gain_points: Option<Estimate>,
     /// The same in units of the standard deviation between random architectures.
@@ -91,62 +93,35 @@ pub struct Summary {
     /// as many random architectures.
     pub hypervolume_ratio: Option<Estimate>,
     /// The meaning of the differences.
-    pub verdicts: Verdicts,
+    #[serde(rename = "verdicts")]
+    pub comparisons: Comparisons,
 }
 
 /// The meaning of the differences; null without a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Verdicts {
+pub struct Comparisons {
     /// Compared with random architectures.
-    pub random: Option<Verdict>,
+    pub random: Option<Comparison>,
     /// Compared with random wide architectures.
-    pub wide: Option<Verdict>,
+    pub wide: Option<Comparison>,
     /// Compared with random architectures of equal size and cost.
-    pub equal_size: Option<Verdict>,
-}
-
-/// The results of a group.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct GroupSummary {
-    /// The group.
-    pub group: Group,
-    /// Number of architectures with at least one training.
-    pub arcs: usize,
-    /// Number of trainings.
-    pub trainings: usize,
-    /// Mean test accuracy over the architectures.
-    pub test_accuracy: Estimate,
-    /// Lowest and highest mean test accuracy of an architecture.
-    pub range: [f64; 2],
-    /// Standard deviation between architectures in percentage points, without the contribution of the seeds.
-    pub sd_points: Option<f64>,
-    /// Standard deviation between seeds of one architecture, in percentage points.
-    pub seed_sd_points: Option<f64>,
-    /// Reliability: share of the variance between the architectures' means that is not noise of the seeds.
-    pub reliability: Option<f64>,
-    /// Mean number of weights.
-    pub params: f64,
-    /// Mean number of multiply-adds per image.
-    pub macs: f64,
-    /// Number of controls outside the tolerances of size and cost.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub not_fitting: Option<usize>,
+    pub equal_size: Option<Comparison>,
 }
 
 impl Summary {
     /// The summary of the records so far, in any order.
-    pub fn of(subject: &Subject, trials: &[Trial], picks: &[Pick]) -> Self {
+    pub fn of(subject: &StudyInfo, trials: &[Trial], picks: &[Pick]) -> Self {
         let bootstrap = Bootstrap::new(Seed::new(subject.seed));
-        let [pool, wide, controls, small, found] = Group::ALL.map(|group| Units::of(group, trials));
+        let [pool, wide, controls, small, found] = Group::ALL.map(|group| GroupTrials::of(group, trials));
         let truth = pool.means();
         let found_means = found.means();
-        let ranks = ranks::Ranks::of(&pool, &bootstrap);
-        let gain = gains::over(&found, &pool, &bootstrap);
-        let gain_wide = gains::over(&found, &wide, &bootstrap);
+        let ranking = Ranking::of(&pool, &bootstrap);
+        let gain = gains::gain_over(&found, &pool, &bootstrap);
+        let gain_wide = gains::gain_over(&found, &wide, &bootstrap);
         let gain_equal_size =
-            gains::over_own_controls(&found, &controls, subject.counts.controls, &bootstrap);
+            gains::gain_over_controls(&found, &controls, subject.counts.controls, &bootstrap);
         let spread = Components::of(&pool.accuracies()).map(|spread| spread.between).filter(|sd| *sd > 0.0);
-        let beside = |measure: fn(f64, &[f64]) -> f64| match truth.as_slice() {
+        let against_pool = |measure: fn(f64, &[f64]) -> f64| match truth.as_slice() {
             [] => Vec::new(),
             truth => found_means.iter().map(|x| measure(*x, truth)).collect::<Vec<f64>>(),
         };
@@ -160,30 +135,30 @@ impl Summary {
                 .into_iter()
                 .filter_map(|u| u.summary(&bootstrap))
                 .collect(),
-            tau: ranks.tau,
-            tau_low: ranks.interval.map(|(low, _)| low),
-            tau_high: ranks.interval.map(|(_, high)| high),
-            seed_tau: ranks.seed_tau,
-            tau_disattenuated: ranks.disattenuated,
-            tau_params: ranks.params,
-            tau_score_macs: ranks.score_macs,
-            precision_top10: ranks.precision,
-            precision_top_quarter: ranks.precision,
-            percentile: beside(percentile),
-            regret: beside(regret).into_iter().map(|x| 100.0 * x).collect(),
-            best_of: ranks.choices(&truth, expected_best),
+            tau: ranking.tau,
+            tau_low: ranking.interval.map(|(low, _)| low),
+            tau_high: ranking.interval.map(|(_, high)| high),
+            seed_tau: ranking.seed_tau,
+            tau_disattenuated: ranking.disattenuated,
+            tau_params: ranking.params,
+            tau_score_macs: ranking.score_macs,
+            precision_top10: ranking.precision,
+            precision_top_quarter: ranking.precision,
+            percentile: against_pool(percentile),
+            regret: against_pool(regret).into_iter().map(|x| 100.0 * x).collect(),
+            best_of: ranking.choices(&truth, expected_best),
             gain_points: gain,
             gain_sigma: gain.zip(spread).map(|(gain, sd)| gain.mean / (100.0 * sd)),
             gain_wide,
             gain_equal_size,
-            gain_by_search: by_search(picks),
-            gain_small: gains::over(&small, &pool, &bootstrap),
+            gain_by_search: gain_by_search(picks),
+            gain_small: gains::gain_over(&small, &pool, &bootstrap),
             small_macs_share: small.mean_macs().zip(pool.mean_macs()).map(|(small, pool)| small / pool),
             hypervolume_ratio: gains::hypervolume_ratio(&[&found, &small], &pool, &bootstrap),
-            verdicts: Verdicts {
-                random: gain.map(Verdict::of),
-                wide: gain_wide.map(Verdict::of),
-                equal_size: gain_equal_size.map(Verdict::of),
+            comparisons: Comparisons {
+                random: gain.map(Comparison::of),
+                wide: gain_wide.map(Comparison::of),
+                equal_size: gain_equal_size.map(Comparison::of),
             },
         }
     }
@@ -194,30 +169,30 @@ impl Summary {
     }
 }
 
-impl Subject {
+impl StudyInfo {
     /// Planned number of trainings and searches, given what was found so far.
     fn total(&self, picks: &[Pick]) -> usize {
         let Counts { pool, wide, searches, seeds, pick_seeds, controls } = self.counts;
-        let of_searches = searches * (pick_seeds as usize + controls) + self.of_small(picks);
+        let of_searches = searches * (pick_seeds as usize + controls) + self.small_trainings(picks);
         searches + (pool + wide) * seeds as usize + of_searches
     }
 
     /// Planned number of trainings of small picks. Searches without finals have no small pick.
-    fn of_small(&self, picks: &[Pick]) -> usize {
+    fn small_trainings(&self, picks: &[Pick]) -> usize {
         let without = picks.iter().filter(|pick| pick.small.is_none()).count();
         self.counts.searches.saturating_sub(without) * self.counts.seeds as usize
     }
 }
 
 /// By how many percentage points the searches' own scores of their results exceed those of random architectures.
-fn by_search(picks: &[Pick]) -> Option<f64> {
+fn gain_by_search(picks: &[Pick]) -> Option<f64> {
     let gain = |pick: &Pick| Some(100.0 * (pick.valid_accuracy - pick.random_valid_accuracy?));
     let gains: Vec<f64> = picks.iter().filter_map(gain).collect();
     (!gains.is_empty()).then(|| mean(&gains))
 }
 
 /// The work that is missing, and what a comparison lacks.
-fn missing(subject: &Subject, trials: &[Trial], picks: &[Pick]) -> Vec<String> {
+fn missing(subject: &StudyInfo, trials: &[Trial], picks: &[Pick]) -> Vec<String> {
     let Counts { pool, wide, searches, seeds, pick_seeds, controls } = subject.counts;
     let of = |group| trials.iter().filter(|trial| trial.key.group == group).count();
     let wanted = [
@@ -226,7 +201,7 @@ fn missing(subject: &Subject, trials: &[Trial], picks: &[Pick]) -> Vec<String> {
         ("trainings of architectures found", of(Group::Pick), searches * pick_seeds as usize),
         ("trainings of random wide architectures", of(Group::Wide), wide * seeds as usize),
         ("trainings of random architectures of equal size", of(Group::Control), searches * controls),
-        ("trainings of small architectures found", of(Group::Small), subject.of_small(picks)),
+        ("trainings of small architectures found", of(Group::Small), subject.small_trainings(picks)),
     ];
     let lacking = wanted.into_iter().filter(|(_, done, wanted)| done < wanted);
     let mut said: Vec<String> =

@@ -1,13 +1,13 @@
 use enas_arc::Arc;
 
 use super::*;
-use crate::record::{Key, tests::trial};
+use crate::record::{TrialKey, tests::trial};
 
 pub(crate) const COUNTS: Counts =
     Counts { pool: 12, wide: 3, searches: 3, seeds: 2, pick_seeds: 2, controls: 2 };
 
-pub(crate) fn subject() -> Subject {
-    Subject { data: "photos".into(), seed: 5, counts: COUNTS }
+pub(crate) fn subject() -> StudyInfo {
+    StudyInfo { data: "photos".into(), seed: 5, counts: COUNTS }
 }
 
 /// Trainings in which found architectures are better than random ones by `gain`, and random ones of equal size by
@@ -19,7 +19,7 @@ pub(crate) fn study(gain: f64, by_size: f64) -> (Vec<Trial>, Vec<Pick>) {
         let arc = Arc::random(3, &mut stream);
         for repeat in 0..repeats {
             let noise = 0.002 * f64::from(stream.normal());
-            trials.push(trial(Key { group, index, repeat }, &arc, level + noise, size));
+            trials.push(trial(TrialKey { group, index, repeat }, &arc, level + noise, size));
         }
         arc
     };
@@ -49,8 +49,8 @@ fn a_gain_is_found_and_called_one() {
     let found = Summary::of(&subject(), &trials, &picks);
     let gain = found.gain_points.unwrap();
     assert!((gain.mean - 5.0).abs() < 0.3 && gain.low > 3.0 && gain.high < 7.0, "{gain:?}");
-    assert_eq!(found.verdicts.random, Some(Verdict::Better));
-    assert_eq!(found.verdicts.equal_size, Some(Verdict::Better));
+    assert_eq!(found.comparisons.random, Some(Comparison::Better));
+    assert_eq!(found.comparisons.equal_size, Some(Comparison::Better));
     assert!(found.percentile.iter().all(|p| *p == 100.0), "{:?}", found.percentile);
     // Levels from 80.0 to 85.5 in steps of half a point have a standard deviation of 1.8.
     let sigma = found.gain_sigma.unwrap();
@@ -67,15 +67,15 @@ fn a_gain_is_found_and_called_one() {
 fn size_alone_is_no_gain_at_equal_size() {
     let (trials, picks) = study(0.05, 0.05);
     let found = Summary::of(&subject(), &trials, &picks);
-    assert_eq!(found.verdicts.random, Some(Verdict::Better));
-    assert_eq!(found.verdicts.equal_size, Some(Verdict::NoMeasurableDifference));
+    assert_eq!(found.comparisons.random, Some(Comparison::Better));
+    assert_eq!(found.comparisons.equal_size, Some(Comparison::NoMeasurableDifference));
 }
 
 #[test]
 fn harm_is_called_harm_whatever_the_search_says_of_itself() {
     let (trials, picks) = study(-0.05, 0.0);
     let found = Summary::of(&subject(), &trials, &picks);
-    assert_eq!(found.verdicts.random, Some(Verdict::Worse));
+    assert_eq!(found.comparisons.random, Some(Comparison::Worse));
     assert!(found.gain_by_search.unwrap() > 0.0);
 }
 
@@ -83,7 +83,7 @@ fn harm_is_called_harm_whatever_the_search_says_of_itself() {
 fn nothing_found_is_no_measurable_difference() {
     let (trials, picks) = study(0.003, 0.0);
     let found = Summary::of(&subject(), &trials, &picks);
-    assert_eq!(found.verdicts.random, Some(Verdict::NoMeasurableDifference));
+    assert_eq!(found.comparisons.random, Some(Comparison::NoMeasurableDifference));
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn what_is_not_there_yet_is_named_and_not_made_up() {
         trials.into_iter().filter(|t| t.key.group == Group::Pool && t.key.repeat == 0).take(7).collect();
     let found = Summary::of(&subject(), &early, &picks[..1]);
     assert_eq!((found.tau, found.gain_points, found.seed_tau), (None, None, None));
-    assert!(found.percentile.is_empty() && found.verdicts.random.is_none());
+    assert!(found.percentile.is_empty() && found.comparisons.random.is_none());
     assert_eq!(found.missing[0], "7 of 24 trainings of random architectures");
     assert_eq!(found.missing[1], "1 of 3 searches");
     let nothing = Summary::of(&subject(), &[], &[]);

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Result;
 use enas_kernels::gpu::Gpu;
 use enas_search::{Error, Kind, SearchConfig};
-use enas_study::{Clock, Counts, Ended, ImageLaboratory, Study, StudyConfig, Summary};
+use enas_study::{Clock, Counts, ImageTrainer, SessionEnd, Study, StudyConfig, Summary};
 use serde::Serialize;
 
 use super::watcher::StudyWatcher;
@@ -83,13 +83,13 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<u8> {
     let interrupt = Interrupt::listen()?;
     let loading = context.console.activity("checking and reading the images");
     let held = context.console.hold();
-    let (mut study, mut laboratory) = match &args.resume {
+    let (mut study, mut trainer) = match &args.resume {
         Some(dir) => resumed(args, dir, gpu)?,
         None => started(context, args, gpu)?,
     };
     drop(loading);
     held.first(&opening(
-        laboratory.data(),
+        trainer.data(),
         "Study of found and random architectures",
         args.time.unwrap_or(enas_search::TimeLimit(None)),
         None,
@@ -97,7 +97,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<u8> {
     context.console.note(&format!("{}; Ctrl-C keeps what is finished", study.dir().display()));
     let clock = Clock::new(began, args.time.and_then(|limit| limit.0));
     let mut watcher = StudyWatcher::new(&context.console, &interrupt);
-    let ended = study.run(&mut laboratory, clock, &mut watcher);
+    let ended = study.run(&mut trainer, clock, &mut watcher);
     drop(watcher);
     match ended {
         Ok(ended) => {
@@ -121,14 +121,14 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<u8> {
     }
 }
 
-fn started(context: &Context, args: &Args, gpu: Option<Gpu>) -> Result<(Study, ImageLaboratory)> {
+fn started(context: &Context, args: &Args, gpu: Option<Gpu>) -> Result<(Study, ImageTrainer)> {
     let config = asked(context, args)?;
-    let laboratory = ImageLaboratory::load(&config, gpu)?;
-    let study = Study::create(args.out.as_deref(), &config, laboratory.data())?;
-    Ok((study, laboratory))
+    let trainer = ImageTrainer::load(&config, gpu)?;
+    let study = Study::create(args.out.as_deref(), &config, trainer.data())?;
+    Ok((study, trainer))
 }
 
-fn resumed(args: &Args, dir: &Path, gpu: Option<Gpu>) -> Result<(Study, ImageLaboratory)> {
+fn resumed(args: &Args, dir: &Path, gpu: Option<Gpu>) -> Result<(Study, ImageTrainer)> {
     let mut study = Study::resume(dir)?;
     study.extend(args.counts(study.config().counts))?;
     let mut config = study.config().clone();
@@ -138,9 +138,9 @@ fn resumed(args: &Args, dir: &Path, gpu: Option<Gpu>) -> Result<(Study, ImageLab
         config.search.data.path.clone_from(&path);
         config.train.data.path = path;
     }
-    let laboratory = ImageLaboratory::load(&config, gpu)?;
-    study.check_data(laboratory.data())?;
-    Ok((study, laboratory))
+    let trainer = ImageTrainer::load(&config, gpu)?;
+    study.check_data(trainer.data())?;
+    Ok((study, trainer))
 }
 
 /// The configuration of the study that the arguments describe.
@@ -192,11 +192,16 @@ struct Document<'a> {
     summary: &'a Summary,
 }
 
-fn print(context: &Context, study: &Study, summary: &Summary, (ended, seconds): (Ended, f64)) -> Result<()> {
-    let complete = ended == Ended::Complete;
+fn print(
+    context: &Context,
+    study: &Study,
+    summary: &Summary,
+    (ended, seconds): (SessionEnd, f64),
+) -> Result<()> {
+    let complete = ended == SessionEnd::Complete;
     let document = Document { study: study.dir(), complete, seconds, summary };
     context.out.print(&document, |out| {
-        writeln!(out, "{}\n", strong(&paragraph("", &summary.verdict(), stdout_width())))?;
+        writeln!(out, "{}\n", strong(&paragraph("", &summary.conclusion(), stdout_width())))?;
         write_table(out, &summary.table())?;
         writeln!(out)?;
         for (name, finding) in summary.findings() {

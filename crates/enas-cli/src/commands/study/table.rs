@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use enas_rng::Seed;
 use enas_strategy::{
-    Among, Budget, Evolution, EvolutionSettings, Outcome, Reinforce, ReinforceSettings, Row, Strategy,
-    Summary, Table, TableSpace, Uniform, search,
+    Budget, Evolution, EvolutionSettings, Outcome, Reinforce, ReinforceSettings, Row, Strategy, Summary,
+    Table, TableSpace, Uniform, UniformAmong, search,
 };
 use rayon::prelude::*;
 use serde::Serialize;
@@ -76,7 +76,7 @@ impl Name {
             Self::Uniform => Box::new(Uniform(space)),
             Self::Reinforce => Box::new(Reinforce::new(space, &ReinforceSettings::default(), seed)?),
             Self::Evolution => Box::new(Evolution::new(space, EvolutionSettings::default())),
-            Self::Wide => Box::new(Among(wide.to_vec())),
+            Self::Wide => Box::new(UniformAmong(wide.to_vec())),
         })
     }
 }

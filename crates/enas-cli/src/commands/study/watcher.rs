@@ -77,7 +77,7 @@ impl StudyObserver for StudyWatcher<'_> {
                 self.clear();
                 let (at, eta) = self.at(*done, *total);
                 let (group, number, seed) =
-                    (trial.key.group.words(), trial.key.index + 1, trial.key.repeat + 1);
+                    (trial.key.group.description(), trial.key.index + 1, trial.key.repeat + 1);
                 let accuracy = percent(trial.measured.test_accuracy);
                 let seconds = duration(trial.seconds);
                 self.console.note(&format!("{at} {group} {number}, seed {seed}: {accuracy}  {seconds}{eta}"));

@@ -1,0 +1,6 @@
+//! Arcs from outside: what holds for all of them, and the published ones.
+#![forbid(unsafe_code)]
+
+mod macro_properties;
+mod properties;
+mod sample_arcs;
