@@ -9,8 +9,7 @@ use std::collections::BTreeMap;
 use candle_core::{DType, Device, IndexOp, Tensor, Var};
 use candle_nn::{ModuleT, Optimizer, VarBuilder, VarMap};
 use enas_child::{
-    Arc, AuxHead, Child, Config, FixedNet, InputShape, Mode, Norm, Recompute, Reductions, Seed, SeededNoise,
-    Step, seeded,
+    Arc, AuxHead, Child, Config, FixedNet, InputShape, Mode, Norm, Recompute, Seed, SeededNoise, Step, seeded,
 };
 use support::{flat, numbers};
 
@@ -20,18 +19,12 @@ const N: usize = 19;
 
 fn config(l2: f32) -> Config {
     Config {
-        filters: 6,
-        layers: 2,
-        nodes: 2,
-        reductions: Reductions::Two,
         aux_head: AuxHead::Trained,
-        aux_weight: 0.4,
         keep_prob: 0.9,
         drop_path_keep: 0.7,
         l2,
-        momentum: 0.9,
         clip_norm: 1.0,
-        ..Config::default()
+        ..Config::plain(6, 2, 2)
     }
 }
 

@@ -8,7 +8,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor};
 use candle_nn::Optimizer;
 use enas_arc::Arc;
-use enas_child::{AuxHead, Child, Config, InputShape, Mode, Reductions, SharedInit, Step};
+use enas_child::{AuxHead, Child, Config, InputShape, Mode, Step};
 use enas_kernels::gpu::{Gpu, Precision};
 use enas_rng::Seed;
 
@@ -20,18 +20,12 @@ const STEP: Step = Step { lr: 0.1, global_step: 2, total_steps: 10, seed: Seed::
 /// A network with an auxiliary head, dropout and drop-path on the CPU, and the same on a GPU.
 fn both(gpu: &Gpu) -> (Arc, [Child; 2]) {
     let config = Config {
-        filters: 4,
-        layers: 2,
-        nodes: 2,
-        reductions: Reductions::Two,
         aux_head: AuxHead::Trained,
-        aux_weight: 0.4,
-        shared_init: SharedInit::Kernel,
         keep_prob: 0.8,
         drop_path_keep: 0.7,
         l2: 1e-3,
-        momentum: 0.9,
         clip_norm: 1.5,
+        ..Config::plain(4, 2, 2)
     };
     let arc: Arc = "0 0 1 1 2 2 0 3  0 1 1 4 2 0 1 3".parse().expect("a valid arc");
     let child = || Child::fixed(&config, &arc, INPUT, CLASSES, Seed::new(1)).expect("valid");

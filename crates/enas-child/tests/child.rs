@@ -6,7 +6,7 @@ mod support;
 use candle_core::Tensor;
 use enas_arc::Arc;
 use enas_child::{
-    AuxHead, BatchStatistics, Child, Config, Examples, InputShape, Mix, NamedTensor, Norm, Reductions,
+    AuxHead, Batch, BatchStatistics, Child, Config, InputShape, Mix, NamedTensor, Norm, Reductions,
     SharedInit, Step,
 };
 use enas_rng::Seed;
@@ -16,18 +16,11 @@ const ARC: &str = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3";
 
 fn config() -> Config {
     Config {
-        filters: 4,
-        layers: 2,
-        nodes: 2,
-        reductions: Reductions::Two,
         aux_head: AuxHead::Trained,
-        aux_weight: 0.4,
-        shared_init: SharedInit::Kernel,
         keep_prob: 0.9,
         drop_path_keep: 0.8,
         l2: 1e-4,
-        momentum: 0.9,
-        clip_norm: 0.0,
+        ..Config::plain(4, 2, 2)
     }
 }
 
@@ -347,8 +340,8 @@ fn mixed_targets_lie_between_those_of_their_classes() {
         |others: &[u32], shares: &[f32]| Mix { others: support::labels(others), shares: vector(shares) };
     let loss = |share: f32| {
         let mix = mix(&others, &[share; 20]);
-        let examples = Examples::Tensors { images: &images, labels: &labels, mix: Some(&mix) };
-        fixed().train_on(&arc(), examples, &step(0), &mut || ()).expect("it trains").loss
+        let batch = Batch::mixed(&images, &labels, &mix).expect("whole numbers");
+        fixed().train_on(&arc(), &batch, &step(0), &mut || ()).expect("it trains").loss
     };
     let of = |labels: &Tensor| fixed().train_step(&arc(), &images, labels, &step(0)).expect("it trains").loss;
     let others_alone = support::labels(&others);
@@ -356,8 +349,8 @@ fn mixed_targets_lie_between_those_of_their_classes() {
     assert!((loss(0.25) - (0.25 * of(&labels) + 0.75 * of(&others_alone))).abs() < 1e-5);
     let refused = |others: Vec<u32>, shares: Vec<f32>| {
         let mix = mix(&others, &shares);
-        let examples = Examples::Tensors { images: &images, labels: &labels, mix: Some(&mix) };
-        fixed().train_on(&arc(), examples, &step(0), &mut || ()).expect_err("refused").to_string()
+        let batch = Batch::mixed(&images, &labels, &mix).expect("whole numbers");
+        fixed().train_on(&arc(), &batch, &step(0), &mut || ()).expect_err("refused").to_string()
     };
     assert!(refused(vec![3; 20], vec![0.5; 20]).contains("label 3"));
     assert!(refused(vec![0; 20], vec![0.5; 19]).contains("19 labels for 20 images"));
@@ -451,8 +444,8 @@ fn a_network_begins_with_what_fits_of_another_one() {
     train(&mut old, 0..3);
     let weights = old.weights().expect("on the CPU");
     let mut same = fixed();
-    let adopted = same.adopt(&weights).expect("on the CPU");
-    assert_eq!(adopted.taken, adopted.of);
+    let adopted = same.load_matching(&weights).expect("on the CPU");
+    assert_eq!(adopted.loaded, adopted.total);
     assert_eq!(numbers(same.weights().expect("on the CPU")), numbers(weights.clone()));
     // Moving statistics go on from where they are instead of beginning anew with the next batch.
     let moved = |child: &mut Child| {
@@ -467,11 +460,11 @@ fn a_network_begins_with_what_fits_of_another_one() {
     }
     // Other classes keep the body; another arc keeps what has the same name.
     let mut classes = Child::fixed(&config(), &arc(), INPUT, 5, Seed::new(2)).expect("valid");
-    let of_old = classes.adopt(&weights).expect("on the CPU");
+    let of_old = classes.load_matching(&weights).expect("on the CPU");
     // The classifiers of the main and of the auxiliary head.
-    assert_eq!((of_old.taken, of_old.of), (adopted.of - 2, adopted.of));
+    assert_eq!((of_old.loaded, of_old.total), (adopted.total - 2, adopted.total));
     let other = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 0".parse().expect("valid");
     let mut other = Child::fixed(&config(), &other, INPUT, 3, Seed::new(2)).expect("valid");
-    let of_old = other.adopt(&weights).expect("on the CPU");
-    assert!(of_old.taken > 5 && of_old.taken < of_old.of, "{of_old:?}");
+    let of_old = other.load_matching(&weights).expect("on the CPU");
+    assert!(of_old.loaded > 5 && of_old.loaded < of_old.total, "{of_old:?}");
 }

@@ -9,8 +9,7 @@ mod support;
 
 use candle_core::Tensor;
 use enas_child::{
-    Arc, AuxHead, Child, Config, InputShape, MacroArc, MacroChild, MacroConfig, NamedTensor, Reductions,
-    Seed, Step,
+    Arc, AuxHead, Child, Config, InputShape, MacroArc, MacroChild, MacroConfig, NamedTensor, Seed, Step,
 };
 use enas_kernels::Level;
 use support::flat;
@@ -37,18 +36,12 @@ fn digest(tensors: &[NamedTensor]) -> u64 {
 
 fn config() -> Config {
     Config {
-        filters: 6,
-        layers: 2,
-        nodes: 2,
-        reductions: Reductions::Two,
         aux_head: AuxHead::Trained,
-        aux_weight: 0.4,
         keep_prob: 0.9,
         drop_path_keep: 0.7,
         l2: 1e-4,
-        momentum: 0.9,
         clip_norm: 1.0,
-        ..Config::default()
+        ..Config::plain(6, 2, 2)
     }
 }
 

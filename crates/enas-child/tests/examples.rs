@@ -6,10 +6,7 @@ mod support;
 
 use candle_core::Tensor;
 use enas_arc::Arc;
-use enas_child::{
-    AuxHead, Child, Config, Error, Examples, Images, InputShape, Norm, Reductions, ResidentImages,
-    SharedInit, Staged, Step, StepStats,
-};
+use enas_child::{Batch, Child, Config, Error, InputShape, Norm, ResidentImages, Step, StepStats};
 use enas_kernels::gpu::{Gpu, Precision};
 use enas_rng::Seed;
 use support::{flat, images, labels};
@@ -23,20 +20,7 @@ fn arc() -> Arc {
 }
 
 fn child() -> Child {
-    let config = Config {
-        filters: 4,
-        layers: 1,
-        nodes: 2,
-        reductions: Reductions::Two,
-        aux_head: AuxHead::Off,
-        aux_weight: 0.4,
-        shared_init: SharedInit::Kernel,
-        keep_prob: 0.9,
-        drop_path_keep: 0.8,
-        l2: 1e-4,
-        momentum: 0.9,
-        clip_norm: 0.0,
-    };
+    let config = Config { keep_prob: 0.9, drop_path_keep: 0.8, l2: 1e-4, ..Config::plain(4, 1, 2) };
     Child::fixed(&config, &arc(), INPUT, CLASSES, Seed::new(1)).expect("valid")
 }
 
@@ -69,6 +53,11 @@ impl Set {
         placed.expect("the GPU does not fail").expect("it fits")
     }
 
+    fn batch(&self, indices: &[usize]) -> Batch {
+        let (images, labels) = self.host(indices);
+        Batch::labelled(&images, &labels).expect("labels are whole numbers")
+    }
+
     fn host(&self, indices: &[usize]) -> (Tensor, Tensor) {
         let pixels = indices.iter().flat_map(|&i| &self.pixels[i * 45..][..45]);
         let data = pixels.map(|&p| self.tables[0][usize::from(p)]).collect();
@@ -85,18 +74,11 @@ fn step(global_step: u64) -> Step {
     Step { lr: 0.05, global_step, total_steps: 3, seed: Seed::new(4) }
 }
 
-/// Three steps on batches that `feed` passes on; what they saw, and the bits of the state they led to.
-fn train(
-    gpu: &Gpu,
-    mut feed: impl FnMut(&mut dyn FnMut(Examples<'_>) -> StepStats, &[usize]) -> StepStats,
-) -> (Vec<StepStats>, Vec<u32>) {
+/// Three steps on batches that `batch` makes of indices; what they saw, and the bits of the state they led to.
+fn train(gpu: &Gpu, mut batch: impl FnMut(&[usize]) -> Batch) -> (Vec<StepStats>, Vec<u32>) {
     let mut child = on(gpu);
-    let mut one = |s: u64| {
-        let mut run = |examples: Examples<'_>| {
-            child.train_on(&arc(), examples, &step(s), &mut || ()).expect("it trains")
-        };
-        feed(&mut run, &indices(s))
-    };
+    let mut one =
+        |s: u64| child.train_on(&arc(), &batch(&indices(s)), &step(s), &mut || ()).expect("it trains");
     let stats = (0..3).map(&mut one).collect();
     let state = child.state().expect("it can be fetched");
     (stats, state.iter().flat_map(|(_, tensor)| flat(tensor)).map(f32::to_bits).collect())
@@ -107,17 +89,11 @@ fn training_does_not_depend_on_where_pictures_wait() {
     let set = Set::new();
     for gpu in devices::all() {
         let resident = set.resident(&gpu);
-        let want = train(&gpu, |run, indices| {
-            let (images, labels) = set.host(indices);
-            run(Examples::Tensors { images: &images, labels: &labels, mix: None })
-        });
-        let staged = train(&gpu, |run, indices| {
-            let (images, labels) = set.host(indices);
-            run(Examples::Staged(&Staged::new(&gpu, &images, &labels).expect("they fit")))
-        });
-        let chosen = train(&gpu, |run, indices| run(Examples::Resident { set: &resident, indices }));
-        assert_eq!((&staged.0, &chosen.0), (&want.0, &want.0));
-        assert!(staged.1 == want.1 && chosen.1 == want.1, "{}: other weights", gpu.name());
+        let want = train(&gpu, |indices| set.batch(indices));
+        let uploaded = train(&gpu, |indices| set.batch(indices).upload(&gpu).expect("it fits"));
+        let chosen = train(&gpu, |indices| resident.batch(indices.to_vec()).expect("there are such"));
+        assert_eq!((&uploaded.0, &chosen.0), (&want.0, &want.0));
+        assert!(uploaded.1 == want.1 && chosen.1 == want.1, "{}: other weights", gpu.name());
     }
 }
 
@@ -126,14 +102,14 @@ fn logits_do_not_depend_on_where_pictures_wait() {
     let set = Set::new();
     for gpu in devices::all() {
         let (child, resident, indices) = (on(&gpu), set.resident(&gpu), indices(0));
-        let (images, labels) = set.host(&indices);
-        let staged = Staged::new(&gpu, &images, &labels).expect("they fit");
-        let logits = |images: Images<'_>| {
+        let (images, _) = set.host(&indices);
+        let uploaded = set.batch(&indices).upload(&gpu).expect("it fits");
+        let logits = |images: Batch| {
             flat(&child.logits(&arc(), images, Norm::RunningStatistics, None).expect("it runs"))
         };
         let want = logits((&images).into());
-        assert_eq!(logits(Images::Staged(&staged)), want);
-        assert_eq!(logits(Images::Resident { set: &resident, indices: &indices }), want);
+        assert_eq!(logits(uploaded), want);
+        assert_eq!(logits(resident.batch(indices).expect("there are such")), want);
     }
 }
 
@@ -141,20 +117,17 @@ fn logits_do_not_depend_on_where_pictures_wait() {
 #[test]
 fn a_batch_sent_ahead_leaves_the_step_under_way_alone() {
     let set = Set::new();
-    let batches: Vec<_> = (0..3).map(|s| set.host(&indices(s))).collect();
+    let batches: Vec<Batch> = (0..3).map(|s| set.batch(&indices(s))).collect();
     for gpu in devices::all() {
         let run = |ahead: bool| {
             let mut child = on(&gpu);
-            let staged =
-                |(images, labels): &(Tensor, Tensor)| Staged::new(&gpu, images, labels).expect("they fit");
-            let send = |s: usize| batches.get(s).map(staged);
+            let send = |s: usize| batches.get(s).map(|batch| batch.upload(&gpu).expect("it fits"));
             let mut next = send(0);
             let mut losses = Vec::new();
             while let Some(batch) = next.take() {
                 let s = losses.len();
                 let mut meanwhile = || next = if ahead { send(s + 1) } else { None };
-                let examples = Examples::Staged(&batch);
-                let stats = child.train_on(&arc(), examples, &step(s as u64), &mut meanwhile);
+                let stats = child.train_on(&arc(), &batch, &step(s as u64), &mut meanwhile);
                 losses.push(stats.expect("it trains").loss);
                 if !ahead {
                     next = send(s + 1);
@@ -168,7 +141,7 @@ fn a_batch_sent_ahead_leaves_the_step_under_way_alone() {
 }
 
 #[track_caller]
-fn refused(result: Result<StepStats, Error>, word: &str) {
+fn refused<T: std::fmt::Debug>(result: Result<T, Error>, word: &str) {
     let error = result.expect_err("it is refused");
     assert!(matches!(&error, Error::Batch(_)) && error.to_string().contains(word), "{error}");
 }
@@ -180,35 +153,27 @@ fn batches_that_do_not_fit_are_refused_with_a_reason() {
     let (mut child, resident) = (on(&gpu), set.resident(&gpu));
     let (pixels, classes) = set.host(&[0, 1]);
     let (few, wrong) = (labels(&[0]), labels(&[0, 3]));
-    let staged =
-        |images: &Tensor, labels: &Tensor| Staged::new(&gpu, images, labels).expect("the GPU does not fail");
-    let mut run = |examples: Examples<'_>| child.train_on(&arc(), examples, &step(0), &mut || ());
-    refused(run(Examples::Resident { set: &resident, indices: &[3, 30] }), "no picture 30 among the 30");
-    refused(run(Examples::Resident { set: &resident, indices: &[] }), "no pictures");
-    refused(run(Examples::Staged(&staged(&pixels, &few))), "1 labels for 2");
+    let batch = |images: &Tensor, labels: &Tensor| Batch::labelled(images, labels).expect("whole numbers");
+    let uploaded =
+        |images: &Tensor, labels: &Tensor| batch(images, labels).upload(&gpu).expect("the GPU does not fail");
+    let mut run = |batch: Batch| child.train_on(&arc(), &batch, &step(0), &mut || ());
+    refused(resident.batch(vec![3, 30]), "no picture 30 among the 30");
+    refused(resident.batch(vec![]), "no pictures");
+    refused(run(uploaded(&pixels, &few)), "1 labels for 2");
     let flat = pixels.flatten_all().expect("contiguous");
-    refused(
-        run(Examples::Staged(&staged(&flat, &classes))),
-        "images are [90] of F32, the network takes [n, 1, 5, 9]",
-    );
-    refused(run(Examples::Staged(&staged(&pixels, &wrong))), "label 3");
-    refused(run(Examples::Tensors { images: &pixels, labels: &wrong, mix: None }), "label 3");
+    refused(run(uploaded(&flat, &classes)), "images are [90] of F32, the network takes [n, 1, 5, 9]");
+    refused(run(uploaded(&pixels, &wrong)), "label 3");
+    refused(run(batch(&pixels, &wrong)), "label 3");
     let shares = labels(&[0, 1]).to_dtype(candle_core::DType::F32).expect("numbers");
-    let examples = Examples::Tensors { images: &pixels, labels: &shares, mix: None };
-    refused(run(examples), "labels are [2] of F32, the network takes [n] of U32");
+    refused(Batch::labelled(&pixels, &shares), "labels are [2] of F32, the network takes [n] of U32");
 
-    let padded_stride = Set { labels: vec![5; 30], ..Set::new() };
-    refused(run(Examples::Resident { set: &padded_stride.resident(&gpu), indices: &[1] }), "label 5");
+    let some = |set: ResidentImages| set.batch(vec![1]).expect("there is one");
+    let odd = Set { labels: vec![5; 30], ..Set::new() };
+    refused(run(some(odd.resident(&gpu))), "label 5");
     let elsewhere = devices::all().remove(0);
-    refused(run(Examples::Resident { set: &set.resident(&elsewhere), indices: &[1] }), "another GPU");
-    let mut here = on_cpu();
-    refused(here(Examples::Resident { set: &resident, indices: &[1] }), "the network is not");
-}
-
-/// Steps of a network on the CPU.
-fn on_cpu() -> impl FnMut(Examples<'_>) -> Result<StepStats, Error> {
-    let mut child = child();
-    move |examples| child.train_on(&arc(), examples, &step(0), &mut || ())
+    refused(run(some(set.resident(&elsewhere))), "another GPU");
+    let mut on_cpu = self::child();
+    refused(on_cpu.train_on(&arc(), &some(resident), &step(0), &mut || ()), "the network is not");
 }
 
 #[test]

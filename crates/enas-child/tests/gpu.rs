@@ -7,10 +7,7 @@ mod support;
 
 use candle_core::Tensor;
 use enas_arc::Arc;
-use enas_child::{
-    AuxHead, BatchStatistics, Child, Config, Examples, InputShape, Mix, Norm, Reductions, SharedInit, Staged,
-    Step, StepStats,
-};
+use enas_child::{Batch, BatchStatistics, Child, Config, InputShape, Mix, Norm, Step, StepStats};
 use enas_emulator::EmulatedGpu;
 use enas_kernels::gpu::{Gpu, Precision};
 use enas_rng::Seed;
@@ -22,20 +19,7 @@ const CLASSES: usize = 3;
 const BATCH: usize = 19;
 
 fn config() -> Config {
-    Config {
-        filters: 4,
-        layers: 2,
-        nodes: 2,
-        reductions: Reductions::Two,
-        aux_head: AuxHead::Off,
-        aux_weight: 0.4,
-        shared_init: SharedInit::Kernel,
-        keep_prob: 0.8,
-        drop_path_keep: 0.7,
-        l2: 1e-3,
-        momentum: 0.9,
-        clip_norm: 1.5,
-    }
+    Config { keep_prob: 0.8, drop_path_keep: 0.7, l2: 1e-3, clip_norm: 1.5, ..Config::plain(4, 2, 2) }
 }
 
 /// Both separable convolutions, both pools and the identity.
@@ -253,13 +237,11 @@ fn soft_targets_and_averages_on_a_gpu_are_those_of_the_cpu() {
             let stats: Vec<StepStats> = (0..2)
                 .map(|i| {
                     let step = Step { lr: 0.05, global_step: i, total_steps: 10, seed: Seed::new(4) };
-                    let staged =
-                        child.gpu().map(|gpu| Staged::mixed(gpu, &images, &labels, &mix).expect("they fit"));
-                    let examples = match &staged {
-                        Some(staged) if i == 1 => Examples::Staged(staged),
-                        _ => Examples::Tensors { images: &images, labels: &labels, mix: Some(&mix) },
-                    };
-                    let stats = child.train_on(&arc(), examples, &step, &mut || ()).expect("it trains");
+                    let mut batch = Batch::mixed(&images, &labels, &mix).expect("they fit");
+                    if let (Some(gpu), 1) = (child.gpu(), i) {
+                        batch = batch.upload(gpu).expect("it fits");
+                    }
+                    let stats = child.train_on(&arc(), &batch, &step, &mut || ()).expect("it trains");
                     child.update_average(0.5).expect("it can be written");
                     stats
                 })

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use enas_arc::Arc;
-use enas_child::{AuxHead, Child, Config, InputShape, Operation, Reductions, SharedInit};
+use enas_child::{AuxHead, Child, Config, InputShape, Operation};
 use enas_rng::Seed;
 
 /// Every operation in both cells, with several loose ends, one of them an input of the reduction cell.
@@ -11,18 +11,11 @@ const INPUT: InputShape = InputShape { channels: 3, height: 9, width: 7 };
 
 fn config() -> Config {
     Config {
-        filters: 4,
-        layers: 4,
-        nodes: 3,
-        reductions: Reductions::Two,
         aux_head: AuxHead::Trained,
-        aux_weight: 0.4,
-        shared_init: SharedInit::Kernel,
         keep_prob: 0.9,
         drop_path_keep: 0.8,
         l2: 1e-4,
-        momentum: 0.9,
-        clip_norm: 0.0,
+        ..Config::plain(4, 4, 3)
     }
 }
 

@@ -6,8 +6,8 @@ mod support;
 use candle_core::Tensor;
 use enas_arc::Arc;
 use enas_child::{
-    AuxHead, Child, Config, Footprint, InputShape, Norm, Recompute, Reductions, SharedInit, Step, StepStats,
-    Work, worst_arcs,
+    AuxHead, Child, Config, Footprint, InputShape, Norm, Recompute, Reductions, Step, StepStats, Work,
+    worst_arcs,
 };
 use enas_rng::Seed;
 use support::{Numbers, flat, images, numbers};
@@ -18,18 +18,13 @@ const CLASSES: usize = 3;
 
 fn config(reductions: Reductions, aux_head: AuxHead) -> Config {
     Config {
-        filters: 4,
-        layers: 4,
-        nodes: 3,
         reductions,
         aux_head,
-        aux_weight: 0.4,
-        shared_init: SharedInit::Kernel,
         keep_prob: 0.9,
         drop_path_keep: 0.7,
         l2: 1e-4,
-        momentum: 0.9,
         clip_norm: 5.0,
+        ..Config::plain(4, 4, 3)
     }
 }
 

@@ -3,8 +3,7 @@
 use candle_core::Tensor;
 use enas_arc::{Arc, Arch, SpaceKind};
 use enas_child::{
-    Adopted, Child, Examples, FixedNetwork, Images, InputShape, MacroChild, MacroConfig, Norm, Step,
-    StepStats,
+    Batch, Child, FixedNetwork, InputShape, LoadedWeights, MacroChild, MacroConfig, Norm, Step, StepStats,
 };
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
@@ -91,7 +90,7 @@ impl Network {
     pub(crate) fn train_on(
         &mut self,
         arch: &Arch,
-        examples: Examples<'_>,
+        examples: &Batch,
         step: &Step,
         meanwhile: &mut dyn FnMut(),
     ) -> Result<StepStats> {
@@ -103,10 +102,10 @@ impl Network {
     }
 
     /// Class scores (logits) `[n, classes]` of images `[n, c, h, w]`; see [`Child::logits`].
-    pub(crate) fn logits<'i>(
+    pub(crate) fn logits(
         &self,
         arch: &Arch,
-        images: impl Into<Images<'i>>,
+        images: impl Into<Batch>,
         norm: Norm,
         dropout: Option<&mut Stream>,
     ) -> Result<Tensor> {
@@ -151,8 +150,8 @@ impl Network {
     /// The layout of the network in words.
     pub(crate) fn plan(&self) -> String {
         match self {
-            Self::Micro(child) => child.plan().to_string(),
-            Self::Macro(child) => child.plan(),
+            Self::Micro(child) => child.layout().to_string(),
+            Self::Macro(child) => child.layout(),
         }
     }
 
@@ -182,8 +181,8 @@ impl Network {
     }
 
     /// Warm start: takes those weights of another network that fit.
-    pub(crate) fn adopt(&mut self, tensors: &[NamedTensor]) -> Result<Adopted> {
-        Ok(self.cells("--warm-start")?.adopt(tensors)?)
+    pub(crate) fn adopt(&mut self, tensors: &[NamedTensor]) -> Result<LoadedWeights> {
+        Ok(self.cells("--warm-start")?.load_matching(tensors)?)
     }
 
     /// Sets class weights of the loss, `[classes]`; see [`Child::weigh_classes`].

@@ -1,9 +1,8 @@
 //! A macro network's weights and training state as named tensors.
 
-use std::collections::BTreeSet;
-
 use super::MacroChild;
-use crate::{Error, NamedTensor};
+use crate::error::Error;
+use crate::params::{NamedTensor, missing_tensor};
 
 impl MacroChild {
     /// Copies of all weights and moving statistics.
@@ -45,10 +44,9 @@ impl MacroChild {
                 return Err(Error::State(format!("the network has no tensor named {}", tensor.0)));
             }
         }
-        let given: BTreeSet<&str> = tensors.iter().map(|(name, _)| name.as_str()).collect();
         let wanted = self.tensors();
-        match wanted.iter().find(|(name, _)| !given.contains(name.as_str())) {
-            Some((missing, _)) => Err(Error::State(format!("{missing} is missing"))),
+        match missing_tensor(wanted.iter().map(|(name, _)| name.as_str()), tensors) {
+            Some(missing) => Err(Error::State(format!("{missing} is missing"))),
             None => Ok(()),
         }
     }

@@ -7,7 +7,7 @@ mod refit;
 use std::time::{Duration, Instant};
 
 use enas_arc::{Arc, Arch};
-use enas_child::{Adopted, Child, MacroConfig, Step};
+use enas_child::{Child, LoadedWeights, MacroConfig, Step};
 use enas_data::Dataset;
 use enas_rng::Seed;
 
@@ -129,8 +129,8 @@ impl<'a> Training<'a> {
             concerns::warn_of(data, &config.data, &config.run);
         }
         let waited = Duration::ZERO;
-        if let Some(Adopted { taken, of }) = adopted.filter(|_| !resumes) {
-            session.observer.event(&Event::WarmStart { taken, of });
+        if let Some(LoadedWeights { loaded, total }) = adopted.filter(|_| !resumes) {
+            session.observer.event(&Event::WarmStart { taken: loaded, of: total });
         }
         let training = Self {
             config,
