@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outline_ends_with_the_classifier_on_flat_features() {
+    fn an_inference_graph_ends_with_the_classifier_on_flat_features() {
         let inference_graph = child().inference_graph().unwrap();
         let [.., Operation::Flatten { .. }, Operation::Classify { matrix: (_, matrix), .. }] =
             inference_graph.operations.as_slice()

@@ -4,11 +4,11 @@
 //! `.json` and `.safetensors` in it is checked. `goldens/README.md` says what the tensors are.
 #![forbid(unsafe_code)]
 
-#[path = "../devices/mod.rs"]
+#[path = "../it/devices.rs"]
 mod devices;
 mod reference;
 mod set;
-#[path = "../support/mod.rs"]
+#[path = "../it/support.rs"]
 mod support;
 
 use std::collections::BTreeMap;

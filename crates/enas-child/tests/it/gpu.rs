@@ -1,17 +1,14 @@
 //! What a child on a GPU promises beyond equality with the reference; on the emulated GPU, and on a real one where
 //! there is one.
-#![forbid(unsafe_code)]
 
-mod devices;
-mod support;
-
+use crate::devices;
+use crate::support::{self, flat, images, numbers, vector};
 use candle_core::Tensor;
 use enas_arc::Arc;
 use enas_child::{Batch, BatchStatistics, Child, Config, InputShape, Mix, Norm, Step, StepStats};
 use enas_emulator::EmulatedGpu;
 use enas_kernels::gpu::{Gpu, Precision};
 use enas_rng::Seed;
-use support::{flat, images, numbers, vector};
 
 const INPUT: InputShape = InputShape { channels: 2, height: 9, width: 8 };
 const CLASSES: usize = 3;
@@ -43,7 +40,7 @@ fn with(activations: Precision, gpu: &Gpu, mut child: Child) -> Child {
     child
 }
 
-fn pictures() -> (Tensor, Tensor) {
+fn labelled_images() -> (Tensor, Tensor) {
     let mut stream = Seed::new(9).stream("pictures", &[]);
     let size = INPUT.channels * INPUT.height * INPUT.width;
     let labels: Vec<u32> = (0..BATCH).map(|i| (i % CLASSES) as u32).collect();
@@ -52,7 +49,7 @@ fn pictures() -> (Tensor, Tensor) {
 }
 
 fn train(child: &mut Child, steps: u64) -> Vec<StepStats> {
-    let (images, labels) = pictures();
+    let (images, labels) = labelled_images();
     let one = |i| {
         let step = Step { lr: 0.05, global_step: i, total_steps: 10, seed: Seed::new(4) };
         child.train_step(&arc(), &images, &labels, &step).expect("it trains")
@@ -114,7 +111,7 @@ fn change(mut child: Child) -> (StepStats, Vec<f32>) {
     (stats, weights(&child).iter().zip(&before).map(|(after, before)| after - before).collect())
 }
 
-/// Between pictures and logits lie about thirty maps, each of which moves its numbers by up to 2⁻⁸ of themselves, in
+/// Between images and logits lie about thirty maps, each of which moves its numbers by up to 2⁻⁸ of themselves, in
 /// either direction: √30·2⁻⁸, a fiftieth, is what that comes to at the logits and in the loss.
 ///
 /// A gradient suffers more. Where a number is as near to zero as it is uncertain, its ReLU lets pass what it should not
@@ -177,7 +174,7 @@ fn a_state_moves_between_devices() {
 
 #[test]
 fn logits_on_a_gpu_equal_those_on_the_cpu() {
-    let (images, _) = pictures();
+    let (images, _) = labelled_images();
     for gpu in devices::all() {
         let [shared, mut fixed] = children();
         train(&mut fixed, 2);
@@ -223,10 +220,10 @@ fn weighed_classes_train_alike_on_a_gpu_and_on_the_cpu() {
     }
 }
 
-/// Smoothed labels, mixed pictures and an average of the weights come out alike on every device.
+/// Smoothed labels, mixed images and an average of the weights come out alike on every device.
 #[test]
 fn soft_targets_and_averages_on_a_gpu_are_those_of_the_cpu() {
-    let (images, labels) = pictures();
+    let (images, labels) = labelled_images();
     let others: Vec<u32> = (0..BATCH).map(|i| ((i + 1) % CLASSES) as u32).collect();
     let shares: Vec<f32> = (0..BATCH).map(|i| (i % 5) as f32 / 4.0).collect();
     let mix = Mix { others: support::labels(&others), shares: vector(&shares) };
@@ -264,7 +261,7 @@ fn soft_targets_and_averages_on_a_gpu_are_those_of_the_cpu() {
 
 #[test]
 fn statistics_of_batches_on_a_gpu_are_those_of_the_cpu() {
-    let (images, _) = pictures();
+    let (images, _) = labelled_images();
     for gpu in devices::all() {
         let weights = |mut child: Child| {
             train(&mut child, 1);

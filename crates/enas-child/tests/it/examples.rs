@@ -1,11 +1,10 @@
 //! The examples run.
-#![forbid(unsafe_code)]
 
-#[path = "../examples/finetune.rs"]
+#[path = "../../examples/finetune.rs"]
 mod finetune;
-#[path = "../examples/larger_model.rs"]
+#[path = "../../examples/larger_model.rs"]
 mod larger_model;
-#[path = "../examples/read_model.rs"]
+#[path = "../../examples/read_model.rs"]
 mod read_model;
 
 #[test]

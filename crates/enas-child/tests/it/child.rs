@@ -1,8 +1,6 @@
 //! What a child network promises beyond equality with the reference.
-#![forbid(unsafe_code)]
 
-mod support;
-
+use crate::support::{self, Numbers, flat, images, numbers, tensors, vector};
 use candle_core::Tensor;
 use enas_arc::Arc;
 use enas_child::{
@@ -10,7 +8,6 @@ use enas_child::{
     SharedInit, Step,
 };
 use enas_rng::Seed;
-use support::{Numbers, flat, images, numbers, tensors, vector};
 
 const ARC: &str = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3";
 
@@ -28,7 +25,7 @@ fn arc() -> Arc {
     ARC.parse().expect("a valid arc")
 }
 
-fn pictures(n: usize, input: InputShape) -> (Tensor, Tensor) {
+fn labelled_images(n: usize, input: InputShape) -> (Tensor, Tensor) {
     let mut stream = Seed::new(9).stream("pictures", &[]);
     let size = input.channels * input.height * input.width;
     let labels: Vec<u32> = (0..n).map(|i| (i % 3) as u32).collect();
@@ -43,7 +40,7 @@ fn step(global_step: u64) -> Step {
 const INPUT: InputShape = InputShape { channels: 1, height: 8, width: 8 };
 
 fn train(child: &mut Child, steps: std::ops::Range<u64>) -> Vec<f32> {
-    let (images, labels) = pictures(20, INPUT);
+    let (images, labels) = labelled_images(20, INPUT);
     steps.map(|s| child.train_step(&arc(), &images, &labels, &step(s)).expect("it trains").loss).collect()
 }
 
@@ -138,7 +135,7 @@ fn threads_do_not_change_a_bit() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
         pool.install(|| {
             let mut child = Child::shared(&config(), INPUT, 3, Seed::new(1)).expect("valid");
-            let (images, labels) = pictures(70, INPUT);
+            let (images, labels) = labelled_images(70, INPUT);
             for s in 0..3 {
                 child.train_step(&arc(), &images, &labels, &step(s)).expect("it trains");
             }
@@ -149,14 +146,14 @@ fn threads_do_not_change_a_bit() {
     assert!(one == run(2) && one == run(3));
 }
 
-/// Sizes that do not halve evenly, down to a single pixel, and pictures that are not square.
+/// Sizes that do not halve evenly, down to a single pixel, and images that are not square.
 #[test]
 fn any_size_works() {
     for (height, width) in [(1, 1), (2, 3), (5, 5), (7, 7), (7, 9), (28, 28), (13, 6)] {
         for reductions in [Reductions::Two, Reductions::Three] {
             let input = InputShape { channels: 3, height, width };
             let config = Config { reductions, layers: 4, ..config() };
-            let (images, labels) = pictures(5, input);
+            let (images, labels) = labelled_images(5, input);
             for mut child in [
                 Child::shared(&config, input, 3, Seed::new(1)).expect("valid"),
                 Child::fixed(&config, &arc(), input, 3, Seed::new(1)).expect("valid"),
@@ -170,12 +167,12 @@ fn any_size_works() {
     }
 }
 
-/// A picture's logits do not depend on what else is in the batch once statistics are fixed.
+/// A image's logits do not depend on what else is in the batch once statistics are fixed.
 #[test]
-fn running_statistics_make_pictures_independent() {
+fn running_statistics_make_images_independent() {
     let mut child = Child::fixed(&config(), &arc(), INPUT, 3, Seed::new(1)).expect("valid");
     train(&mut child, 0..3);
-    let (images, _) = pictures(37, INPUT);
+    let (images, _) = labelled_images(37, INPUT);
     let together = flat(&child.logits(&arc(), &images, Norm::RunningStatistics, None).expect("it runs"));
     for i in 0..37 {
         let image = images.narrow(0, i, 1).expect("there are so many");
@@ -189,7 +186,7 @@ fn folding_changes_no_logit() {
     let mut child = Child::fixed(&config(), &arc(), INPUT, 3, Seed::new(1)).expect("valid");
     train(&mut child, 0..5);
     let folded = child.folded().expect("a fixed network folds");
-    let (images, _) = pictures(20, INPUT);
+    let (images, _) = labelled_images(20, INPUT);
     let logits =
         |child: &Child| flat(&child.logits(&arc(), &images, Norm::RunningStatistics, None).expect("it runs"));
     let (plain, folded) = (logits(&child), logits(&folded));
@@ -215,7 +212,7 @@ fn gradients_predict_the_loss() {
         (Child::fixed(&quiet, &arc(), INPUT, 3, Seed::new(1)), weighed),
     ] {
         let child = weigh(child.expect("valid"), weights);
-        let (images, labels) = pictures(20, INPUT);
+        let (images, labels) = labelled_images(20, INPUT);
         let noise = enas_child::SeededNoise { seed: Seed::new(0), step: 0 };
         let seen = child.inspect(&arc(), &images, &labels, &noise, (0, 1)).expect("it runs");
         let squares = f64::from(seen.grad_norm).powi(2);
@@ -276,7 +273,7 @@ fn what_does_not_fit_is_refused_with_a_reason() {
     let child = Child::fixed(&config(), &arc(), INPUT, 3, Seed::new(1)).expect("valid");
     let other: Arc = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 4".parse().expect("valid");
     let three = "0 0 1 4 2 2 0 3 0 0 0 0  0 1 1 4 2 2 1 3 0 0 0 0".parse().expect("valid");
-    let (images, _) = pictures(2, INPUT);
+    let (images, _) = labelled_images(2, INPUT);
     let message = |arc: &Arc, images: &Tensor| {
         child.logits(arc, images, Norm::RunningStatistics, None).expect_err("it must be refused").to_string()
     };
@@ -334,7 +331,7 @@ fn smoothed_labels_change_the_loss_and_a_smoothing_of_nothing_no_bit() {
 
 #[test]
 fn mixed_targets_lie_between_those_of_their_classes() {
-    let (images, labels) = pictures(20, INPUT);
+    let (images, labels) = labelled_images(20, INPUT);
     let others: Vec<u32> = (0..20).map(|i| (i + 1) % 3).collect();
     let mix =
         |others: &[u32], shares: &[f32]| Mix { others: support::labels(others), shares: vector(shares) };
@@ -404,7 +401,7 @@ fn statistics_of_batches_are_their_mean_and_make_both_norms_agree() {
     let mut child = fixed();
     train(&mut child, 0..3);
     let before = child.state().expect("on the CPU");
-    let (images, _) = pictures(32, INPUT);
+    let (images, _) = labelled_images(32, INPUT);
     let of = |child: &Child, parts: &[&Tensor]| {
         let mut seen = BatchStatistics::default();
         for images in parts {

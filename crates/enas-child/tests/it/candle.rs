@@ -1,44 +1,12 @@
 //! The network among candle's: the same bits as the program's own steps, gradients by name, files that candle reads.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used, reason = "in a test file a panic is how a failure is reported, in helpers too")]
-
-mod support;
 
 use std::collections::BTreeMap;
 
+use crate::support::{flat, numbers};
+use crate::task::{CLASSES, INPUT, N, arcs, batch, config};
 use candle_core::{DType, Device, IndexOp, Tensor, Var};
 use candle_nn::{ModuleT, Optimizer, VarBuilder, VarMap};
-use enas_child::{
-    Arc, AuxHead, Child, Config, FixedNet, InputShape, Mode, Norm, Recompute, Seed, SeededNoise, Step, seeded,
-};
-use support::{flat, numbers};
-
-const INPUT: InputShape = InputShape { channels: 2, height: 10, width: 9 };
-const CLASSES: usize = 3;
-const N: usize = 19;
-
-fn config(l2: f32) -> Config {
-    Config {
-        aux_head: AuxHead::Trained,
-        keep_prob: 0.9,
-        drop_path_keep: 0.7,
-        l2,
-        clip_norm: 1.0,
-        ..Config::plain(6, 2, 2)
-    }
-}
-
-fn arcs() -> [Arc; 2] {
-    ["0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3", "1 1 0 0 1 3 2 1  1 0 1 2 0 4 1 0"].map(|arc| arc.parse().unwrap())
-}
-
-fn batch(step: u64) -> (Tensor, Tensor) {
-    let mut stream = Seed::new(9).stream("images", &[step]);
-    let len = N * INPUT.channels * INPUT.height * INPUT.width;
-    let images = (0..len).map(|_| 2.0 * stream.uniform() - 1.0).collect();
-    let labels: Vec<u32> = (0..N as u32).map(|i| (i + step as u32) % CLASSES as u32).collect();
-    (support::images(images, INPUT), support::labels(&labels))
-}
+use enas_child::{Arc, Child, Config, FixedNet, Mode, Norm, Recompute, Seed, SeededNoise, Step, seeded};
 
 fn step(global_step: u64) -> Step {
     Step { lr: 0.05, global_step, total_steps: 20, seed: Seed::new(3) }

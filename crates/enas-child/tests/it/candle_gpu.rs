@@ -1,9 +1,7 @@
 //! The operation that candle's users see, computed on a GPU: outputs, gradients and steps are those of the CPU but for
 //! rounding. On the emulated GPU, and on a real one where there is one.
-#![forbid(unsafe_code)]
 
-mod devices;
-
+use crate::devices;
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor};
 use candle_nn::Optimizer;

@@ -2,21 +2,11 @@
 //!
 //! The numbers were recorded when weights lay in one piece of memory. Whoever changes where weights are kept must not
 //! change what they are. Steps depend on the instruction set, which decides what is fused and in which order sums go.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used, reason = "in a test file a panic is how a failure is reported, in helpers too")]
 
-mod support;
-
-use candle_core::Tensor;
-use enas_child::{
-    Arc, AuxHead, Child, Config, InputShape, MacroArc, MacroChild, MacroConfig, NamedTensor, Seed, Step,
-};
+use crate::support::flat;
+use crate::task::{CLASSES, INPUT, arcs, batch, config};
+use enas_child::{Arc, Child, MacroArc, MacroChild, MacroConfig, NamedTensor, Seed, Step};
 use enas_kernels::Level;
-use support::flat;
-
-const INPUT: InputShape = InputShape { channels: 2, height: 10, width: 9 };
-const CLASSES: usize = 3;
-const N: usize = 19;
 
 /// FNV-1a over names, shapes and bits.
 fn digest(tensors: &[NamedTensor]) -> u64 {
@@ -32,29 +22,6 @@ fn digest(tensors: &[NamedTensor]) -> u64 {
         flat(tensor).iter().for_each(|x| eat(&x.to_bits().to_le_bytes()));
     }
     hash
-}
-
-fn config() -> Config {
-    Config {
-        aux_head: AuxHead::Trained,
-        keep_prob: 0.9,
-        drop_path_keep: 0.7,
-        l2: 1e-4,
-        clip_norm: 1.0,
-        ..Config::plain(6, 2, 2)
-    }
-}
-
-fn arcs() -> [Arc; 2] {
-    ["0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3", "1 1 0 0 1 3 2 1  1 0 1 2 0 4 1 0"].map(|arc| arc.parse().unwrap())
-}
-
-fn batch(step: u64) -> (Tensor, Tensor) {
-    let mut stream = Seed::new(9).stream("images", &[step]);
-    let len = N * INPUT.channels * INPUT.height * INPUT.width;
-    let images = (0..len).map(|_| 2.0 * stream.uniform() - 1.0).collect();
-    let labels: Vec<u32> = (0..N as u32).map(|i| (i + step as u32) % CLASSES as u32).collect();
-    (support::images(images, INPUT), support::labels(&labels))
 }
 
 fn step(global_step: u64) -> Step {
@@ -92,7 +59,7 @@ fn check(what: &str, [start, trained]: [u64; 2], recorded: Recorded) {
 
 #[test]
 fn shared_weights() {
-    let child = Child::shared(&config(), INPUT, CLASSES, Seed::new(1)).unwrap();
+    let child = Child::shared(&config(1e-4), INPUT, CLASSES, Seed::new(1)).unwrap();
     let recorded = Recorded {
         start: 0x7f1a_9c17_399a_b924,
         portable: 0x4cab_29ae_83d2_a639,
@@ -105,7 +72,7 @@ fn shared_weights() {
 #[test]
 fn a_network_of_one_arc() {
     let [arc, _] = arcs();
-    let child = Child::fixed(&config(), &arc, INPUT, CLASSES, Seed::new(2)).unwrap();
+    let child = Child::fixed(&config(1e-4), &arc, INPUT, CLASSES, Seed::new(2)).unwrap();
     let recorded = Recorded {
         start: 0xb38b_1df0_726e_6ae1,
         portable: 0x5533_45ec_42b6_368b,

@@ -1,17 +1,14 @@
-//! Pictures that are on the GPU already are as good as the host's, to the bit.
-#![forbid(unsafe_code)]
+//! Images that are on the GPU already are as good as the host's, to the bit.
 
-mod devices;
-mod support;
-
+use crate::devices;
+use crate::support::{flat, images, labels};
 use candle_core::Tensor;
 use enas_arc::Arc;
 use enas_child::{Batch, Child, Config, Error, InputShape, Norm, ResidentImages, Step, StepStats};
 use enas_kernels::gpu::{Gpu, Precision};
 use enas_rng::Seed;
-use support::{flat, images, labels};
 
-/// Pictures of 45 bytes, which are no whole words.
+/// Images of 45 bytes, which are no whole words.
 const INPUT: InputShape = InputShape { channels: 1, height: 5, width: 9 };
 const CLASSES: usize = 3;
 
@@ -30,7 +27,7 @@ fn on(gpu: &Gpu) -> Child {
     child
 }
 
-/// Thirty pictures with their labels, and what every byte means.
+/// Thirty images with their labels, and what every byte means.
 struct Set {
     pixels: Vec<u8>,
     labels: Vec<u32>,
@@ -65,7 +62,7 @@ impl Set {
     }
 }
 
-/// A partly filled second group of sixteen, other pictures in every step.
+/// A partly filled second group of sixteen, other images in every step.
 fn indices(step: u64) -> Vec<usize> {
     (0..17).map(|i| (i * 7 + step as usize) % 30).collect()
 }
@@ -85,7 +82,7 @@ fn train(gpu: &Gpu, mut batch: impl FnMut(&[usize]) -> Batch) -> (Vec<StepStats>
 }
 
 #[test]
-fn training_does_not_depend_on_where_pictures_wait() {
+fn training_does_not_depend_on_where_images_are() {
     let set = Set::new();
     for gpu in devices::all() {
         let resident = set.resident(&gpu);
@@ -98,7 +95,7 @@ fn training_does_not_depend_on_where_pictures_wait() {
 }
 
 #[test]
-fn logits_do_not_depend_on_where_pictures_wait() {
+fn logits_do_not_depend_on_where_images_are() {
     let set = Set::new();
     for gpu in devices::all() {
         let (child, resident, indices) = (on(&gpu), set.resident(&gpu), indices(0));

@@ -1,8 +1,6 @@
 //! What a step keeps and what it computes again changes no bit, and what it takes is known beforehand.
-#![forbid(unsafe_code)]
 
-mod support;
-
+use crate::support::{self, Numbers, flat, images, numbers};
 use candle_core::Tensor;
 use enas_arc::Arc;
 use enas_child::{
@@ -10,7 +8,6 @@ use enas_child::{
     worst_arcs,
 };
 use enas_rng::Seed;
-use support::{Numbers, flat, images, numbers};
 
 /// Sizes that halve to odd ones and to one pixel, and colour.
 const INPUT: InputShape = InputShape { channels: 3, height: 9, width: 6 };
@@ -39,7 +36,7 @@ fn arcs() -> Vec<Arc> {
     .into()
 }
 
-fn pictures(n: usize) -> (Tensor, Tensor) {
+fn labelled_images(n: usize) -> (Tensor, Tensor) {
     let mut stream = Seed::new(9).stream("pictures", &[]);
     let size = INPUT.channels * INPUT.height * INPUT.width;
     let labels: Vec<u32> = (0..n).map(|i| (i % CLASSES) as u32).collect();
@@ -52,7 +49,7 @@ type Trace = (Vec<StepStats>, Vec<Numbers>, Vec<u32>);
 
 fn trace(mut child: Child, arc: &Arc, n: usize, what: Recompute) -> Trace {
     child.recompute(what);
-    let (images, labels) = pictures(n);
+    let (images, labels) = labelled_images(n);
     let step = |global_step| Step { lr: 0.05, global_step, total_steps: 4, seed: Seed::new(4) };
     let stats = (0..3)
         .map(|s| child.train_step(arc, &images, &labels, &step(s)).expect("it trains"))

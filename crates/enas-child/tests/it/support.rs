@@ -1,5 +1,5 @@
 //! Tensors as numbers that a test can look at and change, and the other way round.
-#![allow(dead_code, reason = "not every test file needs all of it")]
+#![allow(dead_code, reason = "not every test binary needs all of it")]
 
 use candle_core::{Device, Tensor};
 use enas_child::{InputShape, NamedTensor};

@@ -1,5 +1,4 @@
 //! What a fixed network says it computes.
-#![forbid(unsafe_code)]
 
 use enas_arc::Arc;
 use enas_child::{AuxHead, Child, Config, InputShape, Operation};
@@ -24,7 +23,7 @@ fn child() -> Child {
     Child::fixed(&config(), &arc, INPUT, 5, Seed::new(1)).expect("valid")
 }
 
-/// Multiply-adds of an operation for one picture.
+/// Multiply-adds of an operation for one image.
 fn macs(operation: &Operation) -> usize {
     match operation {
         Operation::Convolve { convolutions, .. } => {

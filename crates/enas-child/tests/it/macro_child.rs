@@ -1,12 +1,8 @@
 //! Networks of the macro space: their gradients, sizes and costs, and that training uses what the arc says.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used, reason = "in helpers of tests, too, a failed unwrap is a failed test")]
 
-mod support;
-
+use crate::support::{self, Numbers, flat, images, tensors, vector};
 use candle_core::Tensor;
 use enas_child::{FixedOps, InputShape, MacroArc, MacroChild, MacroConfig, MacroOp, Norm, Seed, Step};
-use support::{Numbers, flat, images, tensors, vector};
 
 const INPUT: InputShape = InputShape { channels: 2, height: 7, width: 6 };
 const CLASSES: usize = 3;
