@@ -2,7 +2,9 @@
 
 use super::Child;
 use crate::error::Error;
-use crate::params::{AVERAGE, NamedTensor, missing_tensor};
+use crate::params::{
+    AVERAGE, NamedTensor, export_state, export_weights, import_all, named_tensors, require_all,
+};
 
 impl Child {
     /// Copies of all weights and moving statistics, as a saved model needs them.
@@ -11,9 +13,7 @@ impl Child {
     /// If they cannot be copied from the network's device.
     pub fn weights(&self) -> Result<Vec<NamedTensor>, Error> {
         self.fetch()?;
-        let mut tensors = self.params.export()?;
-        tensors.extend(self.running.export()?);
-        Ok(tensors)
+        export_weights(&self.params, &self.running)
     }
 
     /// [`weights`](Self::weights), and everything else that is needed to continue training: momentum, averages, and
@@ -22,18 +22,14 @@ impl Child {
     /// # Errors
     /// As for [`weights`](Self::weights).
     pub fn state(&self) -> Result<Vec<NamedTensor>, Error> {
-        let mut tensors = self.weights()?;
-        tensors.extend(self.params.export_momentum()?);
-        tensors.extend(self.params.export_averages()?);
-        tensors.extend(self.running.export_sums()?);
-        Ok(tensors)
+        self.fetch()?;
+        export_state(&self.params, &self.running)
     }
 
     /// The tensors of [`weights`](Self::weights) themselves, not copies: writing to them changes the network. For a
     /// network on a GPU they hold the values of the last fetch.
     pub fn tensors(&self) -> Vec<NamedTensor> {
-        let of_weights = self.params.tensors().map(|(name, tensor)| (name.to_owned(), tensor.clone()));
-        of_weights.chain(self.running.tensors()).collect()
+        named_tensors(&self.params, &self.running)
     }
 
     /// Updates the tensors in host memory.
@@ -59,18 +55,11 @@ impl Child {
     /// If a tensor has another shape or is unknown, or if a weight is missing. The network is unusable after an
     /// error.
     pub fn load(&mut self, tensors: &[NamedTensor]) -> Result<(), Error> {
-        for tensor in tensors {
-            if !self.params.import(tensor)? && !self.running.import(tensor)? {
-                let (name, _) = tensor;
-                return Err(Error::State(format!("the network has no tensor named {name}")));
-            }
-        }
+        import_all(&self.params, &self.running, tensors)?;
         if self.params.has_averages() && !tensors.iter().any(|(name, _)| name.starts_with(AVERAGE)) {
             self.params.start_averages()?;
         }
-        if let Some(missing) = missing_tensor(self.params.names(), tensors) {
-            return Err(Error::State(format!("{missing} is missing")));
-        }
+        require_all(self.params.names(), tensors)?;
         if let Some(device) = &mut self.device {
             device.upload(&self.params, &self.running)?;
         }

@@ -102,17 +102,18 @@ impl Layer {
         match self {
             Self::Shared { branches, norm } => {
                 let branch = &branches[op.id()];
-                let made = branch.forward(tape, input);
+                let output = branch.forward(tape, input);
                 // Pools read the output of a ReLU, so their output has no negative values.
-                let made = if branch.is_pool() { made } else { relu(tape, &made) };
-                let Some(norm) = norm else { return made };
-                let sum = added.iter().fold(made, |sum, added| tape.add((sum, None), (added.clone(), None)));
+                let output = if branch.is_pool() { output } else { relu(tape, &output) };
+                let Some(norm) = norm else { return output };
+                let sum =
+                    added.iter().fold(output, |sum, added| tape.add((sum, None), (added.clone(), None)));
                 B::normalise(tape, &sum, *norm)
             }
             Self::Fixed { branch, join } => {
-                let made = branch.forward(tape, input);
-                let Some(join) = join else { return made };
-                let inputs: Vec<TapeValue<B>> = added.iter().cloned().chain([made]).collect();
+                let output = branch.forward(tape, input);
+                let Some(join) = join else { return output };
+                let inputs: Vec<TapeValue<B>> = added.iter().cloned().chain([output]).collect();
                 tape.conv_block(&inputs, join.clone())
             }
         }

@@ -9,6 +9,7 @@ mod gradients;
 mod init;
 mod on_gpu;
 mod running_stats;
+mod saved;
 mod state;
 mod table;
 
@@ -23,7 +24,8 @@ pub(crate) use self::builder::{Init, ParamsBuilder};
 pub(crate) use self::gradients::{Gradients, is_finite};
 pub use self::init::{InitialWeights, seeded};
 pub(crate) use self::running_stats::{NetworkRunningStats, NormRunningStats};
-pub(crate) use self::state::{AVERAGE, missing_tensor};
+pub(crate) use self::saved::{export_state, export_weights, import_all, named_tensors, require_all};
+pub(crate) use self::state::AVERAGE;
 pub use self::table::NamedTensor;
 pub(crate) use self::table::ParamId;
 use self::table::{Row, Table};

@@ -111,7 +111,7 @@ fn overwrite(target: &Tensor, tensor: &Tensor) -> Result<(), Error> {
 }
 
 /// The first of the names `wanted` that `tensors` do not have.
-pub(crate) fn missing_tensor<'n>(
+pub(super) fn missing_tensor<'n>(
     wanted: impl IntoIterator<Item = &'n str>,
     tensors: &[NamedTensor],
 ) -> Option<&'n str> {

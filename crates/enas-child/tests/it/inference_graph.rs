@@ -40,7 +40,7 @@ fn macs(operation: &Operation) -> usize {
 }
 
 #[test]
-fn an_outline_costs_what_the_network_costs() {
+fn an_inference_graph_costs_what_the_network_costs() {
     let child = child();
     let inference_graph = child.inference_graph().expect("a fixed network has one");
     let total: usize = inference_graph.operations.iter().map(macs).sum();
@@ -81,7 +81,7 @@ fn the_auxiliary_head_is_no_part_of_inference() {
 }
 
 #[test]
-fn shared_weights_have_no_outline() {
+fn shared_weights_have_no_inference_graph() {
     let shared = Child::shared(&config(), INPUT, 5, Seed::new(1)).expect("valid");
     let error = shared.inference_graph().expect_err("no statistics").to_string();
     assert!(error.contains("no moving statistics"), "{error}");
