@@ -80,7 +80,15 @@ impl Child {
     /// # Errors
     /// If the arc does not fit the network.
     pub fn macs(&self, arc: &Arc) -> Result<u64, Error> {
-        Ok(self.costs(arc)?.macs())
+        self.check_arc(arc)?;
+        // A batch of 0 images takes the same path and computes nothing.
+        self.params.read(|weights| {
+            let cpu = Cpu { weights, running: &[], loss: LossRule::default() };
+            let mut tape = Tape::new(&cpu, Statistics::Batch, false);
+            let input = tape.input(self.network.map(&[]));
+            self.network.forward(&mut tape, arc, input, PassOptions::store_all(None))?;
+            Ok(tape.macs + self.network.classifier.macs())
+        })
     }
 
     fn costs_of(&self, arc: &Arc, weights: Weights<'_>) -> Result<Costs, Error> {

@@ -88,7 +88,8 @@ impl MacroChild {
     /// # Errors
     /// If the arc does not fit the network.
     pub fn macs(&self, arc: &MacroArc) -> Result<u64, Error> {
-        Ok(self.costs(arc)?.macs())
+        let parts = self.part_costs(arc)?;
+        Ok(parts.iter().map(|part| part.macs).sum::<u64>() + self.network.classifier.macs())
     }
 
     /// Output shape and cost of each part of the network. [`Costs::cells`] are its layers, each with the reductions
@@ -97,14 +98,7 @@ impl MacroChild {
     /// # Errors
     /// If the arc does not fit the network.
     pub fn costs(&self, arc: &MacroArc) -> Result<Costs, Error> {
-        self.check_arc(arc)?;
-        let parts = self.params.read(|weights| {
-            let cpu = Cpu { weights, running: &[], loss: LossRule::default() };
-            let mut tape = Tape::new(&cpu, Statistics::Batch, false);
-            // A batch of zero images takes the same path through the network without computing values.
-            let images = tape.input(self.map(&[], 0));
-            Ok(self.network.forward(&mut tape, arc, images).parts)
-        })?;
+        let parts = self.part_costs(arc)?;
         let params_of = |part: usize| match part {
             0 => self.params.count_in("stem_conv"),
             layer => {
@@ -123,6 +117,18 @@ impl MacroChild {
             cells: costs.collect(),
             classifier: LayerCost::of_classifier(&self.network.classifier, &self.params),
             aux_params: None,
+        })
+    }
+
+    /// Output shapes and multiply-adds of the stem and of every layer.
+    fn part_costs(&self, arc: &MacroArc) -> Result<Vec<PartCost>, Error> {
+        self.check_arc(arc)?;
+        self.params.read(|weights| {
+            let cpu = Cpu { weights, running: &[], loss: LossRule::default() };
+            let mut tape = Tape::new(&cpu, Statistics::Batch, false);
+            // A batch of zero images takes the same path through the network without computing values.
+            let images = tape.input(self.map(&[], 0));
+            Ok(self.network.forward(&mut tape, arc, images).parts)
         })
     }
 

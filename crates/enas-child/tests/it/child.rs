@@ -49,8 +49,8 @@ const TRUNCATED: f64 = 0.8796;
 
 #[test]
 fn shared_tables_start_with_the_fan_in_that_their_setting_names() {
-    // Kernels of 3×3: 9 inputs for a depthwise filter, 64 channels for a 1×1 convolution, as the first cell of so small a
-    // network is a reduction cell. Tables count their rows: the inputs that node `n` may read, n + 2 of them.
+    // Kernels of 3×3: 9 inputs for a depthwise filter, 64 channels for a 1×1 convolution, as the first cell of so small
+    // a network is a reduction cell. Tables count their rows: the inputs that node `n` may read, n + 2 of them.
     for (shared_init, depthwise, pointwise) in
         [(SharedInit::Table, [2.0_f64, 3.0], [2.0_f64, 3.0]), (SharedInit::Kernel, [9.0, 9.0], [64.0, 64.0])]
     {

@@ -1,5 +1,5 @@
-//! The custom ops of `enas-kernels` as they are computed on a GPU, against the same on the CPU: results, and gradients through
-//! candle's autograd. Here, because the emulated GPU stands on `enas-kernels` and is without tensors.
+//! The custom ops of `enas-kernels` as they are computed on a GPU, against the same on the CPU: results, and gradients
+//! through candle's autograd. Here, because the emulated GPU stands on `enas-kernels` and is without tensors.
 
 use candle_core::{Device, Tensor, Var};
 use enas_emulator::EmulatedGpu;

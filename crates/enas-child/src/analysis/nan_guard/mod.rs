@@ -1,4 +1,5 @@
-//! Finds the layer where a training pass stops being finite, and ranks the images of the batch by how likely they caused it.
+//! Finds the layer where a training pass stops being finite, and ranks the images of the batch by how likely they
+//! caused it.
 //!
 //! The failed pass is computed again on the CPU by a backend that checks the output of every operation. It changes
 //! nothing. Speed does not matter, because it runs only after a failure.
