@@ -1,6 +1,6 @@
 //! The backward pass: replays a tape and propagates gradients.
 
-use super::{Grads, Node, RecomputeCell, Tape, TapeValue, values};
+use super::{ConvBlockNode, Grads, Node, RecomputeCell, Tape, TapeValue, values};
 use crate::backend::{Forward, Train};
 use crate::error::Error;
 
@@ -45,43 +45,14 @@ impl<B: Train> Tape<'_, B> {
                     let Some(grad) = grads[out].take() else { continue };
                     backend.pool_backward(&pool, &input.value, &grad, &mut grads[input.id]);
                 }
-                Node::ConvBlock { inputs, block, batch_stats, out } => {
-                    let Some(grad) = grads[out.id].take() else { continue };
-                    if let ([input], Some(Node::ConvBlock { out: before, batch_stats: stats_before, .. })) =
-                        (inputs.as_slice(), nodes.last())
-                        && input.id == before.id
-                    {
-                        // The tape runs backwards, so the first reader of a value adds to its gradient last. The
-                        // gradient is complete after this call, and the kernel may take the batch-norm sums of the
-                        // preceding block from it.
-                        let target = &mut grads[input.id];
-                        backend.conv_block_backward_fused(
-                            stats_before,
-                            &block,
-                            &input.value,
-                            &out.value,
-                            &batch_stats,
-                            &grad,
-                            target,
-                            into,
-                        );
-                        continue;
+                Node::ConvBlock(node) => {
+                    let Some(grad) = grads[node.out.id].take() else { continue };
+                    match nodes.last() {
+                        Some(Node::ConvBlock(before)) if node.reads_only(before) => {
+                            node.backward_fused(backend, before, &grad, grads, into);
+                        }
+                        _ => node.backward(backend, &grad, grads, into),
                     }
-                    // The network's input has id 0. The gradient of the images is never needed.
-                    let reads_images = inputs.iter().any(|v| v.id == 0);
-                    let mut targets = take(grads, &inputs);
-                    let wanted = (!reads_images).then_some(targets.as_mut_slice());
-                    let values = values(&inputs);
-                    backend.conv_block_backward(
-                        &block,
-                        &values,
-                        &out.value,
-                        &batch_stats,
-                        &grad,
-                        wanted,
-                        into,
-                    );
-                    put_back(backend, grads, &inputs, targets);
                 }
                 Node::CheckpointedCell(skipped) => recompute(skipped, grads, into)?,
                 Node::Other { out, propagate } => {
@@ -91,6 +62,49 @@ impl<B: Train> Tape<'_, B> {
             }
         }
         Ok(())
+    }
+}
+
+impl<B: Train> ConvBlockNode<B> {
+    /// Whether the output of `before` is the only input.
+    fn reads_only(&self, before: &Self) -> bool {
+        matches!(self.inputs.as_slice(), [input] if input.id == before.out.id)
+    }
+
+    /// Propagates to the block `before`, whose output is the only input.
+    ///
+    /// The tape runs backwards, so the first reader of a value adds to its gradient last. The gradient of the input is
+    /// complete after this call, and the kernel may take the batch-norm sums of `before` from it.
+    fn backward_fused(
+        &self,
+        backend: &B,
+        before: &Self,
+        grad: &B::FeatureMap,
+        grads: &mut Grads<B>,
+        into: &mut B::Gradients,
+    ) {
+        let input = &self.inputs[0];
+        let (block, out, target) = (&self.block, &self.out.value, &mut grads[input.id]);
+        backend.conv_block_backward_fused(
+            &before.batch_stats,
+            block,
+            &input.value,
+            out,
+            &self.batch_stats,
+            grad,
+            target,
+            into,
+        );
+    }
+
+    fn backward(&self, backend: &B, grad: &B::FeatureMap, grads: &mut Grads<B>, into: &mut B::Gradients) {
+        let Self { inputs, block, batch_stats, out } = self;
+        // The network's input has id 0. The gradient of the images is never needed.
+        let reads_images = inputs.iter().any(|v| v.id == 0);
+        let mut targets = take(grads, inputs);
+        let wanted = (!reads_images).then_some(targets.as_mut_slice());
+        backend.conv_block_backward(block, &values(inputs), &out.value, batch_stats, grad, wanted, into);
+        put_back(backend, grads, inputs, targets);
     }
 }
 

@@ -67,9 +67,17 @@ pub(crate) type Summand<B> = (TapeValue<B>, Option<<B as Forward>::Vector>);
 type Propagate<B> =
     Box<dyn FnOnce(&B, &<B as Forward>::FeatureMap, &mut Grads<B>, &mut <B as Forward>::Gradients) + Send>;
 
+/// A recorded conv block.
+struct ConvBlockNode<B: Forward> {
+    inputs: Vec<TapeValue<B>>,
+    block: ConvLayer,
+    batch_stats: B::BatchStats,
+    out: TapeValue<B>,
+}
+
 /// A recorded operation, with what its gradient needs.
 enum Node<B: Forward> {
-    ConvBlock { inputs: Vec<TapeValue<B>>, block: ConvLayer, batch_stats: B::BatchStats, out: TapeValue<B> },
+    ConvBlock(ConvBlockNode<B>),
     Pool { pool: Pool, input: TapeValue<B>, out: usize },
     Add { a: Summand<B>, b: Summand<B>, out: usize },
     Concat { inputs: Vec<TapeValue<B>>, out: usize },

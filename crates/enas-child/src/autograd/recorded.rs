@@ -1,6 +1,6 @@
 //! A recorded forward pass that outlives the borrow of its backend.
 
-use super::{CheckpointedCell, Node, Tape, TapeValue};
+use super::{CheckpointedCell, ConvBlockNode, Node, Tape, TapeValue};
 use crate::backend::Forward;
 
 /// A backend of the same kind: its values have the same types, so it can continue a pass of `B`.
@@ -54,8 +54,8 @@ fn with_backend<B: Forward, C: SameValues<B>>(node: Node<B>) -> Node<C> {
     let var = |TapeValue { id, value }: TapeValue<B>| TapeValue { id, value };
     let state = |vars: Vec<TapeValue<B>>| vars.into_iter().map(var).collect::<Vec<TapeValue<C>>>();
     match node {
-        Node::ConvBlock { inputs, block, batch_stats, out } => {
-            Node::ConvBlock { inputs: state(inputs), block, batch_stats, out: var(out) }
+        Node::ConvBlock(ConvBlockNode { inputs, block, batch_stats, out }) => {
+            Node::ConvBlock(ConvBlockNode { inputs: state(inputs), block, batch_stats, out: var(out) })
         }
         Node::Pool { pool, input, out } => Node::Pool { pool, input: var(input), out },
         Node::Add { a, b, out } => Node::Add { a: (var(a.0), a.1), b: (var(b.0), b.1), out },

@@ -2,7 +2,7 @@
 
 use enas_kernels::Pool;
 
-use super::{CellInputs, CheckpointedCell, Grads, Node, Summand, TapeValue, values};
+use super::{CellInputs, CheckpointedCell, ConvBlockNode, Grads, Node, Summand, TapeValue, values};
 use crate::backend::{Forward, Statistics};
 use crate::layer::{Conv, ConvLayer, GatherKind};
 
@@ -95,7 +95,14 @@ impl<'a, B: Forward> Tape<'a, B> {
             if let Some(running) = block.norm.running {
                 self.batch_stats.push((running, batch_stats.clone()));
             }
-            self.record(|| Node::ConvBlock { inputs: inputs.to_vec(), block, batch_stats, out: out.clone() });
+            self.record(|| {
+                Node::ConvBlock(ConvBlockNode {
+                    inputs: inputs.to_vec(),
+                    block,
+                    batch_stats,
+                    out: out.clone(),
+                })
+            });
         }
         out
     }

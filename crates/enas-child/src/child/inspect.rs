@@ -38,8 +38,8 @@ pub struct Inspection {
 impl Child {
     /// Computes a training pass that changes nothing and returns its intermediate results.
     ///
-    /// Shapes: `images` `[n, c, h, w]` of F32, normalised; `labels` `[n]`, whole numbers. `(step, total_steps)` is
-    /// the position in the run, for drop-path.
+    /// Shapes: `images` `[n, c, h, w]` of F32, normalised; `labels` `[n]`, whole numbers. `step` of
+    /// `total_steps` is the position in the run, for drop-path.
     ///
     /// # Errors
     /// As for [`train_step`](Self::train_step).
@@ -49,7 +49,8 @@ impl Child {
         images: &Tensor,
         labels: &Tensor,
         noise: &dyn Noise,
-        (step, total_steps): (u64, u64),
+        step: u64,
+        total_steps: u64,
     ) -> Result<Inspection, Error> {
         let training = Training { noise, step, total_steps, with_aux: true };
         let batch = Batch::labelled(images, labels)?;

@@ -179,8 +179,9 @@ impl Check<'_> {
     fn training_pass(&mut self, k: usize) {
         let child = self.child("");
         let (images, labels) = (self.images("in/x1"), self.labels("in/y1"));
+        let (step, total_steps) = self.step();
         let seen = child
-            .inspect(&self.set.arc(k), &images, &labels, &Given(self.set), self.step())
+            .inspect(&self.set.arc(k), &images, &labels, &Given(self.set), step, total_steps)
             .expect("it runs");
         let p = format!("arc{k}/");
         self.compare(&format!("{p}train_logits"), &flat(&seen.logits), FORWARD);
@@ -251,8 +252,9 @@ impl Check<'_> {
     fn gradients(&mut self) {
         let child = self.child("");
         let (images, labels) = (self.images("in/x1"), self.labels("in/y1"));
+        let (step, total_steps) = self.step();
         let seen = child
-            .inspect(&self.set.arc(0), &images, &labels, &Given(self.set), self.step())
+            .inspect(&self.set.arc(0), &images, &labels, &Given(self.set), step, total_steps)
             .expect("it runs");
         let ours: Gradients = numbers(seen.gradients).into_iter().map(|g| (g.name, wide(&g.data))).collect();
         let published: Gradients =

@@ -47,7 +47,7 @@ fn gradients_of_the_loss_are_those_of_a_training_pass() {
             child.recompute(recompute);
             let (images, labels) = batch(0);
             let noise = SeededNoise { seed: step(7).seed, step: 7 };
-            let seen = child.inspect(&arcs[0], &images, &labels, &noise, (7, 20)).unwrap();
+            let seen = child.inspect(&arcs[0], &images, &labels, &noise, 7, 20).unwrap();
             let loss = child.loss(&arcs[0], &images, &labels, &step(7)).unwrap();
             assert_eq!(loss.to_scalar::<f32>().unwrap(), seen.total_loss, "{kind}");
             let gradients = loss.backward().unwrap();

@@ -214,7 +214,7 @@ fn gradients_predict_the_loss() {
         let child = weigh(child.expect("valid"), weights);
         let (images, labels) = labelled_images(20, INPUT);
         let noise = enas_child::SeededNoise { seed: Seed::new(0), step: 0 };
-        let seen = child.inspect(&arc(), &images, &labels, &noise, (0, 1)).expect("it runs");
+        let seen = child.inspect(&arc(), &images, &labels, &noise, 0, 1).expect("it runs");
         let squares = f64::from(seen.grad_norm).powi(2);
         let loss_at = |t: f32| {
             let moved = match child.arc() {
@@ -229,7 +229,7 @@ fn gradients_predict_the_loss() {
                 weight.data.iter_mut().zip(&gradient.data).for_each(|(w, g)| *w += t * g);
             }
             moved.load(&tensors(&weights)).expect("the weights fit");
-            f64::from(moved.inspect(&arc(), &images, &labels, &noise, (0, 1)).expect("it runs").total_loss)
+            f64::from(moved.inspect(&arc(), &images, &labels, &noise, 0, 1).expect("it runs").total_loss)
         };
         let t = 1e-3 / seen.grad_norm;
         let slope = (loss_at(t) - loss_at(-t)) / f64::from(2.0 * t);
