@@ -3,7 +3,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{AdamW, Module, Optimizer, VarMap, linear, loss::cross_entropy};
-use enas_child::{Arc, Child, Config, InputShape, Mode, Reductions, Seed, Step, seeded};
+use enas_child::{Arc, Child, Config, InputShape, Mode, Seed, Step, seeded};
 
 /// Images `[n, 1, 12, 12]` of stripes, whose direction is the class, and their labels.
 fn images(n: usize, classes: usize, salt: u64) -> candle_core::Result<(Tensor, Tensor)> {
@@ -20,7 +20,7 @@ fn images(n: usize, classes: usize, salt: u64) -> candle_core::Result<(Tensor, T
 
 pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arc: Arc = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3".parse()?;
-    let config = Config { filters: 8, layers: 1, nodes: 2, reductions: Reductions::Two, ..Config::default() };
+    let config = Config { keep_prob: 0.9, l2: 1e-4, clip_norm: 5.0, ..Config::plain(8, 1, 2) };
     let input = InputShape { channels: 1, height: 12, width: 12 };
     let at = |global_step| Step { lr: 0.0, global_step, total_steps: 40, seed: Seed::new(1) };
 

@@ -3,7 +3,7 @@
 
 use candle_core::{D, Device, Result, Tensor};
 use candle_nn::{Linear, Module, Optimizer, VarBuilder, VarMap, linear, loss};
-use enas_child::{Arc, Child, Config, InputShape, Mode, Reductions, Seed, Step, seeded};
+use enas_child::{Arc, Child, Config, InputShape, Mode, Seed, Step, seeded};
 use enas_kernels::candle::{NesterovConfig, NesterovSgd};
 
 /// Decides whether two images are of the same class.
@@ -16,14 +16,7 @@ struct Siamese {
 impl Siamese {
     fn new(vb: VarBuilder<'_>) -> std::result::Result<Self, Box<dyn std::error::Error>> {
         let arc: Arc = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3".parse()?;
-        let config = Config {
-            filters: 8,
-            layers: 1,
-            nodes: 2,
-            reductions: Reductions::Two,
-            drop_path_keep: 1.0,
-            ..Config::default()
-        };
+        let config = Config { keep_prob: 0.9, l2: 1e-4, clip_norm: 5.0, ..Config::plain(8, 1, 2) };
         let input = InputShape { channels: 1, height: 8, width: 8 };
         let trunk = Child::fixed(&config, &arc, input, 2, vb.pp("trunk"))?;
         let head = linear(trunk.channels(), 2, vb.pp("head"))?;

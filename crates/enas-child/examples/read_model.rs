@@ -3,12 +3,12 @@
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{ModuleT, VarBuilder, VarMap};
-use enas_child::{Arc, Child, Config, FixedNet, InputShape, Reductions, Seed, Step, seeded};
+use enas_child::{Arc, Child, Config, FixedNet, InputShape, Seed, Step, seeded};
 
 pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     // The model's settings: `enas runs DIR` shows them, and `config.toml` holds them.
     let arc: Arc = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3".parse()?;
-    let config = Config { filters: 8, layers: 1, nodes: 2, reductions: Reductions::Two, ..Config::default() };
+    let config = Config { keep_prob: 0.9, l2: 1e-4, clip_norm: 5.0, ..Config::plain(8, 1, 2) };
     let (input, classes) = (InputShape { channels: 3, height: 16, width: 16 }, 5);
 
     // A file to read.

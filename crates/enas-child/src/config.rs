@@ -1,8 +1,9 @@
 //! The settings of a child network.
 
+use enas_kernels::candle::NesterovConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::error::Error;
 
 /// How a child network is built and regularised.
 ///
@@ -112,6 +113,49 @@ pub struct InputShape {
 }
 
 impl Config {
+    /// The settings of the authors' scripts, quirks included: two reductions, a frozen auxiliary head, and shared
+    /// weights initialised by the size of their tables (`micro_search.sh`).
+    pub fn reference(filters: usize, layers: usize, nodes: usize) -> Self {
+        Self {
+            filters,
+            layers,
+            nodes,
+            reductions: Reductions::Two,
+            aux_head: AuxHead::Frozen,
+            aux_weight: 0.4,
+            shared_init: SharedInit::Table,
+            keep_prob: 0.9,
+            drop_path_keep: 0.6,
+            l2: 1e-4,
+            momentum: 0.9,
+            clip_norm: 0.0,
+        }
+    }
+
+    /// A network of two reductions without an auxiliary head and without regularisation: no dropout, no drop-path, no
+    /// L2 penalty and no clipping.
+    pub fn plain(filters: usize, layers: usize, nodes: usize) -> Self {
+        Self {
+            filters,
+            layers,
+            nodes,
+            reductions: Reductions::Two,
+            aux_head: AuxHead::Off,
+            aux_weight: 0.4,
+            shared_init: SharedInit::Kernel,
+            keep_prob: 1.0,
+            drop_path_keep: 1.0,
+            l2: 0.0,
+            momentum: 0.9,
+            clip_norm: 0.0,
+        }
+    }
+
+    /// The optimiser's settings for the network's training steps.
+    pub fn optimizer(&self, lr: f64) -> NesterovConfig {
+        NesterovConfig { lr, momentum: self.momentum, l2: self.l2, clip_norm: self.clip_norm }
+    }
+
     /// Refuses values that do not describe a network.
     ///
     /// # Errors
@@ -149,5 +193,21 @@ impl Config {
             (0.0..1.0).contains(&self.momentum),
             "0 up to, not including, 1",
         )
+    }
+}
+
+/// Refuses numbers of classes, channels and pixels that no network takes.
+pub(crate) fn check_sizes(input: InputShape, n_classes: usize) -> Result<(), Error> {
+    let sizes = [
+        ("number of classes", n_classes, 2),
+        ("number of channels", input.channels, 1),
+        ("image height", input.height, 1),
+        ("image width", input.width, 1),
+    ];
+    match sizes.into_iter().find(|(_, value, least)| value < least) {
+        Some((key, value, least)) => {
+            Err(Error::Config { key, value: value.to_string(), allowed: format!("{least} or more") })
+        }
+        None => Ok(()),
     }
 }

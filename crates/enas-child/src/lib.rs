@@ -11,12 +11,9 @@
 //!
 //! ```
 //! use candle_core::{Device, Tensor};
-//! use enas_child::{Child, Config, InputShape, Norm, Reductions, Seed, Step};
+//! use enas_child::{Child, Config, InputShape, Norm, Seed, Step};
 //!
-//! let config = Config {
-//!     filters: 4, layers: 1, nodes: 2, reductions: Reductions::Two, keep_prob: 1.0, clip_norm: 0.0,
-//!     ..Config::default()
-//! };
+//! let config = Config { l2: 1e-4, ..Config::plain(4, 1, 2) };
 //! let input = InputShape { channels: 1, height: 8, width: 8 };
 //! let mut child = Child::shared(&config, input, 2, Seed::new(0))?;
 //!
@@ -36,62 +33,45 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod analysis;
+mod autograd;
 mod backend;
-mod build;
-mod cell;
+mod batch;
 mod checkpointing;
 mod child;
 mod config;
-mod costs;
-mod device;
 mod error;
-mod examples;
-mod fixed;
-mod fold;
-mod footprint;
-mod gradients;
-mod head;
-mod images;
-mod inference_graph;
+mod fixed_network;
+mod layer;
 mod loss;
 mod macro_net;
-mod nan_guard;
 mod network;
 mod noise;
 mod params;
-mod pass;
-mod plan;
-mod running;
 pub mod schedule;
-mod start;
-mod state;
-mod tape;
 
+pub use analysis::{
+    Convolution, Costs, Footprint, InferenceGraph, LayerCost, NonFiniteLayer, NonFiniteReport, Operation,
+    ValueKind, Work, worst_arcs,
+};
+pub use batch::{Batch, Mix, ResidentImages};
 pub use checkpointing::Recompute;
-pub use child::{Along, BatchStatistics, Child, FixedNet, Inspection, Mode, Norm, Outputs, Step, StepStats};
+pub use child::{
+    Along, BatchStatistics, Child, FixedNet, Inspection, LoadedWeights, Mode, Norm, Outputs, Step, StepStats,
+};
 pub use config::{AuxHead, Config, InputShape, Reductions, SharedInit};
-pub use costs::{Costs, LayerCost};
 pub use error::Error;
-pub use examples::{ResidentImages, Staged};
-pub use fixed::FixedNetwork;
-pub use footprint::{Footprint, Work, worst_arcs};
-pub use images::{Examples, Images, Mix};
-pub use inference_graph::{Convolution, InferenceGraph, Operation};
+pub use fixed_network::FixedNetwork;
 pub use macro_net::{FixedOps, MacroChild, MacroConfig};
-pub use nan_guard::{NonFiniteLayer, NonFiniteReport, ValueKind};
+pub use network::layout::{CellLayout, NetworkLayout};
 pub use noise::{Noise, SeededNoise};
-pub use plan::{Plan, PlannedCell};
-pub use start::{Start, seeded};
-pub use state::Adopted;
+pub use params::{InitialWeights, NamedTensor, seeded};
 
 /// Types of lower crates that occur in this crate's interface.
 pub use enas_arc::{Arc, MacroArc, MacroOp};
 pub use enas_kernels::gpu::Gpu;
 pub use enas_kernels::{Axis, Pool, PoolKind};
 pub use enas_rng::{Seed, Stream};
-
-/// A tensor with its name in the authors' code, such as `layer_0/cell_1/x/conv_3x3/stack_0/w_depth`.
-pub type NamedTensor = (String, candle_core::Tensor);
 
 /// Compiles and runs the example of the README.
 #[cfg(doctest)]

@@ -1,6 +1,8 @@
 //! The loss of a training step: targets, rule, and its computation on the CPU.
 
-use crate::backend::argmax;
+use candle_core::Tensor;
+
+use crate::error::Error;
 
 /// How the loss of an image is computed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -11,18 +13,67 @@ pub(crate) struct LossRule<'a> {
     pub(crate) smoothing: f32,
 }
 
+/// The settings of the loss that a network keeps. They are not part of its state.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LossSettings {
+    class_weights: Option<Vec<f32>>,
+    smoothing: f32,
+}
+
+impl LossSettings {
+    /// Sets the weight of each class, `[classes]` of F32.
+    pub(crate) fn set_class_weights(&mut self, weights: &Tensor, n_classes: usize) -> Result<(), Error> {
+        let refuse = |value: String, allowed: String| Error::Config { key: "class weights", value, allowed };
+        if weights.dims() != [n_classes] {
+            let allowed = format!("as many as there are classes: {n_classes}");
+            return Err(refuse(format!("{} numbers", weights.elem_count()), allowed));
+        }
+        let weights = weights.to_vec1::<f32>()?;
+        if let Some(wrong) = weights.iter().find(|w| !(w.is_finite() && **w > 0.0)) {
+            return Err(refuse(wrong.to_string(), "numbers above 0".to_owned()));
+        }
+        self.class_weights = Some(weights);
+        Ok(())
+    }
+
+    /// Sets the label smoothing, which must be in `[0, 1)`.
+    pub(crate) fn set_smoothing(&mut self, smoothing: f32) -> Result<(), Error> {
+        if !(0.0..1.0).contains(&smoothing) {
+            let (value, allowed) = (smoothing.to_string(), "0 or more and below 1".to_owned());
+            return Err(Error::Config { key: "label smoothing", value, allowed });
+        }
+        self.smoothing = smoothing;
+        Ok(())
+    }
+
+    /// How the loss of an image is computed.
+    pub(crate) fn rule(&self) -> LossRule<'_> {
+        LossRule { class_weights: self.class_weights.as_deref(), smoothing: self.smoothing }
+    }
+
+    /// The weight of each class, 1 unless it was set.
+    pub(crate) fn class_weights_or_ones(&self, n_classes: usize) -> Vec<f32> {
+        self.class_weights.clone().unwrap_or_else(|| vec![1.0; n_classes])
+    }
+
+    /// Label smoothing: share of the target that is spread evenly over all classes.
+    pub(crate) fn smoothing(&self) -> f32 {
+        self.smoothing
+    }
+}
+
 /// The targets of a batch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Targets {
     /// The class of every image, `[n]`.
     pub(crate) labels: Vec<u32>,
     /// A second class of every image, if images are mixed from two.
-    pub(crate) mix: Option<Second>,
+    pub(crate) mix: Option<SecondClasses>,
 }
 
 /// The second class of every image of a batch, if images are mixed from two (mixup, cutmix).
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Second {
+pub(crate) struct SecondClasses {
     /// The second class, `[n]`.
     pub(crate) others: Vec<u32>,
     /// Weight of the first class, 0 to 1, `[n]`. The second class has the remaining weight.
@@ -30,18 +81,18 @@ pub(crate) struct Second {
 }
 
 impl Targets {
-    fn of(&self, image: usize) -> Pair {
+    fn of(&self, image: usize) -> ImageClasses {
         let label = self.labels[image] as usize;
         match &self.mix {
-            None => Pair { label, other: label, share: 1.0 },
-            Some(mix) => Pair { label, other: mix.others[image] as usize, share: mix.shares[image] },
+            None => ImageClasses { label, other: label, share: 1.0 },
+            Some(mix) => ImageClasses { label, other: mix.others[image] as usize, share: mix.shares[image] },
         }
     }
 }
 
 /// The classes of one image.
 #[derive(Clone, Copy)]
-struct Pair {
+struct ImageClasses {
     label: usize,
     other: usize,
     /// Weight of the first class.
@@ -104,8 +155,8 @@ struct Target {
 }
 
 impl Target {
-    fn new(pair: Pair, rule: LossRule<'_>, classes: usize) -> Self {
-        let Pair { label, other, share } = pair;
+    fn new(pair: ImageClasses, rule: LossRule<'_>, classes: usize) -> Self {
+        let ImageClasses { label, other, share } = pair;
         let of_class = |class: usize| rule.class_weights.map_or(1.0, |weights| weights[class]);
         let (first, second) = (share * of_class(label), (1.0 - share) * of_class(other));
         let weight = first + second;
@@ -115,8 +166,8 @@ impl Target {
 
     /// The target probability of a class.
     fn of(&self, class: usize) -> f32 {
-        let given = |at: usize, part: f32| if class == at { part } else { 0.0 };
-        let sharp = given(self.label, self.parts.0) + given(self.other, self.parts.1);
+        let share_at = |at: usize, part: f32| if class == at { part } else { 0.0 };
+        let sharp = share_at(self.label, self.parts.0) + share_at(self.other, self.parts.1);
         (1.0 - self.smoothing) * sharp + self.smoothing / self.classes as f32
     }
 
@@ -136,6 +187,17 @@ impl Target {
     }
 }
 
+/// The index of the largest logit; the first one among equals.
+pub(crate) fn argmax(logits: &[f32]) -> usize {
+    let mut best = 0;
+    for (i, l) in logits.iter().enumerate() {
+        if *l > logits[best] {
+            best = i;
+        }
+    }
+    best
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,7 +214,7 @@ mod tests {
     }
 
     fn mixed() -> Targets {
-        let mix = Second { others: vec![0, 0, 2, 1], shares: vec![0.7, 0.4, 1.0, 0.0] };
+        let mix = SecondClasses { others: vec![0, 0, 2, 1], shares: vec![0.7, 0.4, 1.0, 0.0] };
         Targets { labels: LABELS.to_vec(), mix: Some(mix) }
     }
 
@@ -163,7 +225,7 @@ mod tests {
             let log_sum = row.iter().map(|l| l.exp()).sum::<f64>().ln();
             let log_p: Vec<f64> = row.iter().map(|l| l - log_sum).collect();
             let even = log_p.iter().sum::<f64>() / CLASSES as f64;
-            let Pair { label, other, share } = targets.of(i);
+            let ImageClasses { label, other, share } = targets.of(i);
             for (class, share) in [(label, f64::from(share)), (other, 1.0 - f64::from(share))] {
                 total -= share * weights[class] * ((1.0 - smoothing) * log_p[class] + smoothing * even);
             }
@@ -205,7 +267,7 @@ mod tests {
         let expected = Loss::of(&logits(), &one, LossRule::default(), CLASSES);
         let ones = LossRule { class_weights: Some(&[1.0; CLASSES]), smoothing: 0.0 };
         assert_eq!(Loss::of(&logits(), &one, ones, CLASSES), expected);
-        let mix = Second { others: vec![1, 1, 0, 0], shares: vec![1.0; 4] };
+        let mix = SecondClasses { others: vec![1, 1, 0, 0], shares: vec![1.0; 4] };
         let whole = Targets { mix: Some(mix), ..one };
         assert_eq!(Loss::of(&logits(), &whole, LossRule::default(), CLASSES), expected);
     }

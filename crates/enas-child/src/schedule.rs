@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::error::Error;
 
 /// How the learning rate changes. It is constant within an epoch unless `per_step` is set or a warm-up is on.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

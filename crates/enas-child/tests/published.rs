@@ -5,7 +5,7 @@ use std::path::Path;
 
 use enas_arc::Arc;
 use enas_child::schedule::{Cosine, Staircase};
-use enas_child::{AuxHead, Child, Config, InputShape, Reductions, SharedInit};
+use enas_child::{Child, Config, InputShape, Reductions};
 use enas_rng::Seed;
 use serde_json::Value;
 
@@ -16,20 +16,7 @@ fn golden(name: &str) -> Value {
 }
 
 fn config(filters: usize, layers: usize, nodes: usize, reductions: Reductions) -> Config {
-    Config {
-        filters,
-        layers,
-        nodes,
-        reductions,
-        aux_head: AuxHead::Frozen,
-        aux_weight: 0.4,
-        shared_init: SharedInit::Table,
-        keep_prob: 1.0,
-        drop_path_keep: 0.6,
-        l2: 1e-4,
-        momentum: 0.9,
-        clip_norm: 0.0,
-    }
+    Config { reductions, keep_prob: 1.0, ..Config::reference(filters, layers, nodes) }
 }
 
 fn number(value: &Value, key: &str) -> usize {
@@ -106,8 +93,8 @@ fn layouts_equal_the_references() {
                 serde_json::from_value(entry[name]["pool_layers"].clone()).expect("indices");
             assert_eq!(reductions.cells(layers), want, "{name}, {layers} layers");
             let input = InputShape { channels: 1, height: 64, width: 64 };
-            let plan = enas_child::Plan::new(&config(4, layers, 1, reductions), input);
-            assert_eq!(plan.aux_after, Some(number(&entry[name], "aux")), "{name}, {layers} layers");
+            let layout = enas_child::NetworkLayout::new(&config(4, layers, 1, reductions), input);
+            assert_eq!(layout.aux_after, Some(number(&entry[name], "aux")), "{name}, {layers} layers");
         }
     }
 }

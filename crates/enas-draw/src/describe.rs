@@ -42,7 +42,7 @@ pub(crate) fn concat(cell: &Cell) -> String {
 /// Describes a network in a few sentences.
 pub(crate) fn network(child: &Child, costs: &Costs) -> String {
     let InputShape { channels, height, width } = child.input();
-    let reductions = child.plan().cells.iter().filter(|cell| cell.reduction).count();
+    let reductions = child.layout().cells.iter().filter(|cell| cell.reduction).count();
     let aux = match costs.aux_params {
         Some(params) => {
             format!(" In training, an auxiliary head of {} parameters is added.", grouped(params as u64))

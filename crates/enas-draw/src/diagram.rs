@@ -54,7 +54,7 @@ impl Diagram {
             matches!(layers[three[2]].kind, LayerKind::Cell(_)) && layers[three[0]].kind != LayerKind::End
         };
         let skips = trunk.windows(3).filter(reads_two).map(|three| (three[0], three[2])).collect();
-        let cells = &child.plan().cells;
+        let cells = &child.layout().cells;
         let reductions = cells.iter().filter(|cell| cell.reduction).count();
         let n = cells.len();
         let subtitle = format!(
@@ -119,11 +119,11 @@ fn last_layers(classes: usize, costs: &Costs) -> [Layer; 2] {
 fn layers_of_cells(child: &Child, costs: &Costs) -> Vec<Layer> {
     let mut layers = first_layers(child.input(), costs);
     let mut halvings = 0;
-    for (i, (planned, cost)) in child.plan().cells.iter().zip(&costs.cells).enumerate() {
+    for (i, (planned, cost)) in child.layout().cells.iter().zip(&costs.cells).enumerate() {
         let kind = if planned.reduction { CellKind::Reduction } else { CellKind::Normal };
         halvings += usize::from(planned.reduction);
         layers.push(layer_of(&format!("{kind} cell {i}"), LayerKind::Cell(kind), halvings, Some(*cost)));
-        if let (Some(params), true) = (costs.aux_params, child.plan().aux_after == Some(i)) {
+        if let (Some(params), true) = (costs.aux_params, child.layout().aux_after == Some(i)) {
             layers.push(layer_of("auxiliary head", LayerKind::Aux(params), halvings, None));
         }
     }

@@ -1,7 +1,7 @@
 //! Property-based tests: what must hold for the drawing of any architecture.
 
 use enas_arc::{Arc, Cell, CellKind, MacroArc};
-use enas_child::{AuxHead, Child, Config, InputShape, MacroChild, MacroConfig, Reductions, SharedInit};
+use enas_child::{AuxHead, Child, Config, InputShape, MacroChild, MacroConfig, Reductions};
 use enas_rng::Seed;
 use proptest::prelude::*;
 
@@ -257,18 +257,5 @@ fn the_largest_cells_are_drawn_too() {
 }
 
 fn config() -> Config {
-    Config {
-        filters: 4,
-        layers: 3,
-        nodes: 2,
-        reductions: Reductions::Two,
-        aux_head: AuxHead::Off,
-        aux_weight: 0.4,
-        shared_init: SharedInit::Kernel,
-        keep_prob: 1.0,
-        drop_path_keep: 1.0,
-        l2: 0.0,
-        momentum: 0.9,
-        clip_norm: 0.0,
-    }
+    Config::plain(4, 3, 2)
 }

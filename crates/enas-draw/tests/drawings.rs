@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 
 use enas_arc::{Arc, CellKind};
-use enas_child::{AuxHead, Child, Config, InputShape, Reductions, SharedInit};
+use enas_child::{AuxHead, Child, Config, InputShape};
 use enas_draw::{Error, Svg, Theme};
 use enas_rng::Seed;
 use roxmltree::{Document, Node};
@@ -27,20 +27,7 @@ fn arc(text: &str) -> Arc {
 }
 
 fn child(arc: &Arc) -> Child {
-    let config = Config {
-        filters: 12,
-        layers: 6,
-        nodes: arc.n_nodes(),
-        reductions: Reductions::Two,
-        aux_head: AuxHead::Trained,
-        aux_weight: 0.4,
-        shared_init: SharedInit::Kernel,
-        keep_prob: 1.0,
-        drop_path_keep: 1.0,
-        l2: 0.0,
-        momentum: 0.9,
-        clip_norm: 0.0,
-    };
+    let config = Config { aux_head: AuxHead::Trained, ..Config::plain(12, 6, arc.n_nodes()) };
     let input = InputShape { channels: 3, height: 32, width: 32 };
     Child::fixed(&config, arc, input, 10, Seed::new(0)).unwrap()
 }

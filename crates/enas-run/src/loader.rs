@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use candle_core::{Device, Tensor};
-use enas_child::{Child, Examples, Images, Mix, ResidentImages, Staged};
+use enas_child::{Child, Mix, ResidentImages};
 use enas_data::{Batch, Batches, EpochPlan, Split};
 use enas_kernels::gpu::Gpu;
 
@@ -26,23 +26,9 @@ pub struct Source {
 /// A batch of images that pass through the network together.
 #[derive(Debug)]
 pub struct Minibatch {
-    pictures: Pictures,
+    examples: enas_child::Batch,
     /// `[n]` of U32.
     pub labels: Tensor,
-}
-
-#[derive(Debug)]
-enum Pictures {
-    /// `[n, c, h, w]` of F32.
-    Host {
-        images: Tensor,
-        mix: Option<Mix>,
-    },
-    Staged(Staged),
-    Resident {
-        set: ResidentImages,
-        indices: Vec<usize>,
-    },
 }
 
 impl Source {
@@ -117,7 +103,7 @@ impl Source {
             Some(set) => {
                 let labels: Vec<u32> = indices.iter().map(|&i| self.split.labels()[i]).collect();
                 let labels = Tensor::from_vec(labels, indices.len(), &Device::Cpu)?;
-                Minibatch { pictures: Pictures::Resident { set: set.clone(), indices }, labels }
+                Minibatch { examples: set.batch(indices)?, labels }
             }
             None => Minibatch::of_host(self.split.gather(indices)?)?,
         })
@@ -125,15 +111,12 @@ impl Source {
 
     /// A batch prepared by the host. With a GPU, its transfer starts here.
     fn send(&self, batch: Batch) -> Result<Minibatch> {
-        let batch = Minibatch::of_host(batch)?;
-        let (Some(gpu), Pictures::Host { images, mix }) = (&self.gpu, &batch.pictures) else {
-            return Ok(batch);
+        let Minibatch { examples, labels } = Minibatch::of_host(batch)?;
+        let examples = match &self.gpu {
+            Some(gpu) => examples.upload(gpu)?,
+            None => examples,
         };
-        let staged = match mix {
-            Some(mix) => Staged::mixed(gpu, images, &batch.labels, mix)?,
-            None => Staged::new(gpu, images, &batch.labels)?,
-        };
-        Ok(Minibatch { pictures: Pictures::Staged(staged), labels: batch.labels })
+        Ok(Minibatch { examples, labels })
     }
 }
 
@@ -160,7 +143,11 @@ impl Minibatch {
     fn of_host(mut batch: Batch) -> Result<Self> {
         let mix = batch.mix.take().map(mix).transpose()?;
         let (images, labels) = batch.into_tensors(&Device::Cpu)?;
-        Ok(Self { pictures: Pictures::Host { images, mix }, labels })
+        let examples = match mix {
+            Some(mix) => enas_child::Batch::mixed(&images, &labels, &mix)?,
+            None => enas_child::Batch::labelled(&images, &labels)?,
+        };
+        Ok(Self { examples, labels })
     }
 
     /// Whether the batch has no images.
@@ -174,19 +161,13 @@ impl Minibatch {
     }
 
     /// The batch as input for a forward pass.
-    pub fn images(&self) -> Images<'_> {
-        self.examples().into()
+    pub fn images(&self) -> &enas_child::Batch {
+        &self.examples
     }
 
     /// The batch as input for a training step.
-    pub fn examples(&self) -> Examples<'_> {
-        match &self.pictures {
-            Pictures::Host { images, mix } => {
-                Examples::Tensors { images, labels: &self.labels, mix: mix.as_ref() }
-            }
-            Pictures::Staged(staged) => Examples::Staged(staged),
-            Pictures::Resident { set, indices } => Examples::Resident { set, indices },
-        }
+    pub fn examples(&self) -> &enas_child::Batch {
+        &self.examples
     }
 }
 

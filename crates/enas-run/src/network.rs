@@ -3,8 +3,7 @@
 use candle_core::Tensor;
 use enas_arc::{Arc, Arch, SpaceKind};
 use enas_child::{
-    Adopted, Child, Examples, FixedNetwork, Images, InputShape, MacroChild, MacroConfig, Norm, Step,
-    StepStats,
+    Batch, Child, FixedNetwork, InputShape, LoadedWeights, MacroChild, MacroConfig, Norm, Step, StepStats,
 };
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
@@ -101,7 +100,7 @@ impl Network {
     pub fn train_on(
         &mut self,
         arch: &Arch,
-        examples: Examples<'_>,
+        examples: &Batch,
         step: &Step,
         meanwhile: &mut dyn FnMut(),
     ) -> Result<StepStats> {
@@ -116,10 +115,10 @@ impl Network {
     ///
     /// # Errors
     /// [`Error::Mismatch`] for an architecture of the other space; otherwise as [`Child::logits`].
-    pub fn logits<'i>(
+    pub fn logits(
         &self,
         arch: &Arch,
-        images: impl Into<Images<'i>>,
+        images: impl Into<Batch>,
         norm: Norm,
         dropout: Option<&mut Stream>,
     ) -> Result<Tensor> {
@@ -167,8 +166,8 @@ impl Network {
     /// The layout of the network in words.
     pub fn plan(&self) -> String {
         match self {
-            Self::Micro(child) => child.plan().to_string(),
-            Self::Macro(child) => child.plan(),
+            Self::Micro(child) => child.layout().to_string(),
+            Self::Macro(child) => child.layout(),
         }
     }
 
@@ -210,8 +209,8 @@ impl Network {
     ///
     /// # Errors
     /// [`Error::CellsOnly`] for a network of the macro space.
-    pub fn adopt(&mut self, tensors: &[NamedTensor]) -> Result<Adopted> {
-        Ok(self.cells("--warm-start")?.adopt(tensors)?)
+    pub fn adopt(&mut self, tensors: &[NamedTensor]) -> Result<LoadedWeights> {
+        Ok(self.cells("--warm-start")?.load_matching(tensors)?)
     }
 
     /// Sets class weights and label smoothing of the loss, as the settings of a run say.

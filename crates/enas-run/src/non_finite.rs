@@ -133,8 +133,8 @@ fn evidence(
     let (images, labels) = batch.into_tensors(&Device::Cpu)?;
     let diagnosis = child.find_non_finite(arc, &images, &labels, step)?;
     let mut pictures: Vec<String> = Vec::new();
-    for suspect in diagnosis.suspects {
-        let name = train.path(indices[suspect]);
+    for image in diagnosis.ranked_images {
+        let name = train.path(indices[image]);
         // Copies of an image have its name.
         if pictures.len() < PICTURES && !pictures.iter().any(|known| known == name) {
             pictures.push(name.to_owned());

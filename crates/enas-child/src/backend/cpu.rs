@@ -7,8 +7,8 @@ use enas_kernels::{
     Term as Side, profile,
 };
 
-use super::{Backend, Conv, ConvLayer, Gather, Norm, Statistics, Term};
-use crate::head::Classifier;
+use super::{Forward, Statistics, Term, Train};
+use crate::layer::{BatchNorm, Classifier, Conv, ConvLayer, GatherKind};
 use crate::loss::{Loss, LossRule, Targets};
 use crate::noise::Noise;
 use crate::params::{Gradients, ParamId, Params, Weights};
@@ -20,14 +20,12 @@ pub(crate) struct Cpu<'a> {
     pub(crate) loss: LossRule<'a>,
 }
 
-impl Backend for Cpu<'_> {
+impl Forward for Cpu<'_> {
     type FeatureMap = FeatureMap;
     type Activation = Activation;
     type BatchStats = BatchStats;
     type Vector = Vec<f32>;
-    type Labels = Targets;
     type Gradients = Gradients;
-    type Loss = Loss;
 
     fn params(&self) -> &Params {
         self.weights.params
@@ -48,66 +46,21 @@ impl Backend for Cpu<'_> {
         statistics: Statistics,
     ) -> (Activation, Option<BatchStats>) {
         let (weights, norm) = (self.weights, block.norm);
-        let (z, moments) = self
+        let (z, batch_stats) = self
             .with_conv_block(block, inputs, |conv_block| conv_block.forward(statistics == Statistics::Batch));
         let (scale, offset) = (weights.get(norm.scale), weights.get(norm.offset));
-        let affine = match (&moments, norm.running) {
-            (Some(moments), _) => moments.affine(scale, offset),
+        let affine = match (&batch_stats, norm.running) {
+            (Some(batch_stats), _) => batch_stats.affine(scale, offset),
             (None, Some(running)) => self.running[running].affine(scale, offset),
             (None, None) => {
                 unreachable!("shared networks are only run with batch statistics; checked by the child")
             }
         };
-        (Activation { map: z, affine: Some(affine.into()) }, moments)
-    }
-
-    fn conv_block_backward(
-        &self,
-        block: &ConvLayer,
-        inputs: &[Activation],
-        out: &Activation,
-        moments: &BatchStats,
-        grad: &FeatureMap,
-        targets: Option<&mut [Option<FeatureMap>]>,
-        into: &mut Gradients,
-    ) {
-        let gamma = self.weights.get(block.norm.scale);
-        let gradient = self.with_conv_block(block, inputs, |conv_block| {
-            conv_block.backward(&out.map, moments, gamma, grad, targets)
-        });
-        self.collect(&block.convs, block.norm, gradient, into);
-    }
-
-    fn conv_block_backward_fused(
-        &self,
-        before: &BatchStats,
-        block: &ConvLayer,
-        input: &Activation,
-        out: &Activation,
-        moments: &BatchStats,
-        grad: &FeatureMap,
-        target: &mut Option<FeatureMap>,
-        into: &mut Gradients,
-    ) {
-        let gamma = self.weights.get(block.norm.scale);
-        let gradient = self.with_conv_block(block, std::slice::from_ref(input), |conv_block| {
-            conv_block.backward_fused_stats(before, &out.map, moments, gamma, grad, target)
-        });
-        self.collect(&block.convs, block.norm, gradient, into);
+        (Activation { map: z, affine: Some(affine.into()) }, batch_stats)
     }
 
     fn pool(&self, pool: &Pool, input: &Activation) -> FeatureMap {
         pool.forward(input)
-    }
-
-    fn pool_backward(
-        &self,
-        pool: &Pool,
-        input: &Activation,
-        grad: &FeatureMap,
-        target: &mut Option<FeatureMap>,
-    ) {
-        pool.backward(input, grad, target);
     }
 
     fn add(&self, a: Term<'_, Self>, b: Term<'_, Self>) -> FeatureMap {
@@ -115,32 +68,16 @@ impl Backend for Cpu<'_> {
         enas_kernels::add(a, b)
     }
 
-    fn add_backward(&self, grad: &FeatureMap, factors: Option<&Vec<f32>>, target: &mut Option<FeatureMap>) {
-        enas_kernels::add_backward(grad, factors.map(Vec::as_slice), target);
-    }
-
     fn concat(&self, values: &[Activation]) -> FeatureMap {
         enas_kernels::concat(values)
-    }
-
-    fn concat_backward(&self, grad: &FeatureMap, values: &[Activation], targets: &mut [Option<FeatureMap>]) {
-        enas_kernels::concat_backward(grad, values, targets);
     }
 
     fn relu_mean(&self, values: &[Activation]) -> Vec<f32> {
         enas_kernels::relu_mean(values)
     }
 
-    fn relu_mean_backward(&self, values: &[Activation], grad: &Vec<f32>, targets: &mut [Option<FeatureMap>]) {
-        enas_kernels::relu_mean_backward(values, grad, targets);
-    }
-
     fn drop_factors(&self, noise: &dyn Noise, name: &str, len: usize, keep: f32) -> Vec<f32> {
         noise.uniform(name, len).into_iter().map(|u| (keep + u).floor() / keep).collect()
-    }
-
-    fn scale(&self, numbers: &Vec<f32>, factors: &Vec<f32>) -> Vec<f32> {
-        numbers.iter().zip(factors).map(|(v, f)| v * f).collect()
     }
 
     fn classify(&self, classifier: &Classifier, features: &Vec<f32>) -> Vec<f32> {
@@ -157,6 +94,72 @@ impl Backend for Cpu<'_> {
         let products = (features.len() * classes) as f64;
         profile::stop(start, ("classifier", "forward"), 2.0 * products, 4.0 * features.len() as f64);
         logits
+    }
+}
+
+impl Train for Cpu<'_> {
+    type Labels = Targets;
+    type Loss = Loss;
+
+    fn conv_block_backward(
+        &self,
+        block: &ConvLayer,
+        inputs: &[Activation],
+        out: &Activation,
+        batch_stats: &BatchStats,
+        grad: &FeatureMap,
+        targets: Option<&mut [Option<FeatureMap>]>,
+        into: &mut Gradients,
+    ) {
+        let gamma = self.weights.get(block.norm.scale);
+        let gradient = self.with_conv_block(block, inputs, |conv_block| {
+            conv_block.backward(&out.map, batch_stats, gamma, grad, targets)
+        });
+        self.collect(&block.convs, block.norm, gradient, into);
+    }
+
+    fn conv_block_backward_fused(
+        &self,
+        before: &BatchStats,
+        block: &ConvLayer,
+        input: &Activation,
+        out: &Activation,
+        batch_stats: &BatchStats,
+        grad: &FeatureMap,
+        target: &mut Option<FeatureMap>,
+        into: &mut Gradients,
+    ) {
+        let gamma = self.weights.get(block.norm.scale);
+        let gradient = self.with_conv_block(block, std::slice::from_ref(input), |conv_block| {
+            conv_block.backward_fused_stats(before, &out.map, batch_stats, gamma, grad, target)
+        });
+        self.collect(&block.convs, block.norm, gradient, into);
+    }
+
+    fn pool_backward(
+        &self,
+        pool: &Pool,
+        input: &Activation,
+        grad: &FeatureMap,
+        target: &mut Option<FeatureMap>,
+    ) {
+        pool.backward(input, grad, target);
+    }
+
+    fn add_backward(&self, grad: &FeatureMap, factors: Option<&Vec<f32>>, target: &mut Option<FeatureMap>) {
+        enas_kernels::add_backward(grad, factors.map(Vec::as_slice), target);
+    }
+
+    fn concat_backward(&self, grad: &FeatureMap, values: &[Activation], targets: &mut [Option<FeatureMap>]) {
+        enas_kernels::concat_backward(grad, values, targets);
+    }
+
+    fn relu_mean_backward(&self, values: &[Activation], grad: &Vec<f32>, targets: &mut [Option<FeatureMap>]) {
+        enas_kernels::relu_mean_backward(values, grad, targets);
+    }
+
+    fn scale(&self, numbers: &Vec<f32>, factors: &Vec<f32>) -> Vec<f32> {
+        numbers.iter().zip(factors).map(|(v, f)| v * f).collect()
     }
 
     fn classify_backward(
@@ -222,10 +225,10 @@ impl Cpu<'_> {
             .zip(&weights)
             .map(|(conv, weight)| {
                 let rows = match conv.gather {
-                    Gather::Pixels => Im2row::Pixels,
-                    Gather::EverySecond { offset } => Im2row::EverySecond { offset },
-                    Gather::Patches { k } => Im2row::Patches { k },
-                    Gather::Depthwise { filter, k, stride } => {
+                    GatherKind::Pixels => Im2row::Pixels,
+                    GatherKind::EverySecond { offset } => Im2row::EverySecond { offset },
+                    GatherKind::Patches { k } => Im2row::Patches { k },
+                    GatherKind::Depthwise { filter, k, stride } => {
                         Im2row::Depthwise { filter: lent.get(filter), k, stride }
                     }
                 };
@@ -239,7 +242,7 @@ impl Cpu<'_> {
     pub(super) fn collect(
         &self,
         convs: &[Conv],
-        norm: Norm,
+        norm: BatchNorm,
         gradient: ConvBlockGradient,
         into: &mut Gradients,
     ) {
@@ -251,7 +254,7 @@ impl Cpu<'_> {
         add(norm.scale, gradient.gamma);
         add(norm.offset, gradient.beta);
         for ((conv, weight), filters) in convs.iter().zip(gradient.weights).zip(gradient.filters) {
-            if let Gather::Depthwise { filter, .. } = conv.gather {
+            if let GatherKind::Depthwise { filter, .. } = conv.gather {
                 add(filter, filters);
             }
             let mut rest = weight.as_slice();
@@ -272,13 +275,8 @@ fn assemble<'p>(weights: Weights<'p>, conv: &Conv) -> Cow<'p, [f32]> {
     }
 }
 
-/// The index of the largest logit; the first one among equals.
-pub(crate) fn argmax(logits: &[f32]) -> usize {
-    let mut best = 0;
-    for (i, l) in logits.iter().enumerate() {
-        if *l > logits[best] {
-            best = i;
-        }
-    }
-    best
+/// Runs `body` on a thread of the pool, once for all operations inside it. From another thread each operation would
+/// be handed over to the pool and waited for, which costs more than a small operation itself.
+pub(crate) fn in_thread_pool<R: Send>(body: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| body())
 }

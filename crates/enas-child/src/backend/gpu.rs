@@ -9,8 +9,8 @@ use enas_kernels::gpu::{
     GpuFeatureMap, GpuIm2row, GpuLossRule, GpuRunningStats, GpuTargets, GpuTerm, Span,
 };
 
-use super::{Backend, Conv, ConvLayer, Gather, Statistics, Term};
-use crate::head::Classifier;
+use super::{Forward, Statistics, Term, Train};
+use crate::layer::{Classifier, Conv, ConvLayer, GatherKind};
 use crate::noise::Noise;
 use crate::params::{ParamId, Params};
 
@@ -22,7 +22,7 @@ pub(crate) struct OnGpu<'a> {
     pub(crate) values: &'a [Buffer],
     pub(crate) running: &'a [GpuRunningStats],
     pub(crate) loss: GpuLossRule<'a>,
-    /// Receives two values from every [`cross_entropy`](Backend::cross_entropy) in turn: mean loss and number
+    /// Receives two values from every [`cross_entropy`](Train::cross_entropy) in turn: mean loss and number
     /// correct.
     pub(crate) stats: &'a Buffer,
     /// Number of cross entropies so far.
@@ -35,21 +35,18 @@ pub(crate) struct OnGpu<'a> {
 
 /// Values per image, on the device.
 #[derive(Clone)]
-pub(crate) struct Numbers {
+pub(crate) struct GpuVector {
     pub(crate) data: Buffer,
     pub(crate) len: usize,
 }
 
-impl Backend for OnGpu<'_> {
+impl Forward for OnGpu<'_> {
     type FeatureMap = GpuFeatureMap;
     type Activation = GpuActivation;
     type BatchStats = GpuBatchStats;
-    type Vector = Numbers;
-    type Labels = GpuTargets;
+    type Vector = GpuVector;
     /// Of all parameters, one after another.
     type Gradients = Buffer;
-    /// Index of the result in `stats`.
-    type Loss = usize;
 
     fn params(&self) -> &Params {
         self.params
@@ -70,25 +67,69 @@ impl Backend for OnGpu<'_> {
         statistics: Statistics,
     ) -> (GpuActivation, Option<GpuBatchStats>) {
         let norm = block.norm;
-        let (map, moments) = self
+        let (map, batch_stats) = self
             .with_conv_block(block, inputs, |conv_block| conv_block.forward(statistics == Statistics::Batch));
         let (scale, offset) = (self.get(norm.scale), self.get(norm.offset));
-        let affine = match (&moments, norm.running) {
-            (Some(moments), _) => moments.affine(scale, offset),
+        let affine = match (&batch_stats, norm.running) {
+            (Some(batch_stats), _) => batch_stats.affine(scale, offset),
             (None, Some(running)) => self.running[running].affine(scale, offset),
             (None, None) => {
                 unreachable!("shared networks are only run with batch statistics; checked by the child")
             }
         };
-        (GpuActivation { map, affine: Some(affine) }, moments)
+        (GpuActivation { map, affine: Some(affine) }, batch_stats)
     }
+
+    fn pool(&self, pool: &Pool, input: &GpuActivation) -> GpuFeatureMap {
+        pool.forward_gpu(input)
+    }
+
+    fn add(&self, a: Term<'_, Self>, b: Term<'_, Self>) -> GpuFeatureMap {
+        let [a, b] = [a, b].map(|(value, factors)| GpuTerm { value, factors: factors.map(|f| &f.data) });
+        gpu::add(a, b)
+    }
+
+    fn concat(&self, values: &[GpuActivation]) -> GpuFeatureMap {
+        gpu::concat(values)
+    }
+
+    fn relu_mean(&self, values: &[GpuActivation]) -> GpuVector {
+        let n = values.first().map_or(0, |v| v.map.shape().0);
+        let channels: usize = values.iter().map(|v| v.map.c()).sum();
+        GpuVector { data: gpu::relu_mean(values), len: n * channels }
+    }
+
+    fn drop_factors(&self, noise: &dyn Noise, name: &str, len: usize, keep: f32) -> GpuVector {
+        // Numbers of a seeded stream are computed on the device; others are uploaded.
+        let data = match noise.stream_key(name) {
+            Some(key) => gpu::drop_factors(self.gpu, key, keep, len),
+            None => {
+                let factor = |u: f32| (keep + u).floor() / keep;
+                self.gpu.upload(&noise.uniform(name, len).into_iter().map(factor).collect::<Vec<_>>())
+            }
+        };
+        GpuVector { data, len }
+    }
+
+    fn classify(&self, classifier: &Classifier, features: &GpuVector) -> GpuVector {
+        let &Classifier { weight, channels, classes } = classifier;
+        let n = features.len / channels;
+        let data = gpu::classifier_forward(&features.data, self.get(weight), n, channels, classes);
+        GpuVector { data, len: n * classes }
+    }
+}
+
+impl Train for OnGpu<'_> {
+    type Labels = GpuTargets;
+    /// Index of the result in `stats`.
+    type Loss = usize;
 
     fn conv_block_backward(
         &self,
         block: &ConvLayer,
         inputs: &[GpuActivation],
         out: &GpuActivation,
-        moments: &GpuBatchStats,
+        batch_stats: &GpuBatchStats,
         grad: &GpuFeatureMap,
         targets: Option<&mut [Option<GpuFeatureMap>]>,
         into: &mut Buffer,
@@ -101,7 +142,7 @@ impl Backend for OnGpu<'_> {
                 None => self.place(into, conv.weight[0]),
             };
             let filter = match conv.gather {
-                Gather::Depthwise { filter, .. } => Some(self.place(into, filter)),
+                GatherKind::Depthwise { filter, .. } => Some(self.place(into, filter)),
                 _ => None,
             };
             (matrix, filter)
@@ -114,7 +155,7 @@ impl Backend for OnGpu<'_> {
         };
         let gamma = self.get(block.norm.scale);
         self.with_conv_block(block, inputs, |conv_block| {
-            conv_block.backward(&out.map, moments, gamma, grad, targets, &gradient)
+            conv_block.backward(&out.map, batch_stats, gamma, grad, targets, &gradient)
         });
         for (conv, scratch) in block.convs.iter().zip(&assembled) {
             let Some(scratch) = scratch else { continue };
@@ -127,10 +168,6 @@ impl Backend for OnGpu<'_> {
         }
     }
 
-    fn pool(&self, pool: &Pool, input: &GpuActivation) -> GpuFeatureMap {
-        pool.forward_gpu(input)
-    }
-
     fn pool_backward(
         &self,
         pool: &Pool,
@@ -141,22 +178,13 @@ impl Backend for OnGpu<'_> {
         pool.backward_gpu(input, grad, target);
     }
 
-    fn add(&self, a: Term<'_, Self>, b: Term<'_, Self>) -> GpuFeatureMap {
-        let [a, b] = [a, b].map(|(value, factors)| GpuTerm { value, factors: factors.map(|f| &f.data) });
-        gpu::add(a, b)
-    }
-
     fn add_backward(
         &self,
         grad: &GpuFeatureMap,
-        factors: Option<&Numbers>,
+        factors: Option<&GpuVector>,
         target: &mut Option<GpuFeatureMap>,
     ) {
         gpu::add_backward(grad, factors.map(|f| &f.data), target);
-    }
-
-    fn concat(&self, values: &[GpuActivation]) -> GpuFeatureMap {
-        gpu::concat(values)
     }
 
     fn concat_backward(
@@ -168,52 +196,27 @@ impl Backend for OnGpu<'_> {
         gpu::concat_backward(grad, values, targets);
     }
 
-    fn relu_mean(&self, values: &[GpuActivation]) -> Numbers {
-        let n = values.first().map_or(0, |v| v.map.shape().0);
-        let channels: usize = values.iter().map(|v| v.map.c()).sum();
-        Numbers { data: gpu::relu_mean(values), len: n * channels }
-    }
-
     fn relu_mean_backward(
         &self,
         values: &[GpuActivation],
-        grad: &Numbers,
+        grad: &GpuVector,
         targets: &mut [Option<GpuFeatureMap>],
     ) {
         gpu::relu_mean_backward(values, &grad.data, targets);
     }
 
-    fn drop_factors(&self, noise: &dyn Noise, name: &str, len: usize, keep: f32) -> Numbers {
-        // Numbers of a seeded stream are computed on the device; others are uploaded.
-        let data = match noise.stream_key(name) {
-            Some(key) => gpu::drop_factors(self.gpu, key, keep, len),
-            None => {
-                let factor = |u: f32| (keep + u).floor() / keep;
-                self.gpu.upload(&noise.uniform(name, len).into_iter().map(factor).collect::<Vec<_>>())
-            }
-        };
-        Numbers { data, len }
-    }
-
-    fn scale(&self, numbers: &Numbers, factors: &Numbers) -> Numbers {
+    fn scale(&self, numbers: &GpuVector, factors: &GpuVector) -> GpuVector {
         let data = gpu::scale_features(&numbers.data, &factors.data, numbers.len);
-        Numbers { data, len: numbers.len }
-    }
-
-    fn classify(&self, classifier: &Classifier, features: &Numbers) -> Numbers {
-        let &Classifier { weight, channels, classes } = classifier;
-        let n = features.len / channels;
-        let data = gpu::classifier_forward(&features.data, self.get(weight), n, channels, classes);
-        Numbers { data, len: n * classes }
+        GpuVector { data, len: numbers.len }
     }
 
     fn classify_backward(
         &self,
         classifier: &Classifier,
-        features: &Numbers,
-        grad: &Numbers,
+        features: &GpuVector,
+        grad: &GpuVector,
         into: &mut Buffer,
-    ) -> Numbers {
+    ) -> GpuVector {
         let &Classifier { weight, channels, classes } = classifier;
         let n = features.len / channels;
         let into = self.params.is_trained(weight).then(|| self.place(into, weight));
@@ -226,21 +229,21 @@ impl Backend for OnGpu<'_> {
             &grad.data,
             into,
         );
-        Numbers { data, len: features.len }
+        GpuVector { data, len: features.len }
     }
 
     fn cross_entropy(
         &self,
-        logits: &Numbers,
+        logits: &GpuVector,
         targets: &GpuTargets,
         classes: usize,
         weight: f32,
-    ) -> (usize, Numbers) {
+    ) -> (usize, GpuVector) {
         let place = 2 * self.losses.get();
         self.losses.set(self.losses.get() + 1);
         let (n, stats) = (logits.len / classes, self.stats.span(place, 2));
         let data = gpu::cross_entropy(&logits.data, targets, self.loss, (n, classes), weight, stats);
-        (place, Numbers { data, len: logits.len })
+        (place, GpuVector { data, len: logits.len })
     }
 
     fn gradients(&self) -> Buffer {
@@ -306,10 +309,10 @@ impl OnGpu<'_> {
             .zip(&joined)
             .map(|(conv, joined)| {
                 let rows = match conv.gather {
-                    Gather::Pixels => GpuIm2row::Pixels,
-                    Gather::EverySecond { offset } => GpuIm2row::EverySecond { offset },
-                    Gather::Patches { k } => GpuIm2row::Patches { k },
-                    Gather::Depthwise { filter, k, stride } => {
+                    GatherKind::Pixels => GpuIm2row::Pixels,
+                    GatherKind::EverySecond { offset } => GpuIm2row::EverySecond { offset },
+                    GatherKind::Patches { k } => GpuIm2row::Patches { k },
+                    GatherKind::Depthwise { filter, k, stride } => {
                         GpuIm2row::Depthwise { filter: self.get(filter), k, stride }
                     }
                 };

@@ -14,10 +14,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use self::micro_batch::BatchSplit;
-use crate::Error;
-use crate::backend::{Backend, LayerStats, MicroBatchBackend};
-use crate::cell::CellStep;
-use crate::tape::{CellInputs, CheckpointedCell, Grads, Tape};
+use crate::autograd::{CellInputs, CheckpointedCell, Grads, Tape};
+use crate::backend::{Forward, LayerStats, MicroBatchBackend, Train};
+use crate::error::Error;
+use crate::network::cell::CellStep;
 
 /// What a training step recomputes during its backward pass instead of storing it (activation checkpointing). Results
 /// do not depend on it, bit for bit; only memory and time do.
@@ -35,8 +35,28 @@ pub enum Recompute {
     Groups(usize),
 }
 
+impl Recompute {
+    /// The strategy to evaluate cells for a batch of `n` images.
+    pub(crate) fn strategy<'g, G: MicroBatchBackend + 'g>(self, n: usize) -> Box<dyn Checkpointing<G> + 'g> {
+        match self {
+            Self::Nothing => Box::new(StoreAll),
+            Self::Cells => Box::new(PerCell),
+            Self::Groups(groups) => Box::new(MicroBatched::new(n, groups)),
+        }
+    }
+
+    /// The strategy if gradients are asked for later. [`MicroBatched`] keeps statistics from the forward pass for the
+    /// backward pass, and a recording does not hold those. So micro-batches become cells.
+    pub(crate) fn recording_strategy<'b, B: Train + 'b>(self) -> Box<dyn Checkpointing<B> + 'b> {
+        match self {
+            Self::Nothing => Box::new(StoreAll),
+            Self::Cells | Self::Groups(_) => Box::new(PerCell),
+        }
+    }
+}
+
 /// A strategy to evaluate the cells of a network.
-pub(crate) trait Checkpointing<B: Backend> {
+pub(crate) trait Checkpointing<B: Forward> {
     /// Evaluates a cell and returns the pair that the next cell reads.
     fn forward(
         &self,
@@ -59,7 +79,7 @@ pub(crate) trait Checkpointing<B: Backend> {
 /// Stores every activation.
 pub(crate) struct StoreAll;
 
-impl<B: Backend> Checkpointing<B> for StoreAll {
+impl<B: Forward> Checkpointing<B> for StoreAll {
     fn forward(
         &self,
         tape: &mut Tape<'_, B>,
@@ -84,7 +104,7 @@ impl<B: Backend> Checkpointing<B> for StoreAll {
 /// Recomputes the inside of each cell.
 pub(crate) struct PerCell;
 
-impl<B: Backend> Checkpointing<B> for PerCell {
+impl<B: Train> Checkpointing<B> for PerCell {
     fn forward(
         &self,
         tape: &mut Tape<'_, B>,
@@ -112,13 +132,13 @@ impl<B: Backend> Checkpointing<B> for PerCell {
 pub(crate) struct MicroBatched<G: MicroBatchBackend> {
     split: BatchSplit,
     /// The batch statistics that the forward pass found, by cell index.
-    moments: RefCell<BTreeMap<usize, Vec<LayerStats<G>>>>,
+    layer_stats: RefCell<BTreeMap<usize, Vec<LayerStats<G>>>>,
 }
 
 impl<G: MicroBatchBackend> MicroBatched<G> {
     /// For a batch of `n` images in micro-batches of at most `groups` groups of sixteen.
     pub(crate) fn new(n: usize, groups: usize) -> Self {
-        Self { split: BatchSplit::new(n, groups), moments: RefCell::default() }
+        Self { split: BatchSplit::new(n, groups), layer_stats: RefCell::default() }
     }
 }
 
@@ -129,9 +149,9 @@ impl<G: MicroBatchBackend> Checkpointing<G> for MicroBatched<G> {
         step: &CellStep<'_>,
         pair: CellInputs<G>,
     ) -> Result<CellInputs<G>, Error> {
-        let (pair, moments) = tape
+        let (pair, layer_stats) = tape
             .skip(step.index, &pair.clone(), |tape| micro_batch::forward(tape, step, &pair, &self.split))?;
-        self.moments.borrow_mut().insert(step.index, moments);
+        self.layer_stats.borrow_mut().insert(step.index, layer_stats);
         Ok(pair)
     }
 
@@ -143,8 +163,8 @@ impl<G: MicroBatchBackend> Checkpointing<G> for MicroBatched<G> {
         grads: &mut Grads<G>,
         into: &mut G::Gradients,
     ) -> Result<(), Error> {
-        let moments = self.moments.borrow_mut().remove(&step.index);
-        let moments = moments.expect("the way forward went through every cell");
-        micro_batch::backward(backend, step, &skipped, moments, &self.split, grads, into)
+        let layer_stats = self.layer_stats.borrow_mut().remove(&step.index);
+        let layer_stats = layer_stats.expect("the way forward went through every cell");
+        micro_batch::backward(backend, step, &skipped, layer_stats, &self.split, grads, into)
     }
 }

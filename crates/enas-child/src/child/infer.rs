@@ -6,12 +6,14 @@ use enas_arc::Arc;
 use enas_kernels::candle::read;
 use enas_rng::Stream;
 
-use super::op::Output;
-use super::{Child, MOST_WEIGHTS};
-use crate::backend::{Backend, Cpu, Statistics, argmax};
-use crate::fold::fold;
-use crate::loss::LossRule;
-use crate::{Error, Images};
+use super::Child;
+use super::evaluation::Output;
+use crate::backend::{Cpu, Forward, Statistics};
+use crate::batch::Batch;
+use crate::error::Error;
+use crate::loss::{LossRule, argmax};
+use crate::network::fold::fold_batch_norms;
+use crate::params::MAX_WEIGHTS;
 
 /// Which statistics batch norms use outside training steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,45 +34,41 @@ impl Child {
     /// # Errors
     /// - The images or the arc do not fit the network, or the images are on another device.
     /// - A shared network is asked for moving statistics.
-    pub fn logits<'i>(
+    pub fn logits(
         &self,
         arc: &Arc,
-        images: impl Into<Images<'i>>,
+        images: impl Into<Batch>,
         norm: Norm,
         dropout: Option<&mut Stream>,
     ) -> Result<Tensor, Error> {
-        let (images, statistics) = (images.into(), self.statistics(norm)?);
+        let (batch, statistics) = (images.into(), self.statistics(norm)?);
+        let n = self.check_batch(arc, &batch)?;
         if let Some(device) = &self.device {
-            let batch = self.batch(arc, images)?;
-            let factors = dropout.map(|stream| self.dropout(stream, batch.len()).collect());
-            return self.rows(device.logits(
-                (&self.network, &self.params),
-                arc,
-                &batch,
-                statistics,
-                factors,
-            )?);
+            let factors = dropout.map(|stream| self.dropout_factors(stream, n).collect());
+            let logits = device.logits(self.subnetwork(arc), &batch, statistics, factors)?;
+            return self.logits_tensor(logits);
         }
-        let images = images.on_host()?;
-        let n = self.check_batch(arc, images)?;
-        let Some(stream) = dropout else { return self.answer(arc, images, statistics, Output::Logits) };
-        let features = self.answer(arc, images, statistics, Output::Features)?.flatten_all()?;
+        let (images, _) = batch.on_host()?;
+        let Some(stream) = dropout else {
+            return self.evaluate_untracked(arc, images, statistics, Output::Logits);
+        };
+        let features = self.evaluate_untracked(arc, images, statistics, Output::Features)?.flatten_all()?;
         let mut features = features.to_vec1::<f32>()?;
-        features.iter_mut().zip(self.dropout(stream, n)).for_each(|(x, factor)| *x *= factor);
-        self.rows(self.params.read(|weights| {
+        features.iter_mut().zip(self.dropout_factors(stream, n)).for_each(|(x, factor)| *x *= factor);
+        self.logits_tensor(self.params.read(|weights| {
             let cpu = Cpu { weights, running: &[], loss: LossRule::default() };
             Ok(cpu.classify(&self.network.classifier, &features))
         })?)
     }
 
     /// The dropout factors of the features of `n` images, `[n, channels]`.
-    fn dropout<'s>(&self, stream: &'s mut Stream, n: usize) -> impl Iterator<Item = f32> + use<'s> {
+    fn dropout_factors<'s>(&self, stream: &'s mut Stream, n: usize) -> impl Iterator<Item = f32> + use<'s> {
         let keep = self.network.config.keep_prob;
         (0..n * self.network.classifier.channels).map(move |_| (keep + stream.uniform()).floor() / keep)
     }
 
     /// The logits as a tensor `[n, classes]`.
-    fn rows(&self, logits: Vec<f32>) -> Result<Tensor, Error> {
+    fn logits_tensor(&self, logits: Vec<f32>) -> Result<Tensor, Error> {
         let n = logits.len() / self.n_classes;
         Ok(Tensor::from_vec(logits, (n, self.n_classes), &Device::Cpu)?)
     }
@@ -109,16 +107,10 @@ impl Child {
         };
         let zeros = VarBuilder::zeros(DType::F32, &Device::Cpu);
         let config = &self.network.config;
-        let (input, classes) = (self.network.plan.input, self.n_classes);
-        let mut folded = Self::new(config, Some(arc), input, classes, zeros.into(), MOST_WEIGHTS)?;
+        let (input, classes) = (self.input(), self.n_classes);
+        let mut folded = Self::new(config, Some(arc), input, classes, zeros.into(), MAX_WEIGHTS)?;
         folded.load(&self.weights()?)?;
-        let moments = folded.running.current()?;
-        let mut result = Ok(());
-        folded.network.for_each_block(&mut |block| {
-            if result.is_ok() {
-                result = fold(&folded.params, &folded.running, block, &moments);
-            }
-        });
-        result.map(|()| folded)
+        fold_batch_norms(&folded.params, &folded.running, folded.network.conv_layers())?;
+        Ok(folded)
     }
 }

@@ -6,12 +6,13 @@ use enas_kernels::Activation;
 use enas_kernels::candle::Guards;
 
 use super::Child;
+use super::device::{HostMap, HostResults};
+use crate::batch::Batch;
 use crate::config::Config;
-use crate::device::{Inspected, Part};
+use crate::error::Error;
 use crate::network::Training;
 use crate::noise::Noise;
-use crate::params::Weights;
-use crate::{Error, Examples, NamedTensor};
+use crate::params::{NamedTensor, Weights};
 
 /// All results of a training pass; see [`Child::inspect`].
 #[derive(Clone, Debug)]
@@ -37,8 +38,8 @@ pub struct Inspection {
 impl Child {
     /// Computes a training pass that changes nothing and returns its intermediate results.
     ///
-    /// Shapes: `images` `[n, c, h, w]` of F32, normalised; `labels` `[n]`, whole numbers. `(step, total_steps)` is
-    /// the position in the run, for drop-path.
+    /// Shapes: `images` `[n, c, h, w]` of F32, normalised; `labels` `[n]`, whole numbers. `step` of
+    /// `total_steps` is the position in the run, for drop-path.
     ///
     /// # Errors
     /// As for [`train_step`](Self::train_step).
@@ -48,22 +49,21 @@ impl Child {
         images: &Tensor,
         labels: &Tensor,
         noise: &dyn Noise,
-        (step, total_steps): (u64, u64),
+        step: u64,
+        total_steps: u64,
     ) -> Result<Inspection, Error> {
         let training = Training { noise, step, total_steps, with_aux: true };
-        let examples = Examples::Tensors { images, labels, mix: None };
-        let parts = match &self.device {
-            Some(device) => {
-                let batch = self.labelled_batch(arc, examples)?;
-                device.inspect((&self.network, &self.params), arc, &batch, training)?
-            }
-            None => self.params.read(|weights| self.inspect_here(arc, examples, training, weights))?,
+        let batch = Batch::labelled(images, labels)?;
+        self.check_labelled(arc, &batch)?;
+        let results = match &self.device {
+            Some(device) => device.inspect(self.subnetwork(arc), &batch, training)?,
+            None => self.params.read(|weights| self.inspect_on_host(arc, &batch, training, weights))?,
         };
         self.fetch()?;
         let Config { l2, aux_weight, .. } = self.network.config;
         let (squares, gradients) = self
             .params
-            .read(|weights| Ok((weights.squares(), weights.export_gradients(&parts.gradients, l2)?)))?;
+            .read(|weights| Ok((weights.squares(), weights.export_gradients(&results.gradients, l2)?)))?;
         let penalty = f64::from(l2) * squares;
         let guards = Guards::new(gradients.iter().map(|(_, gradient)| gradient));
         let squares: f64 = guards.slices()?.into_iter().flatten().map(|g| f64::from(*g).powi(2)).sum();
@@ -73,31 +73,30 @@ impl Child {
             let n = logits.len() / classes;
             Tensor::from_vec(logits, (n, classes), &Device::Cpu)
         };
-        let cells = parts.cells.iter().enumerate().map(|(i, cell)| named_cell(i, cell));
+        let cells = results.cells.iter().enumerate().map(|(i, cell)| named_cell(i, cell));
         Ok(Inspection {
-            total_loss: (f64::from(parts.loss + aux_weight * parts.aux_loss) + penalty) as f32,
+            total_loss: (f64::from(results.loss + aux_weight * results.aux_loss) + penalty) as f32,
             cells: cells.collect::<Result<_, _>>()?,
-            logits: rows(parts.logits)?,
-            aux_logits: parts.aux_logits.map(rows).transpose()?,
-            loss: parts.loss,
-            aux_loss: parts.aux_loss,
+            logits: rows(results.logits)?,
+            aux_logits: results.aux_logits.map(rows).transpose()?,
+            loss: results.loss,
+            aux_loss: results.aux_loss,
             gradients,
             grad_norm: squares.sqrt() as f32,
         })
     }
 
-    fn inspect_here(
+    fn inspect_on_host(
         &self,
         arc: &Arc,
-        examples: Examples<'_>,
+        batch: &Batch,
         training: Training<'_>,
         weights: Weights<'_>,
-    ) -> Result<Inspected, Error> {
-        let (images, targets) = examples.on_host()?;
-        let pass = self.pass(arc, images, &targets, training, (weights, true))?;
-        let fetch = |value: &Activation| Part { shape: value.map.shape(), data: value.to_nchw() };
-        let cells = pass.cells.iter().map(|cell| cell.iter().map(|part| fetch(&part.value)).collect());
-        Ok(Inspected {
+    ) -> Result<HostResults, Error> {
+        let pass = self.pass_on_host(arc, batch, training, weights, true)?;
+        let fetch = |value: &Activation| HostMap { shape: value.map.shape(), data: value.to_nchw() };
+        let cells = pass.cells.iter().map(|cell| cell.iter().map(|value| fetch(&value.value)).collect());
+        Ok(HostResults {
             cells: cells.collect(),
             aux_loss: pass.aux.as_ref().map_or(0.0, |(_, loss)| loss.mean),
             aux_logits: pass.aux.map(|(logits, _)| logits),
@@ -108,14 +107,14 @@ impl Child {
     }
 }
 
-/// The output of cell `i`, given in parts of some channels each, as one tensor `[n, c, h, w]`.
-fn named_cell(i: usize, parts: &[Part]) -> Result<NamedTensor, Error> {
-    let (n, _, h, w) = parts[0].shape;
-    let channels: usize = parts.iter().map(|part| part.shape.1).sum();
+/// The output of cell `i`, whose channels lie in several maps, as one tensor `[n, c, h, w]`.
+fn named_cell(i: usize, maps: &[HostMap]) -> Result<NamedTensor, Error> {
+    let (n, _, h, w) = maps[0].shape;
+    let channels: usize = maps.iter().map(|map| map.shape.1).sum();
     let of_image = |image: usize| {
-        parts.iter().flat_map(move |part| {
-            let size = part.shape.1 * h * w;
-            &part.data[image * size..][..size]
+        maps.iter().flat_map(move |map| {
+            let size = map.shape.1 * h * w;
+            &map.data[image * size..][..size]
         })
     };
     let data: Vec<f32> = (0..n).flat_map(of_image).copied().collect();

@@ -3,15 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::Tensor;
 use enas_arc::Arc;
 use enas_kernels::BatchStats;
 
-use super::{Child, on_pool};
-use crate::backend::{Cpu, Statistics};
+use super::Child;
+use crate::autograd::Tape;
+use crate::backend::{Cpu, Statistics, in_thread_pool};
+use crate::batch::Batch;
+use crate::error::Error;
 use crate::loss::LossRule;
-use crate::tape::Tape;
-use crate::{Error, Images};
+use crate::network::PassOptions;
 
 /// Batch statistics of every batch norm of a network, summed up over batches: BN statistics re-estimation.
 #[derive(Clone, Debug, Default)]
@@ -35,9 +36,9 @@ impl BatchStatistics {
         self.batches
     }
 
-    fn add(&mut self, moments: &[(usize, BatchStats)]) {
+    fn add(&mut self, batch_stats: &[(usize, BatchStats)]) {
         self.batches += 1;
-        for (index, of) in moments {
+        for (index, of) in batch_stats {
             let none = || Sums { means: vec![0.0; of.mean.len()], variances: vec![0.0; of.mean.len()] };
             let sums = self.sums.entry(*index).or_insert_with(none);
             let add = |sums: &mut [f64], values: &[f32]| {
@@ -61,34 +62,30 @@ impl Child {
     ///
     /// # Errors
     /// As for [`logits`](Self::logits).
-    pub fn gather_statistics<'i>(
+    pub fn gather_statistics(
         &self,
         arc: &Arc,
-        images: impl Into<Images<'i>>,
+        images: impl Into<Batch>,
         into: &mut BatchStatistics,
     ) -> Result<(), Error> {
-        let moments = match &self.device {
-            Some(device) => {
-                let batch = self.batch(arc, images.into())?;
-                device.moments((&self.network, &self.params), arc, &batch)?
-            }
-            None => {
-                let images = images.into().on_host()?;
-                let n = self.check_batch(arc, images)?;
-                on_pool(|| self.moments_here(arc, images, n))?
-            }
+        let batch = images.into();
+        self.check_batch(arc, &batch)?;
+        let batch_stats = match &self.device {
+            Some(device) => device.batch_stats(self.subnetwork(arc), &batch)?,
+            None => in_thread_pool(|| self.batch_stats_on_host(arc, &batch))?,
         };
-        into.add(&moments);
+        into.add(&batch_stats);
         Ok(())
     }
 
-    fn moments_here(&self, arc: &Arc, images: &Tensor, n: usize) -> Result<Vec<(usize, BatchStats)>, Error> {
+    fn batch_stats_on_host(&self, arc: &Arc, batch: &Batch) -> Result<Vec<(usize, BatchStats)>, Error> {
         self.params.read(|weights| {
             let cpu = Cpu { weights, running: &[], loss: LossRule::default() };
             let mut tape = Tape::new(&cpu, Statistics::Batch, false);
+            let (images, _) = batch.on_host()?;
             let input = tape.input(self.network.map_of(images)?);
-            let walk = self.walk(n);
-            self.network.forward(&mut tape, arc, input, None, (&*walk, false))?;
+            let strategy = self.recompute.strategy(batch.len());
+            self.network.forward(&mut tape, arc, input, PassOptions::new(None, &*strategy))?;
             Ok(std::mem::take(&mut tape.batch_stats))
         })
     }

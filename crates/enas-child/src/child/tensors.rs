@@ -8,11 +8,11 @@ use candle_nn::ModuleT;
 use enas_arc::Arc;
 use enas_kernels::candle::{NesterovSgd, Tied, tie};
 
-use super::op::{Evaluation, NetworkParts, Output};
+use super::evaluation::{Evaluation, NetworkParts, Output};
 use super::{Child, Norm, Step};
-use crate::Error;
 use crate::backend::Statistics;
-use crate::images::{check_targets, targets};
+use crate::batch::Batch;
+use crate::error::Error;
 
 /// How a network is evaluated. Random numbers come from the arguments, so evaluations do not depend on their order.
 #[derive(Clone, Copy, Debug)]
@@ -85,11 +85,11 @@ impl Child {
     /// - A shared network is asked for moving statistics, or a gradient of the images is asked for.
     pub fn forward(&self, arc: &Arc, images: &Tensor, mode: Mode<'_>) -> Result<Outputs, Error> {
         let has_aux = matches!(mode, Mode::Train(_)) && self.network.aux.is_some();
-        let made = self.evaluate(arc, images, mode, (Output::Logits, has_aux))?;
+        let logits = self.evaluate(arc, images, mode, Output::Logits, has_aux)?;
         if !has_aux {
-            return Ok(Outputs { logits: made, aux_logits: None });
+            return Ok(Outputs { logits, aux_logits: None });
         }
-        let half = |first| made.narrow(D::Minus1, first, self.n_classes());
+        let half = |first| logits.narrow(D::Minus1, first, self.n_classes());
         Ok(Outputs { logits: half(0)?, aux_logits: Some(half(self.n_classes())?) })
     }
 
@@ -99,7 +99,7 @@ impl Child {
     /// # Errors
     /// As for [`forward`](Self::forward).
     pub fn features(&self, arc: &Arc, images: &Tensor, mode: Mode<'_>) -> Result<Tensor, Error> {
-        self.evaluate(arc, images, mode, (Output::Features, false))
+        self.evaluate(arc, images, mode, Output::Features, false)
     }
 
     /// The loss of a training step as a scalar, with the auxiliary loss but without the L2 penalty, which the
@@ -110,12 +110,11 @@ impl Child {
     /// # Errors
     /// As for [`forward`](Self::forward), and if the labels do not fit.
     pub fn loss(&self, arc: &Arc, images: &Tensor, labels: &Tensor, step: &Step) -> Result<Tensor, Error> {
-        let targets = targets(labels, None)?;
-        check_targets(&targets, images.dims().first().copied().unwrap_or(0), self.n_classes())?;
-        let rule = self.loss_rule();
-        let class_weights = rule.class_weights.map(<[f32]>::to_vec);
-        let output = Output::Loss { targets, class_weights, smoothing: rule.smoothing };
-        self.evaluate(arc, images, Mode::Train(step), (output, self.network.aux.is_some()))
+        let batch = Batch::labelled(images, labels)?;
+        batch.check_labels(batch.len(), self.n_classes())?;
+        let (_, targets) = batch.on_host()?;
+        let output = Output::Loss { targets: targets.clone(), settings: self.loss.clone() };
+        self.evaluate(arc, images, Mode::Train(step), output, self.network.aux.is_some())
     }
 
     /// The network along an arc, as a candle module that returns logits.
@@ -128,7 +127,8 @@ impl Child {
         arc: &Arc,
         images: &Tensor,
         mode: Mode<'_>,
-        (output, with_aux): (Output, bool),
+        output: Output,
+        with_aux: bool,
     ) -> Result<Tensor, Error> {
         let (statistics, step) = match mode {
             Mode::Eval => (self.statistics(Norm::RunningStatistics)?, None),
@@ -136,7 +136,7 @@ impl Child {
             Mode::Train(step) => (Statistics::Batch, Some(*step)),
         };
         self.check_tracked(arc, images)?;
-        self.device.as_ref().map_or(Ok(()), |device| device.follow(&self.params))?;
+        self.device.as_ref().map_or(Ok(()), |device| device.synchronise(&self.params))?;
         let images = images.contiguous()?;
         let mut evaluation = Evaluation { step, with_aux, ..self.evaluation(arc, statistics, output) };
         if statistics == Statistics::Running {
@@ -151,7 +151,7 @@ impl Child {
     }
 
     /// The network's output outside training, without tracking gradients.
-    pub(super) fn answer(
+    pub(super) fn evaluate_untracked(
         &self,
         arc: &Arc,
         images: &Tensor,
@@ -170,7 +170,7 @@ impl Child {
             step: None,
             with_aux: false,
             gradients: None,
-            recorded: Mutex::default(),
+            recording: Mutex::default(),
         }
     }
 
@@ -187,7 +187,7 @@ impl Child {
 
     /// Checks images of a pass that candle may track.
     fn check_tracked(&self, arc: &Arc, images: &Tensor) -> Result<(), Error> {
-        self.check_batch(arc, images)?;
+        self.check_batch(arc, &images.into())?;
         let refuse = |why: &str| Err(Error::Batch(why.to_owned()));
         if images.track_op() {
             return refuse("the network has no gradient for its images; detach them");

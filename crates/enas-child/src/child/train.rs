@@ -2,46 +2,17 @@
 
 use candle_core::Tensor;
 use enas_arc::Arc;
-use enas_rng::Seed;
 
-use super::{Child, on_pool};
-use crate::backend::Cpu;
-use crate::images::check_targets;
-use crate::loss::Targets;
-use crate::network::Training;
-use crate::noise::{Noise, SeededNoise};
-use crate::params::{Weights, is_finite};
-use crate::pass::Pass;
-use crate::{Error, Examples};
-
-/// The position of a training step in its run.
-#[derive(Clone, Copy, Debug)]
-pub struct Step {
-    /// Learning rate.
-    pub lr: f32,
-    /// Steps done before this one.
-    pub global_step: u64,
-    /// Steps of the whole run, for the schedule of drop-path.
-    pub total_steps: u64,
-    /// Seed of dropout and drop-path, which also depend on `global_step`.
-    pub seed: Seed,
-}
-
-/// The measurements of a training step.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct StepStats {
-    /// Mean cross entropy of the main classifier in nats, with class weights.
-    pub loss: f32,
-    /// Mean cross entropy of the auxiliary classifier in nats; 0 without one.
-    pub aux_loss: f32,
-    /// Number of images that the main classifier got right.
-    pub correct: usize,
-    /// Number of images.
-    pub n: usize,
-    /// L2 norm of the whole gradient before clipping, with L2 penalty and auxiliary loss. Not finite if any value of
-    /// the step was not finite.
-    pub grad_norm: f32,
-}
+use super::Child;
+use super::device::Subnetwork;
+use super::step::{HostPass, Step, StepStats};
+use crate::backend::{Cpu, in_thread_pool};
+use crate::batch::Batch;
+use crate::error::Error;
+use crate::network::pass::Pass;
+use crate::network::{PassOptions, Training};
+use crate::noise::Noise;
+use crate::params::Weights;
 
 impl Child {
     /// One training step: forward, backward, and the update of all weights and moving statistics.
@@ -60,11 +31,10 @@ impl Child {
         labels: &Tensor,
         step: &Step,
     ) -> Result<StepStats, Error> {
-        let noise = SeededNoise { seed: step.seed, step: step.global_step };
-        self.train_step_with(arc, images, labels, step, &noise)
+        self.train_step_with(arc, images, labels, step, &step.noise())
     }
 
-    /// [`train_step`](Self::train_step) on images that may already be on the network's GPU.
+    /// [`train_step`](Self::train_step) on a batch that may already be on the network's GPU.
     ///
     /// `meanwhile` is called once. With a GPU the call comes while the device computes, so that the host can prepare
     /// the next batch. On the CPU it comes after the step. If a step fails early, `meanwhile` is not called.
@@ -74,12 +44,11 @@ impl Child {
     pub fn train_on(
         &mut self,
         arc: &Arc,
-        examples: Examples<'_>,
+        batch: &Batch,
         step: &Step,
         meanwhile: &mut dyn FnMut(),
     ) -> Result<StepStats, Error> {
-        let noise = SeededNoise { seed: step.seed, step: step.global_step };
-        self.train(arc, examples, step, &noise, meanwhile)
+        self.train(arc, batch, step, &step.noise(), meanwhile)
     }
 
     /// [`train_step`](Self::train_step) with explicit random numbers for dropout and drop-path.
@@ -94,72 +63,57 @@ impl Child {
         step: &Step,
         noise: &dyn Noise,
     ) -> Result<StepStats, Error> {
-        self.train(arc, Examples::Tensors { images, labels, mix: None }, step, noise, &mut || ())
+        self.train(arc, &Batch::labelled(images, labels)?, step, noise, &mut || ())
     }
 
     fn train(
         &mut self,
         arc: &Arc,
-        examples: Examples<'_>,
+        batch: &Batch,
         step: &Step,
         noise: &dyn Noise,
         meanwhile: &mut dyn FnMut(),
     ) -> Result<StepStats, Error> {
-        let training =
-            Training { noise, step: step.global_step, total_steps: step.total_steps, with_aux: true };
-        let batch = self.device.is_some().then(|| self.labelled_batch(arc, examples)).transpose()?;
-        if let (Some(device), Some(batch)) = (&mut self.device, &batch) {
-            let network = (&*self.network, &*self.params);
-            return device.train_step(network, arc, batch, (training, step.lr), meanwhile);
+        self.check_labelled(arc, batch)?;
+        let training = step.training(noise);
+        if let Some(device) = &mut self.device {
+            let network = Subnetwork { network: &self.network, params: &self.params, arc };
+            return device.train_step(network, batch, training, step.lr, meanwhile);
         }
-        let (images, targets) = examples.on_host()?;
-        let stats = on_pool(|| self.train_here(arc, (images, &targets), training, step.lr))?;
+        let stats = in_thread_pool(|| self.train_on_host(arc, batch, training, step.lr))?;
         meanwhile();
         Ok(stats)
     }
 
-    fn train_here(
+    fn train_on_host(
         &mut self,
         arc: &Arc,
-        (images, targets): (&Tensor, &Targets),
+        batch: &Batch,
         training: Training<'_>,
         lr: f32,
     ) -> Result<StepStats, Error> {
-        let (loss, aux_loss, gradients, moments) = self.params.read(|weights| {
-            let pass = self.pass(arc, images, targets, training, (weights, false))?;
-            let aux_loss = pass.aux.map_or(0.0, |(_, loss)| loss.mean);
-            Ok((pass.loss, aux_loss, pass.gradients, pass.moments))
+        let pass = self.params.read(|weights| {
+            let Pass { loss, aux, gradients, batch_stats, .. } =
+                self.pass_on_host(arc, batch, training, weights, false)?;
+            let aux_loss = aux.map_or(0.0, |(_, loss)| loss.mean);
+            Ok(HostPass { loss, aux_loss, gradients, batch_stats })
         })?;
-        let mut stats = StepStats {
-            loss: loss.mean,
-            aux_loss,
-            correct: loss.correct,
-            n: targets.labels.len(),
-            grad_norm: f32::NAN,
-        };
-        // All values are checked before the first update, so that a failed step changes nothing.
-        let moments_are_finite = moments.iter().all(|(_, of)| is_finite(&of.mean) && is_finite(&of.variance));
-        if !(stats.loss.is_finite() && aux_loss.is_finite() && moments_are_finite && gradients.is_finite()) {
-            return Ok(stats);
-        }
-        self.running.update(&moments)?;
-        stats.grad_norm = self.params.step(lr, &gradients)?;
-        Ok(stats)
+        pass.update(&self.params, &self.running, batch.len(), lr)
     }
 
-    /// A training pass on the CPU. It changes nothing.
-    pub(super) fn pass<'a>(
+    /// A training pass on the CPU, with a batch that was checked. It changes nothing.
+    pub(super) fn pass_on_host<'a>(
         &'a self,
         arc: &Arc,
-        images: &Tensor,
-        targets: &Targets,
+        batch: &Batch,
         training: Training<'_>,
-        (weights, keep_cells): (Weights<'a>, bool),
+        weights: Weights<'a>,
+        keep_cells: bool,
     ) -> Result<Pass<Cpu<'a>>, Error> {
-        let n = self.check_batch(arc, images)?;
-        check_targets(targets, n, self.n_classes)?;
-        let cpu = Cpu { weights, running: &[], loss: self.loss_rule() };
-        let walk = self.walk(n);
-        self.network.pass(&cpu, arc, self.network.map_of(images)?, targets, training, (&*walk, keep_cells))
+        let (images, targets) = batch.on_host()?;
+        let cpu = Cpu { weights, running: &[], loss: self.loss.rule() };
+        let strategy = self.recompute.strategy(batch.len());
+        let options = PassOptions { keep_cells, ..PassOptions::new(Some(training), &*strategy) };
+        self.network.pass(&cpu, arc, self.network.map_of(images)?, targets, options)
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::error::Error;
 
 /// How a network of the macro search space is built and regularised (Pham et al. 2018, section 2.3).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

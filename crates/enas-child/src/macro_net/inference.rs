@@ -1,17 +1,60 @@
-//! Inference of macro networks: batch norms folded, the graph as plain data, and the cost of each layer.
+//! Inference of macro networks: logits, batch norms folded, the graph as plain data, and the cost of each layer.
 
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use enas_arc::MacroArc;
+use enas_rng::Stream;
 
-use super::{MOST_WEIGHTS, MacroChild};
-use crate::backend::{Backend, Cpu, GraphTracer, Statistics};
-use crate::fold::fold;
+use super::MacroChild;
+use super::network::PartCost;
+use super::op::Evaluation;
+use crate::analysis::{Costs, InferenceGraph, LayerCost, trace};
+use crate::autograd::Tape;
+use crate::backend::{Cpu, Forward, Statistics};
+use crate::batch::Batch;
+use crate::child::Norm;
+use crate::error::Error;
 use crate::loss::LossRule;
-use crate::tape::Tape;
-use crate::{Costs, Error, InferenceGraph, LayerCost};
+use crate::network::fold::fold_batch_norms;
+use crate::params::MAX_WEIGHTS;
 
 impl MacroChild {
+    /// Logits `[n, classes]` of images `[n, c, h, w]` of F32, with dropout if `dropout` is given. Gradients are not
+    /// tracked.
+    ///
+    /// Unlike shared cells, shared layers have moving statistics. They cover all arcs that used the layer in
+    /// training.
+    ///
+    /// # Errors
+    /// If the images or the arc do not fit the network, or if the images are on a GPU.
+    pub fn logits(
+        &self,
+        arc: &MacroArc,
+        images: impl Into<Batch>,
+        norm: Norm,
+        dropout: Option<&mut Stream>,
+    ) -> Result<Tensor, Error> {
+        let batch = images.into();
+        let n = self.check_batch(arc, &batch)?;
+        let (images, _) = batch.on_host()?;
+        let statistics = match norm {
+            Norm::BatchStatistics => Statistics::Batch,
+            Norm::RunningStatistics => Statistics::Running,
+        };
+        let evaluation = Evaluation { child: self, arc, statistics };
+        let features = images.contiguous()?.apply_op1_no_bwd(&evaluation)?;
+        let mut features = features.flatten_all()?.to_vec1::<f32>()?;
+        if let Some(stream) = dropout {
+            let keep = self.config.keep_prob;
+            features.iter_mut().for_each(|x| *x *= (keep + stream.uniform()).floor() / keep);
+        }
+        let logits = self.params.read(|weights| {
+            let cpu = Cpu { weights, running: &[], loss: LossRule::default() };
+            Ok(cpu.classify(&self.network.classifier, &features))
+        })?;
+        Ok(Tensor::from_vec(logits, (n, self.n_classes()), &Device::Cpu)?)
+    }
+
     /// The same network with every batch norm folded into the convolution before it, for inference.
     ///
     /// # Errors
@@ -19,17 +62,11 @@ impl MacroChild {
     pub fn folded(&self) -> Result<Self, Error> {
         let arc = self.own_arc()?;
         let zeros = VarBuilder::zeros(DType::F32, &Device::Cpu);
-        let sizes = (self.n_classes(), MOST_WEIGHTS);
-        let mut folded = Self::new(&self.config, Some(arc), self.input, sizes, zeros.into())?;
+        let classes = self.n_classes();
+        let mut folded = Self::new(&self.config, Some(arc), self.input, classes, zeros.into(), MAX_WEIGHTS)?;
         folded.load(&self.weights()?)?;
-        let moments = folded.running.current()?;
-        let mut result = Ok(());
-        folded.network.for_each_block(&mut |block| {
-            if result.is_ok() {
-                result = fold(&folded.params, &folded.running, block, &moments);
-            }
-        });
-        result.map(|()| folded)
+        fold_batch_norms(&folded.params, &folded.running, folded.network.conv_layers())?;
+        Ok(folded)
     }
 
     /// The inference graph of the network.
@@ -39,16 +76,20 @@ impl MacroChild {
     pub fn inference_graph(&self) -> Result<InferenceGraph, Error> {
         let arc = self.own_arc()?;
         let folded = self.folded()?;
-        let operations = folded.params.read(|weights| {
-            let recorder = GraphTracer::new(weights);
-            let mut tape = Tape::new(&recorder, Statistics::Running, false);
-            let input = tape.input(recorder.pictures(self.input));
-            let means = folded.network.forward(&mut tape, arc, input).means;
-            let features = recorder.flatten(&means.value);
-            recorder.classify(&folded.network.classifier, &features);
-            Ok(recorder.into_operations())
-        })?;
-        Ok(InferenceGraph { input: self.input, classes: self.n_classes(), operations })
+        let network = &folded.network;
+        trace(&folded.params, self.input, &network.classifier, |tape, images| {
+            let means = network.forward(tape, arc, images).means;
+            Ok(tape.backend.flatten(&means.value))
+        })
+    }
+
+    /// Multiply-adds per image at inference.
+    ///
+    /// # Errors
+    /// If the arc does not fit the network.
+    pub fn macs(&self, arc: &MacroArc) -> Result<u64, Error> {
+        let parts = self.part_costs(arc)?;
+        Ok(parts.iter().map(|part| part.macs).sum::<u64>() + self.network.classifier.macs())
     }
 
     /// Output shape and cost of each part of the network. [`Costs::cells`] are its layers, each with the reductions
@@ -57,41 +98,37 @@ impl MacroChild {
     /// # Errors
     /// If the arc does not fit the network.
     pub fn costs(&self, arc: &MacroArc) -> Result<Costs, Error> {
-        self.check_arc(arc)?;
-        let parts = self.params.read(|weights| {
-            let cpu = Cpu { weights, running: &[], loss: LossRule::default() };
-            let mut tape = Tape::new(&cpu, Statistics::Batch, false);
-            // A batch of zero images takes the same path through the network without computing values.
-            let images = tape.input(self.map(&[], 0));
-            Ok(self.network.forward(&mut tape, arc, images).parts)
-        })?;
-        let params_in = |scope: &str| {
-            self.params.count(|name| name.strip_prefix(scope).is_some_and(|rest| rest.starts_with('/')))
-        };
+        let parts = self.part_costs(arc)?;
         let params_of = |part: usize| match part {
-            0 => params_in("stem_conv"),
+            0 => self.params.count_in("stem_conv"),
             layer => {
-                params_in(&format!("layer_{}", layer - 1)) + params_in(&format!("pool_at_{}", layer - 1))
+                self.params.count_in(&format!("layer_{}", layer - 1))
+                    + self.params.count_in(&format!("pool_at_{}", layer - 1))
             }
         };
-        let cost = |(part, super::network::Part { output, macs }): (usize, super::network::Part)| {
+        let cost = |(part, PartCost { output, macs }): (usize, PartCost)| {
             let (_, channels, height, width) = output;
             LayerCost { channels, height, width, params: params_of(part), macs }
         };
         let mut costs = parts.into_iter().enumerate().map(cost);
         let stem = costs.next().expect("a network has a stem");
-        let classifier = &self.network.classifier;
         Ok(Costs {
             stem,
             cells: costs.collect(),
-            classifier: LayerCost {
-                channels: classifier.classes,
-                height: 1,
-                width: 1,
-                params: params_in("fc"),
-                macs: classifier.macs(),
-            },
+            classifier: LayerCost::of_classifier(&self.network.classifier, &self.params),
             aux_params: None,
+        })
+    }
+
+    /// Output shapes and multiply-adds of the stem and of every layer.
+    fn part_costs(&self, arc: &MacroArc) -> Result<Vec<PartCost>, Error> {
+        self.check_arc(arc)?;
+        self.params.read(|weights| {
+            let cpu = Cpu { weights, running: &[], loss: LossRule::default() };
+            let mut tape = Tape::new(&cpu, Statistics::Batch, false);
+            // A batch of zero images takes the same path through the network without computing values.
+            let images = tape.input(self.map(&[], 0));
+            Ok(self.network.forward(&mut tape, arc, images).parts)
         })
     }
 
@@ -108,11 +145,13 @@ impl MacroChild {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Tensor;
     use enas_rng::Seed;
 
     use super::*;
-    use crate::{InputShape, MacroConfig, Norm, Operation, Step};
+    use crate::analysis::Operation;
+    use crate::child::Step;
+    use crate::config::InputShape;
+    use crate::macro_net::MacroConfig;
 
     const INPUT: InputShape = InputShape { channels: 2, height: 9, width: 9 };
 
@@ -170,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outline_ends_with_the_classifier_on_flat_features() {
+    fn an_inference_graph_ends_with_the_classifier_on_flat_features() {
         let inference_graph = child().inference_graph().unwrap();
         let [.., Operation::Flatten { .. }, Operation::Classify { matrix: (_, matrix), .. }] =
             inference_graph.operations.as_slice()

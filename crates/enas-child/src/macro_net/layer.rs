@@ -3,15 +3,17 @@
 use enas_arc::MacroOp;
 use enas_kernels::{Activation, Affine, BatchStats, Pool, PoolKind};
 
-use crate::backend::{Backend, ConvLayer, Cpu, GraphTracer, Norm, Statistics};
-use crate::build::Builder;
-use crate::macro_net::config::FixedOps;
-use crate::tape::{Tape, TapeValue};
+use crate::analysis::GraphTracer;
+use crate::autograd::{Tape, TapeValue};
+use crate::backend::{Cpu, Forward, Statistics};
+use crate::layer::{BatchNorm, ConvLayer};
+use crate::macro_net::FixedOps;
+use crate::network::builder::Builder;
 
 /// The operation of a backend that layers of the macro space need in addition to those of cells.
-pub(super) trait LayerBackend: Backend {
+pub(super) trait LayerBackend: Forward {
     /// A batch norm of a sum of layers, without a convolution before it. Only layers with shared weights have it.
-    fn normalise(tape: &mut Tape<'_, Self>, input: &TapeValue<Self>, norm: Norm) -> TapeValue<Self>;
+    fn normalise(tape: &mut Tape<'_, Self>, input: &TapeValue<Self>, norm: BatchNorm) -> TapeValue<Self>;
 }
 
 /// A layer with weights for every operation, or for one.
@@ -22,7 +24,7 @@ pub(super) enum Layer {
     Shared {
         branches: Vec<Branch>,
         /// `None` in the first layer, which has no earlier layer to add.
-        norm: Option<Norm>,
+        norm: Option<BatchNorm>,
     },
     /// With weights for one arc. Earlier layers are concatenated, followed by a 1×1 convolution
     /// (`general_child.py:453-479`).
@@ -48,20 +50,27 @@ enum Operation {
 
 /// The position of a layer in a network.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct LayerPosition {
     /// Index, from 0.
     pub(super) index: usize,
     /// Channels of every layer that it can read.
     pub(super) channels: usize,
 }
 
+/// The operation of a layer, and what it becomes with private weights.
+#[derive(Clone, Copy)]
+pub(super) struct LayerOp {
+    pub(super) op: MacroOp,
+    pub(super) fixed_ops: FixedOps,
+}
+
 impl Layer {
     /// A layer with weights for all operations.
-    pub(super) fn shared(builder: &mut Builder, Place { index, channels }: Place) -> Self {
+    pub(super) fn shared(builder: &mut Builder, LayerPosition { index, channels }: LayerPosition) -> Self {
         let scope = format!("layer_{index}");
         let branches = MacroOp::ALL.map(|op| {
             let scope = format!("{scope}/branch_{}", op.id());
-            Branch::new(builder, &scope, (op, FixedOps::AsSearched), channels, false)
+            Branch::new(builder, &scope, LayerOp { op, fixed_ops: FixedOps::AsSearched }, channels, false)
         });
         let norm = (index > 0).then(|| builder.norm(&format!("{scope}/skip"), channels));
         Self::Shared { branches: branches.into(), norm }
@@ -70,8 +79,8 @@ impl Layer {
     /// A layer with weights for the operation `op` and `added` skip connections.
     pub(super) fn fixed(
         builder: &mut Builder,
-        Place { index, channels }: Place,
-        op: (MacroOp, FixedOps),
+        LayerPosition { index, channels }: LayerPosition,
+        op: LayerOp,
         added: usize,
     ) -> Self {
         let scope = format!("layer_{index}");
@@ -93,17 +102,18 @@ impl Layer {
         match self {
             Self::Shared { branches, norm } => {
                 let branch = &branches[op.id()];
-                let made = branch.forward(tape, input);
+                let output = branch.forward(tape, input);
                 // Pools read the output of a ReLU, so their output has no negative values.
-                let made = if branch.is_pool() { made } else { relu(tape, &made) };
-                let Some(norm) = norm else { return made };
-                let sum = added.iter().fold(made, |sum, added| tape.add((sum, None), (added.clone(), None)));
+                let output = if branch.is_pool() { output } else { relu(tape, &output) };
+                let Some(norm) = norm else { return output };
+                let sum =
+                    added.iter().fold(output, |sum, added| tape.add((sum, None), (added.clone(), None)));
                 B::normalise(tape, &sum, *norm)
             }
             Self::Fixed { branch, join } => {
-                let made = branch.forward(tape, input);
-                let Some(join) = join else { return made };
-                let inputs: Vec<TapeValue<B>> = added.iter().cloned().chain([made]).collect();
+                let output = branch.forward(tape, input);
+                let Some(join) = join else { return output };
+                let inputs: Vec<TapeValue<B>> = added.iter().cloned().chain([output]).collect();
                 tape.conv_block(&inputs, join.clone())
             }
         }
@@ -111,19 +121,13 @@ impl Layer {
 }
 
 impl Layer {
-    /// Calls `body` for every convolution of the layer, with its batch norm.
-    pub(super) fn for_each_block(&self, body: &mut impl FnMut(&ConvLayer)) {
+    /// Every convolution of the layer, with its batch norm.
+    pub(super) fn conv_layers(&self) -> impl Iterator<Item = &ConvLayer> {
         let (branches, join) = match self {
             Self::Shared { branches, .. } => (branches.as_slice(), None),
             Self::Fixed { branch, join } => (std::slice::from_ref(branch), join.as_ref()),
         };
-        for branch in branches {
-            body(&branch.project);
-            if let Operation::Convolution(block) = &branch.operation {
-                body(block);
-            }
-        }
-        join.into_iter().for_each(body);
+        branches.iter().flat_map(Branch::conv_layers).chain(join)
     }
 }
 
@@ -132,7 +136,7 @@ impl Branch {
     fn new(
         builder: &mut Builder,
         scope: &str,
-        (op, fixed_ops): (MacroOp, FixedOps),
+        LayerOp { op, fixed_ops }: LayerOp,
         channels: usize,
         relu: bool,
     ) -> Self {
@@ -155,11 +159,19 @@ impl Branch {
         Self { project, operation }
     }
 
+    fn conv_layers(&self) -> impl Iterator<Item = &ConvLayer> {
+        let operation = match &self.operation {
+            Operation::Convolution(block) => Some(block),
+            Operation::Pool(_) => None,
+        };
+        [&self.project].into_iter().chain(operation)
+    }
+
     fn is_pool(&self) -> bool {
         matches!(self.operation, Operation::Pool(_))
     }
 
-    fn forward<B: Backend>(&self, tape: &mut Tape<'_, B>, input: &TapeValue<B>) -> TapeValue<B> {
+    fn forward<B: Forward>(&self, tape: &mut Tape<'_, B>, input: &TapeValue<B>) -> TapeValue<B> {
         let projected = tape.conv_block(std::slice::from_ref(input), self.project.clone());
         match &self.operation {
             Operation::Convolution(block) => tape.conv_block(&[projected], block.clone()),
@@ -172,13 +184,13 @@ impl Branch {
 }
 
 /// `max(x, 0)`, as average pooling with a 1×1 window.
-fn relu<B: Backend>(tape: &mut Tape<'_, B>, input: &TapeValue<B>) -> TapeValue<B> {
+fn relu<B: Forward>(tape: &mut Tape<'_, B>, input: &TapeValue<B>) -> TapeValue<B> {
     let (_, _, h, w) = tape.shape(input);
     tape.pool(Pool::same(PoolKind::Average, 1, 1, h, w).with_relu(), input)
 }
 
 impl LayerBackend for Cpu<'_> {
-    fn normalise(tape: &mut Tape<'_, Self>, input: &TapeValue<Self>, norm: Norm) -> TapeValue<Self> {
+    fn normalise(tape: &mut Tape<'_, Self>, input: &TapeValue<Self>, norm: BatchNorm) -> TapeValue<Self> {
         let cpu = tape.backend;
         let (scale, offset) = (cpu.weights.get(norm.scale), cpu.weights.get(norm.offset));
         let index = norm.running.expect("the batch norms of layers keep moving statistics");
@@ -190,21 +202,21 @@ impl LayerBackend for Cpu<'_> {
             return tape
                 .other(normalised(affine), |_, _, _, _| unreachable!("no training has moving statistics"));
         }
-        let moments = BatchStats::of(&map);
-        let value = normalised(moments.affine(scale, offset));
-        tape.batch_stats.push((index, moments.clone()));
+        let batch_stats = BatchStats::of(&map);
+        let value = normalised(batch_stats.affine(scale, offset));
+        tape.batch_stats.push((index, batch_stats.clone()));
         let from = input.id;
         tape.other(value, move |cpu, grad, grads, into| {
             let gamma = cpu.weights.get(norm.scale);
-            let (of_scale, of_offset) = moments.backward(&map, gamma, grad, &mut grads[from]);
-            into.add(norm.scale, of_scale);
-            into.add(norm.offset, of_offset);
+            let (scale_grad, offset_grad) = batch_stats.backward(&map, gamma, grad, &mut grads[from]);
+            into.add(norm.scale, scale_grad);
+            into.add(norm.offset, offset_grad);
         })
     }
 }
 
 impl LayerBackend for GraphTracer<'_> {
-    fn normalise(_: &mut Tape<'_, Self>, _: &TapeValue<Self>, _: Norm) -> TapeValue<Self> {
+    fn normalise(_: &mut Tape<'_, Self>, _: &TapeValue<Self>, _: BatchNorm) -> TapeValue<Self> {
         unreachable!(
             "only networks of one arc are recorded, and each of their batch norms follows a convolution"
         )

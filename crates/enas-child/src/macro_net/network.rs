@@ -6,12 +6,12 @@ use enas_arc::MacroArc;
 use enas_kernels::{Axis, Pool, PoolKind};
 
 use super::config::MacroConfig;
-use super::layer::{Layer, LayerBackend, Place};
-use crate::backend::{Backend, ConvLayer, Shape};
-use crate::build::Builder;
+use super::layer::{Layer, LayerBackend, LayerOp, LayerPosition};
+use crate::autograd::{Tape, TapeValue};
+use crate::backend::Forward;
 use crate::config::InputShape;
-use crate::head::Classifier;
-use crate::tape::{Tape, TapeValue};
+use crate::layer::{Classifier, ConvLayer, Shape};
+use crate::network::builder::Builder;
 
 #[derive(Debug)]
 pub(super) struct MacroNetwork {
@@ -36,11 +36,12 @@ impl MacroNetwork {
         let stem = builder.conv("stem_conv", 3, input.channels, channels, false);
         let (mut layers, mut reductions) = (Vec::new(), Vec::new());
         for index in 0..config.layers {
-            let place = Place { index, channels };
+            let position = LayerPosition { index, channels };
             layers.push(match arc.map(|arc| &arc.layers()[index]) {
-                None => Layer::shared(builder, place),
+                None => Layer::shared(builder, position),
                 Some(layer) => {
-                    Layer::fixed(builder, place, (layer.op, config.fixed_ops), layer.added().count())
+                    let op = LayerOp { op: layer.op, fixed_ops: config.fixed_ops };
+                    Layer::fixed(builder, position, op, layer.added().count())
                 }
             });
             if !config.reductions().contains(&index) {
@@ -54,7 +55,7 @@ impl MacroNetwork {
             reductions.push(Some((0..index + 2).map(reduce).collect()));
             channels = reduced;
         }
-        let classifier = Classifier::new(builder, "fc", channels, classes);
+        let classifier = builder.classifier("fc", channels, classes);
         Self { stem, layers, reductions, classifier }
     }
 
@@ -64,10 +65,10 @@ impl MacroNetwork {
         tape: &mut Tape<'_, B>,
         arc: &MacroArc,
         images: TapeValue<B>,
-    ) -> Forward<B> {
+    ) -> MacroFeatures<B> {
         // The outputs that a layer can read, in order: that of the stem, then those of the layers so far.
         let mut outputs = vec![tape.conv_block(&[images], self.stem.clone())];
-        let mut parts = vec![Part { output: tape.shape(&outputs[0]), macs: tape.macs }];
+        let mut parts = vec![PartCost { output: tape.shape(&outputs[0]), macs: tape.macs }];
         for ((layer, of_arc), reductions) in self.layers.iter().zip(arc.layers()).zip(&self.reductions) {
             let before = tape.macs;
             let added: Vec<TapeValue<B>> = of_arc.added().map(|from| outputs[from].clone()).collect();
@@ -80,35 +81,34 @@ impl MacroNetwork {
                 outputs = outputs.into_iter().zip(reductions).map(reduce).collect();
             }
             let output = tape.shape(&outputs[outputs.len() - 1]);
-            parts.push(Part { output, macs: tape.macs - before });
+            parts.push(PartCost { output, macs: tape.macs - before });
         }
         let last = &outputs[outputs.len() - 1];
         let (_, _, h, w) = tape.shape(last);
         let whole =
             Pool { kind: PoolKind::Average, y: Axis::valid(h, h, 1), x: Axis::valid(w, w, 1), relu: false };
-        Forward { means: tape.pool(whole, last), parts }
+        MacroFeatures { means: tape.pool(whole, last), parts }
     }
 
-    /// Calls `body` for every convolution with its batch norm: stem, layers and reductions.
-    pub(super) fn for_each_block(&self, body: &mut impl FnMut(&ConvLayer)) {
-        body(&self.stem);
-        for (layer, reductions) in self.layers.iter().zip(&self.reductions) {
-            layer.for_each_block(body);
-            reductions.iter().flatten().for_each(&mut *body);
-        }
+    /// Every convolution with its batch norm: stem, layers and reductions.
+    pub(super) fn conv_layers(&self) -> impl Iterator<Item = &ConvLayer> {
+        let layers = self.layers.iter().zip(&self.reductions);
+        let of_layers =
+            layers.flat_map(|(layer, reductions)| layer.conv_layers().chain(reductions.iter().flatten()));
+        [&self.stem].into_iter().chain(of_layers)
     }
 }
 
 /// The result of a forward pass.
-pub(super) struct Forward<B: Backend> {
+pub(super) struct MacroFeatures<B: Forward> {
     /// Global average pooling of the last layer without a ReLU: `[n, channels, 1, 1]`.
     pub(super) means: TapeValue<B>,
     /// Sizes and costs of the stem, then of every layer with the reductions that follow it.
-    pub(super) parts: Vec<Part>,
+    pub(super) parts: Vec<PartCost>,
 }
 
 /// Output shape and cost of a part of the network.
-pub(super) struct Part {
+pub(super) struct PartCost {
     /// After the reductions, if any follow.
     pub(super) output: Shape,
     /// Multiply-adds per image.

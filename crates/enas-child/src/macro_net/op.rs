@@ -4,10 +4,9 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Shape, bail};
 use enas_arc::MacroArc;
 
 use super::MacroChild;
-use crate::backend::{Cpu, Statistics};
-use crate::child::on_pool;
+use crate::autograd::Tape;
+use crate::backend::{Cpu, Statistics, in_thread_pool};
 use crate::loss::LossRule;
-use crate::tape::Tape;
 
 /// One evaluation: images `[n, c, h, w]` to features `[n, channels]`.
 pub(super) struct Evaluation<'a> {
@@ -37,7 +36,7 @@ impl CustomOp1 for Evaluation<'_> {
                 Ok(child.network.forward(&mut tape, arc, images).means.value.to_nchw())
             })
         };
-        let features = on_pool(evaluate).map_err(candle_core::Error::wrap)?;
+        let features = in_thread_pool(evaluate).map_err(candle_core::Error::wrap)?;
         Ok((CpuStorage::F32(features), Shape::from((*n, child.network.classifier.channels))))
     }
 }

@@ -1,9 +1,8 @@
 //! A macro network's weights and training state as named tensors.
 
-use std::collections::BTreeSet;
-
 use super::MacroChild;
-use crate::{Error, NamedTensor};
+use crate::error::Error;
+use crate::params::{NamedTensor, export_state, export_weights, import_all, named_tensors, require_all};
 
 impl MacroChild {
     /// Copies of all weights and moving statistics.
@@ -11,9 +10,7 @@ impl MacroChild {
     /// # Errors
     /// Errors of candle when it lends the tensors.
     pub fn weights(&self) -> Result<Vec<NamedTensor>, Error> {
-        let mut tensors = self.params.export()?;
-        tensors.extend(self.running.export()?);
-        Ok(tensors)
+        export_weights(&self.params, &self.running)
     }
 
     /// [`weights`](Self::weights), and everything else that is needed to continue training.
@@ -21,17 +18,12 @@ impl MacroChild {
     /// # Errors
     /// As for [`weights`](Self::weights).
     pub fn state(&self) -> Result<Vec<NamedTensor>, Error> {
-        let mut tensors = self.weights()?;
-        tensors.extend(self.params.export_momentum()?);
-        tensors.extend(self.params.export_averages()?);
-        tensors.extend(self.running.export_sums()?);
-        Ok(tensors)
+        export_state(&self.params, &self.running)
     }
 
     /// The tensors of [`weights`](Self::weights) themselves, not copies: writing to them changes the network.
     pub fn tensors(&self) -> Vec<NamedTensor> {
-        let of_weights = self.params.tensors().map(|(name, tensor)| (name.to_owned(), tensor.clone()));
-        of_weights.chain(self.running.tensors()).collect()
+        named_tensors(&self.params, &self.running)
     }
 
     /// Loads [`weights`](Self::weights) or a [`state`](Self::state).
@@ -40,16 +32,7 @@ impl MacroChild {
     /// If a tensor has another shape or is unknown, or if a weight or moving statistic is missing. The network is
     /// unusable after an error.
     pub fn load(&mut self, tensors: &[NamedTensor]) -> Result<(), Error> {
-        for tensor in tensors {
-            if !self.params.import(tensor)? && !self.running.import(tensor)? {
-                return Err(Error::State(format!("the network has no tensor named {}", tensor.0)));
-            }
-        }
-        let given: BTreeSet<&str> = tensors.iter().map(|(name, _)| name.as_str()).collect();
-        let wanted = self.tensors();
-        match wanted.iter().find(|(name, _)| !given.contains(name.as_str())) {
-            Some((missing, _)) => Err(Error::State(format!("{missing} is missing"))),
-            None => Ok(()),
-        }
+        import_all(&self.params, &self.running, tensors)?;
+        require_all(self.tensors().iter().map(|(name, _)| name.as_str()), tensors)
     }
 }

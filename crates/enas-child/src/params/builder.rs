@@ -2,13 +2,14 @@
 
 use std::sync::Mutex;
 
-use candle_core::{Tensor, Var};
+use candle_core::Tensor;
 use candle_nn::VarBuilder;
-use enas_kernels::candle::{NesterovConfig, NesterovSgd};
+use enas_kernels::candle::NesterovConfig;
 use enas_kernels::gpu::Apart;
 
-use super::{ParamId, Params, Row, Table};
-use crate::Error;
+use super::table::{ParamId, Row, Table};
+use super::{Params, optimizer};
+use crate::error::Error;
 
 /// The initial values of a table.
 #[derive(Clone, Copy, Debug)]
@@ -32,13 +33,14 @@ impl From<Init> for candle_nn::Init {
 /// Builds [`Params`].
 pub(crate) struct ParamsBuilder<'v> {
     builder: Option<VarBuilder<'v>>,
-    params: Layout,
+    collected: Collected,
     /// The first error: a missing tensor, or one of another shape.
     failure: Option<candle_core::Error>,
 }
 
+/// What the built parts have asked for so far.
 #[derive(Default)]
-struct Layout {
+struct Collected {
     len: usize,
     device_len: usize,
     tensors: Vec<Tensor>,
@@ -50,12 +52,12 @@ impl<'v> ParamsBuilder<'v> {
     /// With the tensors of a builder. Without one, only names, shapes and offsets are collected; the values must not
     /// be read.
     pub(crate) fn new(builder: Option<VarBuilder<'v>>) -> Self {
-        Self { builder, params: Layout::default(), failure: None }
+        Self { builder, collected: Collected::default(), failure: None }
     }
 
     /// Number of values, whether or not there are tensors.
     pub(crate) fn len(&self) -> usize {
-        self.params.len
+        self.collected.len
     }
 
     /// Adds a tensor.
@@ -74,7 +76,7 @@ impl<'v> ParamsBuilder<'v> {
     ) -> Vec<ParamId> {
         let len: usize = shape.iter().product();
         let tensor = self.get(&name, shape, init);
-        let params = &mut self.params;
+        let params = &mut self.collected;
         let trained = trained && tensor.as_ref().is_none_or(Tensor::is_variable);
         let (start, first_row, table) = (params.len, params.rows.len(), params.tables.len());
         let place = params.device_len.next_multiple_of(Apart::ALIGNMENT);
@@ -105,24 +107,13 @@ impl<'v> ParamsBuilder<'v> {
         if let Some(failure) = self.failure {
             return Err(failure.into());
         }
-        let Layout { len, device_len, tensors, tables, rows } = self.params;
+        let Collected { len, device_len, tensors, tables, rows } = self.collected;
         let optimizer = Mutex::new(optimizer(&tensors, &tables, config)?);
         Ok(Params { len, device_len, tensors, tables, rows, optimizer, averages: Mutex::default() })
     }
 
     /// Names, shapes and offsets without values.
-    pub(crate) fn places(self) -> Params {
+    pub(crate) fn sizes_only(self) -> Params {
         self.build(NesterovConfig::default()).expect("nothing was asked of a builder")
     }
-}
-
-/// An optimiser of the trained tables, whose rows have gradients of their own.
-pub(super) fn optimizer(
-    tensors: &[Tensor],
-    tables: &[Table],
-    config: NesterovConfig,
-) -> Result<NesterovSgd, Error> {
-    let trained = tensors.iter().zip(tables).filter(|(_, table)| table.trained);
-    let vars = trained.map(|(tensor, table)| Ok((table.name.clone(), Var::from_tensor(tensor)?, table.rows)));
-    Ok(NesterovSgd::named(vars.collect::<Result<_, Error>>()?, config)?)
 }

@@ -5,47 +5,31 @@
 //! A tensor that is a candle variable is trained; a plain tensor, for instance from a file, is not.
 
 mod builder;
+mod gradients;
+mod init;
 mod on_gpu;
+mod running_stats;
+mod saved;
 mod state;
+mod table;
 
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Tensor, Var};
 use enas_kernels::candle::{Guards, NesterovConfig, NesterovSgd, write};
 use enas_kernels::profile;
 
 pub(crate) use self::builder::{Init, ParamsBuilder};
-pub(crate) use self::state::{AVERAGE, copied};
-pub(crate) use crate::gradients::{Gradients, is_finite};
-use crate::{Error, NamedTensor};
-
-/// One row of a table: the conv block in which weights are read and gradients are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct ParamId(pub(crate) usize);
-
-#[derive(Clone, Debug)]
-struct Table {
-    name: String,
-    shape: Vec<usize>,
-    /// Its position among all values, table after table.
-    range: Range<usize>,
-    /// Its offset in GPU buffers that hold one value for every weight.
-    place: usize,
-    /// Index of its first row, and number of rows.
-    first_row: usize,
-    rows: usize,
-    trained: bool,
-}
-
-/// One row of a table.
-#[derive(Clone, Debug)]
-pub(crate) struct Row {
-    table: usize,
-    /// Its position within the table.
-    range: Range<usize>,
-    pub(crate) trained: bool,
-}
+pub(crate) use self::gradients::{Gradients, is_finite};
+pub use self::init::{InitialWeights, seeded};
+pub(crate) use self::running_stats::{NetworkRunningStats, NormRunningStats};
+pub(crate) use self::saved::{export_state, export_weights, import_all, named_tensors, require_all};
+pub(crate) use self::state::AVERAGE;
+pub use self::table::NamedTensor;
+pub(crate) use self::table::ParamId;
+use self::table::{Row, Table};
+use crate::error::Error;
 
 /// The weights of a network, with the optimiser's state.
 pub(crate) struct Params {
@@ -62,6 +46,9 @@ pub(crate) struct Params {
     /// Moving averages (EMA) of the tables; empty if they are not kept.
     averages: Mutex<Vec<Tensor>>,
 }
+
+/// Largest allowed number of weights: 4 GB of weights, and as much again for their momentum.
+pub(crate) const MAX_WEIGHTS: usize = 1 << 30;
 
 impl std::fmt::Debug for Params {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -163,13 +150,18 @@ impl Params {
     }
 
     /// All rows in order.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = (ParamId, &Row)> {
+    fn rows(&self) -> impl Iterator<Item = (ParamId, &Row)> {
         self.rows.iter().enumerate().map(|(i, row)| (ParamId(i), row))
     }
 
     /// Whether the optimiser updates the row.
     pub(crate) fn is_trained(&self, id: ParamId) -> bool {
         self.rows[id.0].trained
+    }
+
+    /// Number of weights, trained or not, in the tensors below `scope`.
+    pub(crate) fn count_in(&self, scope: &str) -> usize {
+        self.count(|name| name.strip_prefix(scope).is_some_and(|rest| rest.starts_with('/')))
     }
 
     /// Number of weights, trained or not, in the tensors whose name passes `filter`.
@@ -219,7 +211,7 @@ impl Params {
 
     /// A new optimiser of the trained tensors.
     pub(crate) fn new_optimizer(&self, config: NesterovConfig) -> Result<NesterovSgd, Error> {
-        builder::optimizer(&self.tensors, &self.tables, config)
+        optimizer(&self.tensors, &self.tables, config)
     }
 
     fn optimizer(&self) -> MutexGuard<'_, NesterovSgd> {
@@ -261,8 +253,9 @@ impl Params {
     }
 }
 
-impl Table {
-    fn row_len(&self) -> usize {
-        self.range.len() / self.rows
-    }
+/// An optimiser of the trained tables, whose rows have gradients of their own.
+fn optimizer(tensors: &[Tensor], tables: &[Table], config: NesterovConfig) -> Result<NesterovSgd, Error> {
+    let trained = tensors.iter().zip(tables).filter(|(_, table)| table.trained);
+    let vars = trained.map(|(tensor, table)| Ok((table.name.clone(), Var::from_tensor(tensor)?, table.rows)));
+    Ok(NesterovSgd::named(vars.collect::<Result<_, Error>>()?, config)?)
 }

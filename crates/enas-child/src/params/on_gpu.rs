@@ -4,8 +4,9 @@ use candle_core::Tensor;
 use enas_kernels::candle::{Guards, write};
 use enas_kernels::gpu::{self, Apart, Buffer, Gpu};
 
-use super::{Params, Table};
-use crate::Error;
+use super::table::{ParamId, Row, Table};
+use super::{Gradients, Params};
+use crate::error::Error;
 
 impl Params {
     /// Whether the tensors are on a GPU, so that no copies are needed.
@@ -49,7 +50,7 @@ impl Params {
         let optimizer = self.optimizer();
         let mut momentum = vec![0.0; self.device_len];
         for ((_, state), table) in optimizer.state().zip(self.tables.iter().filter(|t| t.trained)) {
-            table.put(&mut momentum, state)?;
+            table.write_to(&mut momentum, state)?;
         }
         Ok(gpu.upload(&momentum))
     }
@@ -58,7 +59,7 @@ impl Params {
     pub(crate) fn set_momentum(&self, momentum: &Buffer) -> Result<(), Error> {
         let (optimizer, momentum) = (self.optimizer(), momentum.download(0, self.device_len)?);
         for table in self.tables.iter().filter(|table| table.trained) {
-            optimizer.load(&format!("{}{}", super::state::MOMENTUM, table.name), table.of(&momentum))?;
+            optimizer.load(&format!("{}{}", super::state::MOMENTUM, table.name), table.slice(&momentum))?;
         }
         Ok(())
     }
@@ -68,7 +69,7 @@ impl Params {
         let averages = self.averages();
         let mut numbers = vec![0.0; self.device_len];
         for (average, table) in averages.iter().zip(&self.tables) {
-            table.put(&mut numbers, average)?;
+            table.write_to(&mut numbers, average)?;
         }
         Ok((!averages.is_empty()).then(|| gpu.upload(&numbers)))
     }
@@ -77,9 +78,15 @@ impl Params {
     pub(crate) fn set_averages(&self, copy: &Buffer) -> Result<(), Error> {
         let (averages, numbers) = (self.averages(), copy.download(0, self.device_len)?);
         for (average, table) in averages.iter().zip(&self.tables) {
-            write(average, |average| average.copy_from_slice(table.of(&numbers)))?;
+            write(average, |average| average.copy_from_slice(table.slice(&numbers)))?;
         }
         Ok(())
+    }
+
+    /// The gradients of all parameters, from their values in the order of a GPU buffer.
+    pub(crate) fn gradients_from(&self, values: &[f32]) -> Gradients {
+        let row = |(id, row): (ParamId, &Row)| row.trained.then(|| values[self.device_range(id)].to_vec());
+        Gradients::from_rows(self.rows().map(row).collect())
     }
 
     /// Gradients on a GPU as tensors, one per table; `None` for tables without a visited row.
@@ -103,12 +110,12 @@ impl Params {
 
 impl Table {
     /// The table's part of a GPU buffer.
-    fn of<'n>(&self, all: &'n [f32]) -> &'n [f32] {
+    fn slice<'n>(&self, all: &'n [f32]) -> &'n [f32] {
         &all[self.place..][..self.range.len()]
     }
 
     /// Writes a tensor's values to the table's part of a GPU buffer.
-    fn put(&self, all: &mut [f32], tensor: &Tensor) -> Result<(), Error> {
+    fn write_to(&self, all: &mut [f32], tensor: &Tensor) -> Result<(), Error> {
         let guards = Guards::new([tensor]);
         all[self.place..][..self.range.len()].copy_from_slice(guards.slices()?[0]);
         Ok(())

@@ -1,11 +1,14 @@
 //! Weights, momentum and averages as named tensors.
 
+use std::collections::BTreeSet;
+
 use candle_core::Tensor;
 use enas_kernels::candle::{Guards, read, write};
 use rayon::prelude::*;
 
-use super::{Params, Table};
-use crate::{Error, NamedTensor};
+use super::Params;
+use super::table::{NamedTensor, Table};
+use crate::error::Error;
 
 pub(super) const MOMENTUM: &str = "momentum/";
 pub(crate) const AVERAGE: &str = "average/";
@@ -65,31 +68,31 @@ impl Params {
     }
 
     /// Loads a tensor by name: weights, momentum or averages. Returns whether the name is known.
-    pub(crate) fn import(&self, (given, tensor): &NamedTensor) -> Result<bool, Error> {
-        let of = |prefix: &str| given.strip_prefix(prefix);
+    pub(crate) fn import(&self, (full_name, tensor): &NamedTensor) -> Result<bool, Error> {
+        let of = |prefix: &str| full_name.strip_prefix(prefix);
         let averages = self.averages();
         let (name, target) = match (of(MOMENTUM), of(AVERAGE)) {
             (Some(name), _) => (name, None),
             (_, Some(_)) if averages.is_empty() => return Ok(false),
             (_, Some(name)) => (name, Some(&*averages)),
-            _ => (given.as_str(), Some(&self.tensors)),
+            _ => (full_name.as_str(), Some(&self.tensors)),
         };
         let Some(index) = self.tables.iter().position(|t| t.name == name) else { return Ok(false) };
         let want = &self.tables[index].shape;
         if want.as_slice() != tensor.dims() {
             let got = tensor.dims();
-            return Err(Error::State(format!("{given} has shape {got:?}, the network needs {want:?}")));
+            return Err(Error::State(format!("{full_name} has shape {got:?}, the network needs {want:?}")));
         }
         match target {
             Some(target) => overwrite(&target[index], tensor)?,
             // Momentum of untrained tensors is ignored.
-            None => read(tensor, |numbers| self.optimizer().load(given, numbers).map(drop))??,
+            None => read(tensor, |numbers| self.optimizer().load(full_name, numbers).map(drop))??,
         }
         Ok(true)
     }
 
     /// Loads a weight if name and shape match; returns whether they do.
-    pub(crate) fn adopt(&self, (name, tensor): &NamedTensor) -> Result<bool, Error> {
+    pub(crate) fn load_matching(&self, (name, tensor): &NamedTensor) -> Result<bool, Error> {
         let fits = |table: &Table| table.name == *name && table.shape == tensor.dims();
         let Some(index) = self.tables.iter().position(fits) else { return Ok(false) };
         overwrite(&self.tensors[index], tensor)?;
@@ -98,11 +101,20 @@ impl Params {
 }
 
 /// A copy of a tensor, without gradient tracking.
-pub(crate) fn copied(name: String, tensor: &Tensor) -> Result<NamedTensor, Error> {
+pub(super) fn copied(name: String, tensor: &Tensor) -> Result<NamedTensor, Error> {
     Ok((name, tensor.detach().copy()?))
 }
 
 /// Writes the values of one tensor into another of the same shape.
 fn overwrite(target: &Tensor, tensor: &Tensor) -> Result<(), Error> {
     Ok(read(tensor, |numbers| write(target, |target| target.copy_from_slice(numbers)))??)
+}
+
+/// The first of the names `wanted` that `tensors` do not have.
+pub(super) fn missing_tensor<'n>(
+    wanted: impl IntoIterator<Item = &'n str>,
+    tensors: &[NamedTensor],
+) -> Option<&'n str> {
+    let names: BTreeSet<&str> = tensors.iter().map(|(name, _)| name.as_str()).collect();
+    wanted.into_iter().find(|name| !names.contains(name))
 }

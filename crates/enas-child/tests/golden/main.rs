@@ -4,17 +4,17 @@
 //! `.json` and `.safetensors` in it is checked. `goldens/README.md` says what the tensors are.
 #![forbid(unsafe_code)]
 
-#[path = "../devices/mod.rs"]
+#[path = "../it/devices.rs"]
 mod devices;
 mod reference;
 mod set;
-#[path = "../support/mod.rs"]
+#[path = "../it/support.rs"]
 mod support;
 
 use std::collections::BTreeMap;
 
 use candle_core::Tensor;
-use enas_child::{AuxHead, Child, Config, InputShape, Noise, Norm, Reductions, SharedInit, Step};
+use enas_child::{AuxHead, Child, Config, InputShape, Noise, Norm, Reductions, Step};
 use enas_kernels::Nesterov;
 use enas_kernels::gpu::{Gpu, Precision};
 use enas_rng::Seed;
@@ -91,19 +91,15 @@ fn check_all(kind: &str, gpu: Option<&Gpu>) {
 fn config(set: &GoldenSet) -> Config {
     let c = &set.meta["config"];
     let number = |key: &str, default: f64| c[key].as_f64().unwrap_or(default);
+    let size = |key: &str| number(key, 0.0) as usize;
     Config {
-        filters: number("out_filters", 0.0) as usize,
-        layers: number("num_layers", 0.0) as usize,
-        nodes: number("num_cells", 0.0) as usize,
         reductions: if c["variant"] == "seed" { Reductions::Three } else { Reductions::Two },
         aux_head: if c["use_aux_heads"] == true { AuxHead::Frozen } else { AuxHead::Off },
-        aux_weight: 0.4,
-        shared_init: SharedInit::Table,
         keep_prob: number("keep_prob", 1.0) as f32,
         drop_path_keep: number("drop_path_keep_prob", 1.0) as f32,
         l2: number("l2_reg", 0.0) as f32,
         momentum: number("momentum", 0.9) as f32,
-        clip_norm: 0.0,
+        ..Config::reference(size("out_filters"), size("num_layers"), size("num_cells"))
     }
 }
 
@@ -183,8 +179,9 @@ impl Check<'_> {
     fn training_pass(&mut self, k: usize) {
         let child = self.child("");
         let (images, labels) = (self.images("in/x1"), self.labels("in/y1"));
+        let (step, total_steps) = self.step();
         let seen = child
-            .inspect(&self.set.arc(k), &images, &labels, &Given(self.set), self.step())
+            .inspect(&self.set.arc(k), &images, &labels, &Given(self.set), step, total_steps)
             .expect("it runs");
         let p = format!("arc{k}/");
         self.compare(&format!("{p}train_logits"), &flat(&seen.logits), FORWARD);
@@ -255,8 +252,9 @@ impl Check<'_> {
     fn gradients(&mut self) {
         let child = self.child("");
         let (images, labels) = (self.images("in/x1"), self.labels("in/y1"));
+        let (step, total_steps) = self.step();
         let seen = child
-            .inspect(&self.set.arc(0), &images, &labels, &Given(self.set), self.step())
+            .inspect(&self.set.arc(0), &images, &labels, &Given(self.set), step, total_steps)
             .expect("it runs");
         let ours: Gradients = numbers(seen.gradients).into_iter().map(|g| (g.name, wide(&g.data))).collect();
         let published: Gradients =

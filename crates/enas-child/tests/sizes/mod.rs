@@ -3,7 +3,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use enas_arc::Arc;
-use enas_child::{AuxHead, Child, Config, Error, InputShape, Reductions, SharedInit, Step, StepStats};
+use enas_child::{Child, Config, Error, InputShape, Reductions, Step, StepStats};
 use enas_kernels::gpu::{CountingDevice, Gpu, Precision};
 use enas_rng::Seed;
 
@@ -27,20 +27,7 @@ pub(crate) struct Size {
 
 /// All of them, in the order of the table.
 pub(crate) fn all() -> [Size; 5] {
-    let config = Config {
-        filters: 20,
-        layers: 6,
-        nodes: 5,
-        reductions: Reductions::Three,
-        aux_head: AuxHead::Frozen,
-        aux_weight: 0.4,
-        shared_init: SharedInit::Table,
-        keep_prob: 0.9,
-        drop_path_keep: 0.6,
-        l2: 1e-4,
-        momentum: 0.9,
-        clip_norm: 0.0,
-    };
+    let config = Config { reductions: Reductions::Three, ..Config::reference(20, 6, 5) };
     let two = Config { reductions: Reductions::Two, ..config.clone() };
     let small = Config { filters: 8, layers: 2, ..two.clone() };
     let long = Config { filters: 16, layers: 15, keep_prob: 0.8, ..config.clone() };

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use candle_core::{Device, Tensor};
 use enas_arc::Arc;
-use enas_child::{AuxHead, Child, InputShape, Norm, Reductions, SharedInit, Step};
+use enas_child::{AuxHead, Child, InputShape, Norm, Reductions, Step};
 use enas_controller::{Controller, Episode, Sample};
 use enas_kernels::profile;
 use enas_rng::{Seed, Stream};
@@ -190,18 +190,11 @@ fn train(child: &mut Child, arc: &Arc, batch: &Batch, i: usize, seed: Seed) -> R
 /// The configuration that the flags describe; all other values are those of the authors' code.
 fn child_config(args: &Bench) -> enas_child::Config {
     enas_child::Config {
-        filters: args.filters,
-        layers: args.layers,
-        nodes: args.cells,
         reductions: if args.pools == 2 { Reductions::Two } else { Reductions::Three },
         aux_head: if args.aux { AuxHead::Frozen } else { AuxHead::Off },
-        aux_weight: 0.4,
-        shared_init: SharedInit::Table,
         keep_prob: args.keep_prob,
         drop_path_keep: args.drop_path_keep,
-        l2: 1e-4,
-        momentum: 0.9,
-        clip_norm: 0.0,
+        ..enas_child::Config::reference(args.filters, args.layers, args.cells)
     }
 }
 

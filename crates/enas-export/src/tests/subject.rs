@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use candle_core::Tensor;
 use enas_child::{
     AuxHead, Child, Config, FixedNetwork, InputShape, MacroArc, MacroChild, MacroConfig, NamedTensor,
-    Reductions, SharedInit, Step,
+    Reductions, Step,
 };
 use enas_data::Normalization;
 use enas_rng::Seed;
@@ -53,18 +53,13 @@ impl Shape {
         let Self { arc, layers, reductions, input } = self;
         let arc: enas_arc::Arc = arc.parse().unwrap();
         let config = Config {
-            filters: 4,
-            layers,
-            nodes: arc.n_nodes(),
             reductions,
             aux_head: AuxHead::Trained,
-            aux_weight: 0.4,
-            shared_init: SharedInit::Kernel,
             keep_prob: 0.8,
             drop_path_keep: 0.6,
             l2: 1e-4,
-            momentum: 0.9,
             clip_norm: 5.0,
+            ..Config::plain(4, layers, arc.n_nodes())
         };
         let mut child = Child::fixed(&config, &arc, input, 5, Seed::new(1)).unwrap();
         let (normalization, pixels) = sample_pixels(input);

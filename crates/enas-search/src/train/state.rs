@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use enas_arc::Arch;
-use enas_child::{Adopted, Step, StepStats};
+use enas_child::{LoadedWeights, Step, StepStats};
 use enas_data::Dataset;
 use enas_rng::Seed;
 
@@ -78,8 +78,8 @@ impl<'a> Training<'a> {
         if !resumes {
             data_warnings::warn_of(data, &config.data, &config.run);
         }
-        if let Some(Adopted { taken, of }) = adopted.filter(|_| !resumes) {
-            session.observer.event(&Event::WarmStart { taken, of });
+        if let Some(LoadedWeights { loaded, total }) = adopted.filter(|_| !resumes) {
+            session.observer.event(&Event::WarmStart { taken: loaded, of: total });
         }
         let mut training = Self {
             config,
