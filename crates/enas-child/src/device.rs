@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc as SyncArc, Mutex, MutexGuard, PoisonError};
 
 use enas_arc::Arc;
-use enas_kernels::gpu::{self, Apart, Buffer, Gpu, GpuActivation, GpuLossRule, GpuRunningStats, Precision};
+use enas_kernels::gpu::{
+    self, Buffer, Gpu, GpuActivation, GpuLossRule, GpuRunningStats, Precision, TensorList,
+};
 use enas_kernels::{BatchStats, LANES, Nesterov, RunningStats};
 
 use crate::backend::{Backend, OnGpu, Statistics};
@@ -53,8 +55,8 @@ struct Ahead {
 struct SharedTables {
     values: Vec<Buffer>,
     /// All buffers, and those of trained weights, for the optimiser and the averages.
-    all: Apart,
-    trained: Apart,
+    all: TensorList,
+    trained: TensorList,
 }
 
 impl SharedTables {
@@ -96,7 +98,7 @@ impl Child {
     /// If weights and momentum do not fit into the GPU's memory, or if the child's tensors are on another GPU.
     pub fn use_gpu(&mut self, gpu: &Gpu, activations: Precision) -> Result<(), Error> {
         let others = |own: &Gpu| !own.is(gpu);
-        if self.params.are_on_gpu() && gpu::on(self.device())?.as_ref().is_none_or(others) {
+        if self.params.are_on_gpu() && gpu::for_device(self.device())?.as_ref().is_none_or(others) {
             let (device, name) = (self.device(), gpu.name());
             return Err(Error::State(format!("the network's tensors are on {device:?}, not on {name}")));
         }

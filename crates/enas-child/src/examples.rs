@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor};
 use enas_kernels::candle::read;
-use enas_kernels::gpu::{self, Buffer, Chosen, Gpu, GpuFeatureMap, GpuImages, GpuTargets, Precision};
+use enas_kernels::gpu::{self, Buffer, Gpu, GpuFeatureMap, GpuImages, GpuTargets, Precision, SelectedImages};
 
 use crate::images::{check_images, check_labels, check_shape, check_targets, last_class, targets};
 use crate::loss::{Second, Targets};
@@ -147,7 +147,7 @@ enum Source<'a> {
     Host(Tensor, Targets),
     Staged(&'a Staged),
     /// With the largest label of the set they are chosen from.
-    Chosen(Chosen<'a>, u32),
+    Chosen(SelectedImages<'a>, u32),
 }
 
 impl<'a> Batch<'a> {
@@ -249,7 +249,7 @@ impl<'a> Batch<'a> {
     }
 }
 
-fn choose<'a>(set: &'a ResidentImages, indices: &[usize]) -> Result<Chosen<'a>, Error> {
+fn choose<'a>(set: &'a ResidentImages, indices: &[usize]) -> Result<SelectedImages<'a>, Error> {
     if indices.is_empty() {
         return Err(Error::Batch("a batch of no pictures".to_owned()));
     }

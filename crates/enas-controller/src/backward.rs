@@ -16,9 +16,9 @@ use crate::heads::Heads;
 use crate::lstm;
 use crate::matrix::{OUTER_TERMS, Panels, add_outer_products, add_scaled, multiply_add, transpose};
 use crate::plan::{Index, Moment, Operation, Shape};
-use crate::simd::{self, Simd, WithSimd, mul_add};
 use crate::walk::{Input, Tape};
 use crate::weights::{Layout, Values};
+use enas_simd::safe::{self as simd, Simd, WithSimd, mul_add};
 
 /// Buffers for the gradients that flow back, kept between calls.
 #[derive(Clone)]

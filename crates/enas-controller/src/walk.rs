@@ -17,11 +17,12 @@
 use std::sync::Arc as SyncArc;
 
 use crate::heads::{Decide, Heads, Squash};
+use crate::lstm;
 use crate::matrix::{Panels, dots, multiply_add, transpose};
 use crate::plan::{Index, Moment, Operation, Plan, Shape};
-use crate::simd::{self, Simd, WithSimd};
 use crate::weights::Values;
-use crate::{lstm, math};
+use enas_simd::math;
+use enas_simd::safe::{self as simd, Simd, WithSimd};
 
 /// Makes a choice, given the arc's position in the batch, the decision's number and the probabilities of the choices.
 pub(crate) type Chooser<'a> = &'a mut dyn FnMut(usize, usize, &[f32]) -> usize;

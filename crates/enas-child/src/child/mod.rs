@@ -143,7 +143,7 @@ impl Child {
             return Err(Error::Config { key: "child.filters", value, allowed });
         }
         let start = start.into_builder();
-        let gpu = gpu::on(start.device())?;
+        let gpu = gpu::for_device(start.device())?;
         let mut builder = Builder::new(Some(start));
         let network = Network::new(&mut builder, config, plan, arc, n_classes).into();
         let Builder { params, running, .. } = builder;

@@ -112,7 +112,7 @@ impl CustomOp2 for Evaluation {
     ) -> candle_core::Result<(CudaStorage, Shape)> {
         let Some(device) = &self.parts.device else { bail!("the images are on a GPU, the network is not") };
         let len = layout.shape().elem_count();
-        let (numbers, shape) = gpu::lend(&[(images, layout)], |images| {
+        let (numbers, shape) = gpu::with_buffers(&[(images, layout)], |images| {
             self.forward_on(device, &images[0], len).map_err(candle_core::Error::wrap)
         })?;
         device.gpu.upload(&numbers).into_storage(shape)

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use candle_core::{Tensor, Var};
 use candle_nn::VarBuilder;
 use enas_kernels::candle::{NesterovConfig, NesterovSgd};
-use enas_kernels::gpu::Apart;
+use enas_kernels::gpu::TensorList;
 
 use super::{ParamId, Params, Row, Table};
 use crate::Error;
@@ -77,7 +77,7 @@ impl<'v> ParamsBuilder<'v> {
         let params = &mut self.params;
         let trained = trained && tensor.as_ref().is_none_or(Tensor::is_variable);
         let (start, first_row, table) = (params.len, params.rows.len(), params.tables.len());
-        let place = params.device_len.next_multiple_of(Apart::ALIGNMENT);
+        let place = params.device_len.next_multiple_of(TensorList::ALIGNMENT);
         params.len += len;
         params.device_len = place + len;
         params.tensors.extend(tensor);
