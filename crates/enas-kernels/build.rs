@@ -20,10 +20,12 @@ fn main() {
         println!("cargo::rerun-if-env-changed={variable}");
     }
     println!("cargo::rerun-if-changed=cuda");
-    println!("cargo::rerun-if-changed=src/gpu");
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_else(|| fail("cargo sets no OUT_DIR")));
     let mut sources = Vec::new();
-    collect(Path::new("src/gpu"), &mut sources);
+    for folder in SOURCES {
+        println!("cargo::rerun-if-changed={folder}");
+        collect(Path::new(folder), &mut sources);
+    }
     sources.sort();
     let compiler = (env::var_os("ENAS_CUDA_STUB").is_none()).then(Compiler::find);
     let (mut fatbins, mut kernels) = (String::new(), String::new());

@@ -1,5 +1,8 @@
 // How the kernels are compiled. The build script and `cargo xtask cuda-check` both include this file.
 
+/// Folders with `.cu` files, in the crate's folder. Each file has a name of its own.
+const SOURCES: [&str; 2] = ["src/gpu", "src/ops"];
+
 /// Compute capabilities that get machine code of their own, where the compiler knows them: Turing, Ampere (data centre
 /// and consumer), Ada, Hopper, Blackwell (data centre and consumer). Anything newer compiles the PTX of the first.
 const CAPABILITIES: [&str; 7] = ["75", "80", "86", "89", "90", "100", "120"];

@@ -24,13 +24,13 @@ pub(crate) fn open(device: Option<args::Device>) -> Result<candle_core::Device> 
 /// # Errors
 /// As for [`open`].
 pub(crate) fn gpu(device: Option<args::Device>) -> Result<Option<Gpu>> {
-    Ok(gpu::on(&open(device)?)?)
+    Ok(gpu::for_device(&open(device)?)?)
 }
 
 /// Opens a GPU and checks that it runs the kernels.
 fn cuda(number: usize) -> Result<candle_core::Device, gpu::Error> {
     let device = gpu::open(number)?;
-    gpu::on(&device).map(|_| device)
+    gpu::for_device(&device).map(|_| device)
 }
 
 fn any() -> candle_core::Device {

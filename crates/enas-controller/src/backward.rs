@@ -14,13 +14,15 @@
 
 mod kernels;
 
+use enas_simd::safe as simd;
+
 use self::kernels::{AttentionBackward, InputBackward, OpScoresBackward};
+
 use crate::dot_product::transpose;
 use crate::gemm::{OUTER_TERMS, PackedMatrix, add_outer_products, multiply_add};
 use crate::logits::LogitTransforms;
 use crate::lstm;
 use crate::plan::{IndexDecision, LstmStep, OpDecision, TapeShape};
-use crate::simd;
 use crate::tape::Tape;
 use crate::weights::{Layout, Values};
 

@@ -1,6 +1,6 @@
 //! Dot products of rows, and other small vector and matrix operations.
 
-use crate::simd::{self, Simd, WithSimd, mul_add};
+use enas_simd::safe::{self as simd, Simd, WithSimd, mul_add};
 
 /// Scalar products of rows: `out[i·stride + j] = a[i] · b[j]`. Shapes: a `[m, width]`, b `[n, width]`.
 pub(crate) fn dot_products(a: &[f32], b: &[f32], width: usize, out: &mut [f32], stride: usize) {

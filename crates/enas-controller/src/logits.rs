@@ -1,7 +1,9 @@
 //! From raw scores to probabilities: temperature, tanh bound, bias, softmax (`micro_controller.py:157-161, 178-185`).
 
-use crate::simd::{self, Simd, WithSimd};
-use crate::{Bounds, Config, OpBias, math};
+use enas_simd::math;
+use enas_simd::safe::{self as simd, Simd, WithSimd};
+
+use crate::{Bounds, Config, OpBias};
 
 /// The logit transforms of both kinds of decision.
 #[derive(Clone, Copy, Debug)]
@@ -138,7 +140,7 @@ impl WithSimd for DecisionSoftmax<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pulp::Scalar128b;
+    use enas_simd::safe::Scalar128b;
 
     #[test]
     fn equal_logits_have_the_largest_entropy() {

@@ -3,8 +3,8 @@
 //! There is no bias, not even a forget bias (`common_ops.py:5-14`). The caller computes the products with the
 //! weights.
 
-use crate::math::{sigmoid, tanh};
-use crate::simd::{self, Simd, WithSimd, mul_add};
+use enas_simd::math::{sigmoid, tanh};
+use enas_simd::safe::{self as simd, Simd, WithSimd, mul_add};
 
 /// Activates the gates and updates the cell: `c = i·g + f·c_prev`, `h = o·tanh(c)`.
 ///

@@ -14,14 +14,16 @@
 //!    (`micro_controller.py:178`).
 //! 4. [`DecisionSoftmax`] turns scores into probabilities. The choice becomes the next step's input.
 
+use enas_simd::math;
+use enas_simd::safe::{self as simd, Simd, WithSimd};
+
 use crate::dot_product::{dot_products, transpose};
 use crate::gemm::multiply_add;
 use crate::logits::{DecisionSoftmax, LogitTransform, LogitTransforms};
+use crate::lstm;
 use crate::plan::{IndexDecision, LstmStep, OpDecision, TapeShape};
-use crate::simd::{self, Simd, WithSimd};
 use crate::tape::{Decisions, Input, START, Tape};
 use crate::weights::Values;
-use crate::{lstm, math};
 
 /// Makes a choice, given the arc's position in the batch, the decision's number and the probabilities of the choices.
 pub(crate) type Chooser<'a> = &'a mut dyn FnMut(usize, usize, &[f32]) -> usize;

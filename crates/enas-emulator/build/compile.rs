@@ -60,10 +60,10 @@ impl Compiler {
         Ok(String::from_utf8_lossy(&run(&mut command)?.stdout).into_owned())
     }
 
-    /// Compiles `conv_blocks`, those whose text, headers or flags changed, and links them.
+    /// Compiles `units`, those whose text, headers or flags changed, and links them.
     pub(crate) fn build(
         &self,
-        conv_blocks: &[PathBuf],
+        units: &[PathBuf],
         headers: &[PathBuf],
         out: &Path,
     ) -> Result<PathBuf, String> {
@@ -74,15 +74,14 @@ impl Compiler {
         }
         let next = AtomicUsize::new(0);
         let worker = || -> Result<(), String> {
-            while let Some(conv_block) = conv_blocks.get(next.fetch_add(1, Ordering::Relaxed)) {
-                self.compile(conv_block, &common, out)?;
+            while let Some(unit) = units.get(next.fetch_add(1, Ordering::Relaxed)) {
+                self.compile(unit, &common, out)?;
             }
             Ok(())
         };
         let jobs = env::var("NUM_JOBS").ok().and_then(|jobs| jobs.parse().ok()).unwrap_or(1_usize);
         thread::scope(|scope| {
-            let workers: Vec<_> =
-                (0..jobs.clamp(1, conv_blocks.len())).map(|_| scope.spawn(worker)).collect();
+            let workers: Vec<_> = (0..jobs.clamp(1, units.len())).map(|_| scope.spawn(worker)).collect();
             workers.into_iter().try_for_each(|worker| {
                 worker.join().unwrap_or_else(|_| Err("a compiler thread panicked".into()))
             })
@@ -91,16 +90,16 @@ impl Compiler {
         let program = out.join(format!("enas-gpu-emulator{}", env::consts::EXE_SUFFIX));
         // Linking without the sanitiser's flag leaves its library out.
         let mut link = self.tool.to_command();
-        link.args(conv_blocks.iter().map(|conv_block| object(conv_block, out))).arg("-o").arg(&program);
+        link.args(units.iter().map(|unit| object(unit, out))).arg("-o").arg(&program);
         run(&mut link)?;
         Ok(program)
     }
 
-    fn compile(&self, conv_block: &Path, common: &Digest, out: &Path) -> Result<(), String> {
-        let object = object(conv_block, out);
+    fn compile(&self, unit: &Path, common: &Digest, out: &Path) -> Result<(), String> {
+        let object = object(unit, out);
         let mut digest = common.clone();
-        digest.add(&read(conv_block)?);
-        if let Some(source) = included(&read(conv_block)?) {
+        digest.add(&read(unit)?);
+        if let Some(source) = included(&read(unit)?) {
             digest.add(&read(&source)?);
         }
         let (stamp, stamp_path) = (digest.text(), object.with_extension("stamp"));
@@ -108,7 +107,7 @@ impl Compiler {
             return Ok(());
         }
         let mut command = self.command();
-        let output = run(command.arg("-c").arg(conv_block).arg("-o").arg(&object))?;
+        let output = run(command.arg("-c").arg(unit).arg("-o").arg(&object))?;
         for line in String::from_utf8_lossy(&output.stderr).lines() {
             crate::tell(&format!("warning={line}"));
         }
@@ -116,15 +115,15 @@ impl Compiler {
     }
 }
 
-/// The kernel file of a generated conv block.
-fn included(conv_block: &[u8]) -> Option<PathBuf> {
-    let text = String::from_utf8_lossy(conv_block);
+/// The kernel file of a generated unit.
+fn included(unit: &[u8]) -> Option<PathBuf> {
+    let text = String::from_utf8_lossy(unit);
     let line = text.lines().find_map(|line| line.strip_prefix("#include \"")?.strip_suffix(".cu\""))?;
     Some(PathBuf::from(format!("{line}.cu")))
 }
 
-fn object(conv_block: &Path, out: &Path) -> PathBuf {
-    let mut name = conv_block.file_name().unwrap_or_default().to_owned();
+fn object(unit: &Path, out: &Path) -> PathBuf {
+    let mut name = unit.file_name().unwrap_or_default().to_owned();
     name.push(".o");
     out.join(name)
 }

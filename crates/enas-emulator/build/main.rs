@@ -1,8 +1,8 @@
 //! Builds the emulator's program: the shim and every CUDA kernel, by the host's C++ compiler.
 //!
-//! Each `.cu` file becomes a translation conv block of its own, in an unnamed namespace, so that helpers of two files
+//! Each `.cu` file becomes a translation unit of its own, in an unnamed namespace, so that helpers of two files
 //! may bear one name. A kernel enters the table of the program by a line that this build writes. Files with kernels
-//! that treat maps become two conv blocks, the second for maps in bfloat16; its kernels are named `NAME.bf16`.
+//! that treat maps become two units, the second for maps in bfloat16; its kernels are named `NAME.bf16`.
 
 #![forbid(unsafe_code)]
 
@@ -39,20 +39,20 @@ fn build() -> Result<(), String> {
     tell("rerun-if-changed=build");
     let compiler = compile::Compiler::find(&headers)?;
 
-    let mut conv_blocks = files(&[root.join("shim")], &["cpp"])?;
+    let mut units = files(&[root.join("shim")], &["cpp"])?;
     let mut found = Vec::new();
     for source in files(&kernels, &["cu"])? {
         let kernels = scan::kernels(&compiler.expand(&source)?)
             .map_err(|problem| format!("{}: {problem}", source.display()))?;
-        conv_blocks.push(write_conv_block(&out, &source, "", &kernels)?);
+        units.push(write_unit(&out, &source, "", &kernels)?);
         if kernels.iter().any(|kernel| kernel.treats_maps) {
-            conv_blocks.push(write_conv_block(&out, &source, BF16, &kernels)?);
+            units.push(write_unit(&out, &source, BF16, &kernels)?);
         }
         found.push((source, kernels));
     }
     refuse_doubles(&found)?;
     let all: Vec<PathBuf> = headers.iter().chain(&kernels).cloned().collect();
-    let program = compiler.build(&conv_blocks, &files(&all, &["hpp", "cuh"])?, &out)?;
+    let program = compiler.build(&units, &files(&all, &["hpp", "cuh"])?, &out)?;
     tell(&format!("rustc-env=ENAS_GPU_EMULATOR={}", program.display()));
     Ok(())
 }
@@ -85,13 +85,8 @@ fn files(folders: &[PathBuf], extensions: &[&str]) -> Result<Vec<PathBuf>, Strin
     Ok(found)
 }
 
-/// Writes a translation conv block of one kernel file: with all its kernels, or in the variant [`BF16`] those that treat maps.
-fn write_conv_block(
-    out: &Path,
-    source: &Path,
-    variant: &str,
-    kernels: &[scan::Kernel],
-) -> Result<PathBuf, String> {
+/// Writes a translation unit of one kernel file: with all its kernels, or in the variant [`BF16`] those that treat maps.
+fn write_unit(out: &Path, source: &Path, variant: &str, kernels: &[scan::Kernel]) -> Result<PathBuf, String> {
     let mut text = String::new();
     if variant == BF16 {
         text += "#define ENAS_BF16\n";

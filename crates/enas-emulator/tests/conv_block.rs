@@ -1,4 +1,4 @@
-//! The convolution conv block on the emulated GPU, forward and backward, against the one on the CPU; for either precision of
+//! The convolution block on the emulated GPU, forward and backward, against the one on the CPU; for either precision of
 //! maps.
 #![forbid(unsafe_code)]
 
@@ -206,12 +206,12 @@ impl Case {
             .collect();
         let conv_block = ConvBlock { inputs: &values, relu: self.relu, branches: &branches };
 
-        let (z, moments) = conv_block.forward(true);
-        let moments = moments.expect("asked for");
+        let (z, stats) = conv_block.forward(true);
+        let stats = stats.expect("asked for");
         let [gamma, beta] = self.norm();
-        let Affine { scale, shift } = moments.affine(&gamma, &beta);
+        let Affine { scale, shift } = stats.affine(&gamma, &beta);
         let mut results = vec![("z".to_owned(), z.to_nchw())];
-        push_moments(&mut results, &moments);
+        push_moments(&mut results, &stats);
         results.push(("affine".to_owned(), [scale, shift].concat()));
 
         let gy = cpu_map(&even(numbers(600, z.to_nchw().len())), z.shape());
@@ -219,7 +219,7 @@ impl Case {
             .map(|i| (self.ask == Ask::More).then(|| cpu_map(&self.earlier(i), self.input_shape(i))))
             .collect();
         let wanted = (self.ask != Ask::Matrices).then_some(&mut targets[..]);
-        let gradient = conv_block.backward(&z, &moments, &gamma, &gy, wanted);
+        let gradient = conv_block.backward(&z, &stats, &gamma, &gy, wanted);
         // The GPU adds its gradients to ones, see there.
         let one_more = |g: &Vec<f32>| g.iter().map(|g| g + 1.0).collect();
         results.push(("gamma".to_owned(), one_more(&gradient.gamma)));
@@ -262,15 +262,15 @@ impl Case {
             .collect();
         let conv_block = GpuConvBlock { inputs: &values, relu: self.relu, branches: &branches };
 
-        let (z, moments) = conv_block.forward(true);
-        let moments = moments.expect("asked for");
+        let (z, stats) = conv_block.forward(true);
+        let stats = stats.expect("asked for");
         let (gamma_span, beta_span) = (gamma.of(&params), beta.of(&params));
-        let affine = moments
+        let affine = stats
             .affine(gamma_span, beta_span)
             .download(0, 2 * self.all_outputs())
             .expect("the emulator found no fault");
         let mut results = vec![("z".to_owned(), pictures(&z))];
-        push_moments(&mut results, &moments.download().expect("the emulator found no fault"));
+        push_moments(&mut results, &stats.download().expect("the emulator found no fault"));
         results.push(("affine".to_owned(), affine));
         let again = conv_block.forward(false);
         assert!(again.1.is_none() && pictures(&again.0) == results[0].1, "{self:?}: statistics change z");
@@ -292,7 +292,7 @@ impl Case {
                 .map(|[w, f]| (w.of(&gradients), (f.len > 0).then(|| f.of(&gradients))))
                 .collect(),
         };
-        conv_block.backward(&z, &moments, gamma_span, &gy, wanted, &into);
+        conv_block.backward(&z, &stats, gamma_span, &gy, wanted, &into);
         results.push(("gamma".to_owned(), gamma.from(&gradients)));
         results.push(("beta".to_owned(), beta.from(&gradients)));
         for (b, [weight, filters]) in places.iter().enumerate() {
@@ -373,10 +373,10 @@ fn bits(results: &Results) -> Vec<u32> {
     results.iter().flat_map(|(_, numbers)| numbers).map(|x| x.to_bits()).collect()
 }
 
-fn push_moments(results: &mut Results, moments: &BatchStats) {
-    results.push(("mean".to_owned(), moments.mean.clone()));
-    results.push(("variance".to_owned(), moments.variance.clone()));
-    results.push(("count".to_owned(), vec![moments.count as f32]));
+fn push_moments(results: &mut Results, stats: &BatchStats) {
+    results.push(("mean".to_owned(), stats.mean.clone()));
+    results.push(("variance".to_owned(), stats.variance.clone()));
+    results.push(("count".to_owned(), vec![stats.count as f32]));
 }
 
 #[track_caller]
@@ -480,9 +480,8 @@ fn far_from_zero(gpu: &Gpu, precision: Precision, shape: Shape) -> (GpuBatchStat
     weight.extend((0..c * c).map(|i| if i % (c + 1) == 0 { 1.0 } else { 0.0 }));
     let weight = gpu.upload(&weight);
     let branch = GpuBranch { rows: GpuIm2row::Pixels, weight: weight.span(0, (1 + c) * c), outputs: c };
-    let (z, moments) =
-        GpuConvBlock { inputs: &[ones, around], relu: false, branches: &[branch] }.forward(true);
-    (moments.expect("asked for"), BatchStats::of(&cpu_map(&pictures(&z), shape)))
+    let (z, stats) = GpuConvBlock { inputs: &[ones, around], relu: false, branches: &[branch] }.forward(true);
+    (stats.expect("asked for"), BatchStats::of(&cpu_map(&pictures(&z), shape)))
 }
 
 #[test]
@@ -490,14 +489,14 @@ fn a_mean_far_from_zero_costs_no_digits() {
     for gpu in iter::once(support::gpu(0)).chain(support::real()) {
         let shapes = [(5, 2, 3, 3), (33, 3, 5, 5)];
         for (precision, shape) in Precision::ALL.into_iter().flat_map(|p| shapes.map(|shape| (p, shape))) {
-            let (moments, expected) = far_from_zero(&gpu, precision, shape);
-            let moments = moments.download().unwrap();
+            let (stats, expected) = far_from_zero(&gpu, precision, shape);
+            let stats = stats.download().unwrap();
             assert!(expected.mean.iter().all(|m| (m - 1000.0).abs() < 0.5), "{expected:?}");
-            assert_eq!(moments.count, expected.count);
-            for (a, e) in moments.mean.iter().zip(&expected.mean) {
+            assert_eq!(stats.count, expected.count);
+            for (a, e) in stats.mean.iter().zip(&expected.mean) {
                 assert!((a - e).abs() <= 1e-7 * e, "mean {a}, should be {e}");
             }
-            for (a, e) in moments.variance.iter().zip(&expected.variance) {
+            for (a, e) in stats.variance.iter().zip(&expected.variance) {
                 assert!((a - e).abs() <= 1e-5 * e, "variance {a}, should be {e}");
             }
         }
@@ -508,13 +507,13 @@ fn a_mean_far_from_zero_costs_no_digits() {
 fn moving_statistics_are_the_cpus() {
     for gpu in iter::once(support::gpu(0)).chain(support::real()) {
         let mut expected = RunningStats::new(3);
-        let mut moments = GpuRunningStats::upload(&gpu, &expected);
-        assert_eq!(moments.download().unwrap(), expected);
+        let mut stats = GpuRunningStats::upload(&gpu, &expected);
+        assert_eq!(stats.download().unwrap(), expected);
         for shape in [(5, 3, 2, 2), (1, 3, 1, 1), (17, 3, 2, 1)] {
             let (batch, _) = far_from_zero(&gpu, Precision::F32, shape);
-            moments.update(&batch);
+            stats.update(&batch);
             expected.update(&batch.download().unwrap());
-            let actual = moments.download().unwrap();
+            let actual = stats.download().unwrap();
             assert_eq!(actual.updates, expected.updates);
             assert_close("mean", &actual.mean, &expected.mean);
             assert_close("variance", &actual.variance, &expected.variance);
@@ -523,11 +522,11 @@ fn moving_statistics_are_the_cpus() {
         }
         let (gamma, beta) = (numbers(1, 3), numbers(2, 3));
         let params = gpu.upload(&[&gamma[..], &beta].concat());
-        let affine = moments.affine(params.span(0, 3), params.span(3, 3)).download(0, 6).unwrap();
+        let affine = stats.affine(params.span(0, 3), params.span(3, 3)).download(0, 6).unwrap();
         let Affine { scale, shift } = expected.affine(&gamma, &beta);
         assert_close("affine", &affine, &[scale, shift].concat());
         // Continuing from a copy is continuing.
-        let copy = GpuRunningStats::upload(&gpu, &moments.download().unwrap());
-        assert_eq!(copy.download().unwrap(), moments.download().unwrap());
+        let copy = GpuRunningStats::upload(&gpu, &stats.download().unwrap());
+        assert_eq!(copy.download().unwrap(), stats.download().unwrap());
     }
 }

@@ -1,4 +1,4 @@
-// Arithmetic on four of the sixteen images of a pixel (a quad), the conv block of work of most kernels on maps.
+// Arithmetic on four of the sixteen images of a pixel (a quad), the unit of work of most kernels on maps.
 #pragma once
 
 #include "dialect.cuh"

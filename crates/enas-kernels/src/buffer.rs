@@ -9,7 +9,7 @@ use std::sync::Mutex;
 
 use crate::buffer_pool::BufferPool;
 use crate::memory::Memory;
-use crate::simd::Lane;
+use enas_simd::Lane;
 
 static POOL: Mutex<BufferPool<Memory>> = Mutex::new(BufferPool::new());
 

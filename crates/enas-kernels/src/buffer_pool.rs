@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::simd::Lane;
+use enas_simd::Lane;
 
 /// Idle bytes above which the pool frees idle buffers before it allocates.
 const IDLE_LIMIT: usize = 1 << 29;

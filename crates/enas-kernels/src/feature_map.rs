@@ -7,8 +7,10 @@ use std::sync::Arc as SyncArc;
 use rayon::prelude::*;
 
 use crate::buffer::Buffer;
-use crate::norm::TakenSums;
-use crate::simd::{LANES, Lane};
+use enas_simd::{LANES, Lane};
+
+/// Pixels that are summed in single precision before double precision takes over.
+pub(crate) const CHUNK: usize = 512;
 
 /// A feature map: the activations of `n` images, logically `[n, c, h, w]`.
 ///
@@ -27,7 +29,7 @@ pub struct FeatureMap {
     h: usize,
     w: usize,
     /// Per-channel sums for the backward pass of batch norm, if the producer of this gradient computed them.
-    sums: Option<SyncArc<TakenSums>>,
+    sums: Option<SyncArc<FusedSums>>,
 }
 
 impl fmt::Debug for FeatureMap {
@@ -141,7 +143,7 @@ impl FeatureMap {
     }
 
     /// Attaches the sums that were computed while this gradient was written. The next write drops them.
-    pub(crate) fn note_sums(&mut self, sums: TakenSums) {
+    pub(crate) fn note_sums(&mut self, sums: FusedSums) {
         self.sums = Some(SyncArc::new(sums));
     }
 
@@ -199,6 +201,14 @@ impl FeatureMap {
     pub(crate) fn mask(&self, block: usize) -> Lane {
         mask(self.n, block)
     }
+}
+
+/// Sums that the producer of a gradient computed on the way, for every group of images. They belong to the batch norm
+/// that normalises the map `z`.
+#[derive(Clone)]
+pub(crate) struct FusedSums {
+    pub(crate) z: FeatureMap,
+    pub(crate) blocks: Vec<Vec<(f64, f64)>>,
 }
 
 /// Mask over images: 1 for lanes of `block` that hold one of `n` images, 0 for the rest.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use memmap2::Advice;
 use memmap2::MmapMut;
 
-use crate::simd::Lane;
+use enas_simd::Lane;
 
 /// Size of a huge page. Memory of at least this size is a mapping of its own, aligned to huge pages. The kernels read
 /// dozens of planes side by side: with small pages that is more than the TLB has entries for.
@@ -120,7 +120,7 @@ fn allocate(len: usize) -> Vec<Lane> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simd::LANES;
+    use enas_simd::LANES;
 
     #[test]
     fn memory_is_zero_and_holds_what_is_written() {

@@ -25,9 +25,9 @@ pub struct Row {
     pub calls: u64,
     /// Wall-clock milliseconds in total.
     pub milliseconds: f64,
-    /// Floating-point operations in total, in conv blocks of 10⁹.
+    /// Floating-point operations in total, in units of 10⁹.
     pub gflop: f64,
-    /// Lower bound on the memory traffic of maps in total, in conv blocks of 10⁹ bytes.
+    /// Lower bound on the memory traffic of maps in total, in units of 10⁹ bytes.
     pub gbytes: f64,
 }
 

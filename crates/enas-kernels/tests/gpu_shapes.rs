@@ -125,7 +125,7 @@ fn classifiers_losses_factors_and_updates() {
         gpu.finish().unwrap_or_else(|why| panic!("{n} {c} {classes}: {why}"));
     }
     for len in [1, 14_000_000, 500_000_000] {
-        let weights = gpu::Apart::new(&gpu, [(gpu.zeros(len), 0, len)]);
+        let weights = gpu::TensorList::new(&gpu, [(gpu.zeros(len), 0, len)]);
         let rule = Nesterov { lr: 0.1, momentum: 0.9, l2: 1e-4, scale: 1.0 };
         rule.step_gpu(&weights, &gpu.zeros(len), &gpu.zeros(len), 1.0, gpu.zeros(1).span(0, 1));
         gpu.finish().unwrap_or_else(|why| panic!("{len} weights: {why}"));

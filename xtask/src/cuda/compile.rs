@@ -21,7 +21,7 @@ include!("../../../crates/enas-kernels/nvcc.rs");
 pub(crate) fn run(compiler: &Compiler) -> Result<String> {
     let root = repo::root().join("crates/enas-kernels");
     let mut sources = Vec::new();
-    collect(&root.join("src/gpu"), &mut sources)?;
+    SOURCES.iter().try_for_each(|folder| collect(&root.join(folder), &mut sources))?;
     sources.sort();
     ensure!(!sources.is_empty(), "there are no kernels in {}", root.display());
     let folder = tempfile::tempdir().context("cannot create a temporary folder")?;

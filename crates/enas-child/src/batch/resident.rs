@@ -1,6 +1,6 @@
 //! A labelled data set on a GPU, and batches of it.
 
-use enas_kernels::gpu::{self, Chosen, Gpu, GpuImages};
+use enas_kernels::gpu::{self, Gpu, GpuImages, SelectedImages};
 
 use super::checks::{check_gpu, check_labels, largest_label};
 use crate::config::InputShape;
@@ -112,7 +112,7 @@ impl ResidentBatch {
     }
 
     /// Sends the indices to the GPU.
-    pub(super) fn choose(&self) -> Result<Chosen<'_>, Error> {
+    pub(super) fn choose(&self) -> Result<SelectedImages<'_>, Error> {
         let largest = || self.indices.iter().copied().max().unwrap_or(0);
         self.set.set.choose(&self.indices).ok_or_else(|| no_such_image(largest(), self.set.len()))
     }

@@ -126,7 +126,7 @@ impl Child {
             return Err(Error::Config { key: "child.filters", value, allowed });
         }
         let start = start.into_builder();
-        let gpu = gpu::on(start.device())?;
+        let gpu = gpu::for_device(start.device())?;
         let mut builder = Builder::new(Some(start));
         let network = Network::new(&mut builder, config, layout, arc, n_classes).into();
         let Builder { params, running, .. } = builder;
@@ -193,7 +193,7 @@ impl Child {
     /// If weights and momentum do not fit into the GPU's memory, or if the child's tensors are on another GPU.
     pub fn use_gpu(&mut self, gpu: &Gpu, activations: Precision) -> Result<(), Error> {
         let others = |own: &Gpu| !own.is(gpu);
-        if self.params.are_on_gpu() && gpu::on(self.device())?.as_ref().is_none_or(others) {
+        if self.params.are_on_gpu() && gpu::for_device(self.device())?.as_ref().is_none_or(others) {
             let (device, name) = (self.device(), gpu.name());
             return Err(Error::State(format!("the network's tensors are on {device:?}, not on {name}")));
         }

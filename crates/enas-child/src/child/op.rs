@@ -53,7 +53,7 @@ impl CustomOp2 for Evaluation {
     ) -> candle_core::Result<(CudaStorage, Shape)> {
         let Some(device) = &self.parts.device else { bail!("the images are on a GPU, the network is not") };
         let len = layout.shape().elem_count();
-        let (values, shape) = gpu::lend(&[(images, layout)], |images| {
+        let (values, shape) = gpu::with_buffers(&[(images, layout)], |images| {
             self.forward_on(device, &images[0], len).map_err(candle_core::Error::wrap)
         })?;
         device.gpu.upload(&values).into_storage(shape)

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use candle_core::Tensor;
 use candle_nn::VarBuilder;
 use enas_kernels::candle::NesterovConfig;
-use enas_kernels::gpu::Apart;
+use enas_kernels::gpu::TensorList;
 
 use super::table::{ParamId, Row, Table};
 use super::{Params, optimizer};
@@ -79,7 +79,7 @@ impl<'v> ParamsBuilder<'v> {
         let params = &mut self.collected;
         let trained = trained && tensor.as_ref().is_none_or(Tensor::is_variable);
         let (start, first_row, table) = (params.len, params.rows.len(), params.tables.len());
-        let place = params.device_len.next_multiple_of(Apart::ALIGNMENT);
+        let place = params.device_len.next_multiple_of(TensorList::ALIGNMENT);
         params.len += len;
         params.device_len = place + len;
         params.tensors.extend(tensor);

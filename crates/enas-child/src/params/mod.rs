@@ -137,7 +137,7 @@ impl Params {
     }
 
     /// Length of GPU buffers for all weights. Tables begin at multiples of
-    /// [`Apart::ALIGNMENT`](enas_kernels::gpu::Apart).
+    /// [`TensorList::ALIGNMENT`](enas_kernels::gpu::TensorList).
     pub(crate) fn device_len(&self) -> usize {
         self.device_len
     }

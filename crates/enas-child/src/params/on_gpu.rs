@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use enas_kernels::candle::{Guards, write};
-use enas_kernels::gpu::{self, Apart, Buffer, Gpu};
+use enas_kernels::gpu::{self, Buffer, Gpu, TensorList};
 
 use super::table::{ParamId, Row, Table};
 use super::{Gradients, Params};
@@ -40,9 +40,9 @@ impl Params {
     }
 
     /// All tables, or the trained ones, for kernels that update them.
-    pub(crate) fn apart(&self, gpu: &Gpu, values: &[Buffer], trained: bool) -> Apart {
+    pub(crate) fn apart(&self, gpu: &Gpu, values: &[Buffer], trained: bool) -> TensorList {
         let tables = self.tables.iter().zip(values).filter(|(table, _)| table.trained || !trained);
-        Apart::new(gpu, tables.map(|(table, values)| (values.clone(), table.place, table.range.len())))
+        TensorList::new(gpu, tables.map(|(table, values)| (values.clone(), table.place, table.range.len())))
     }
 
     /// A copy of the momentum on a GPU. Untrained tables have zeros.

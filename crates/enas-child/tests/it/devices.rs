@@ -12,7 +12,7 @@ pub(crate) fn all() -> Vec<Gpu> {
 
 #[cfg(feature = "cuda")]
 fn real() -> Option<Gpu> {
-    match enas_kernels::gpu::open(0).and_then(|device| enas_kernels::gpu::on(&device)) {
+    match enas_kernels::gpu::open(0).and_then(|device| enas_kernels::gpu::for_device(&device)) {
         Ok(gpu) => gpu,
         Err(why) => {
             say_skipped(&why);

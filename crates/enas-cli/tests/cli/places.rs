@@ -148,7 +148,7 @@ fn a_model_of_twelve_bits_reads_other_pictures_as_its_own() {
     assert!(stderr.contains("the largest samples let white be 4095 (data.white_level sets it)"), "{stderr}");
     let runs: Vec<_> =
         fs::read_dir(folder.join("runs")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    // Apart from its run, a model measures all images, those that it was trained on included.
+    // TensorList from its run, a model measures all images, those that it was trained on included.
     fs::copy(runs[0].join("model.safetensors"), folder.join("alone.safetensors")).unwrap();
     let model = "alone.safetensors";
     // All samples of these are dark; by themselves they would be taken for fewer bits.

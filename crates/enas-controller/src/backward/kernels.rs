@@ -1,8 +1,9 @@
 //! The elementwise kernels of the backward pass.
 
+use enas_simd::safe::{Simd, WithSimd, mul_add};
+
 use crate::dot_product::add_scaled;
 use crate::plan::TapeShape;
-use crate::simd::{Simd, WithSimd, mul_add};
 use crate::tape::Input;
 
 /// Back through `tanh(key + query) · v` for one state, of several arcs.

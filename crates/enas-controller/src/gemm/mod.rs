@@ -15,7 +15,7 @@
 
 use std::ops::Range;
 
-use crate::simd::{self, Simd, WithSimd, mul_adds};
+use enas_simd::safe::{self as simd, Simd, WithSimd, mul_adds};
 
 /// Columns of a panel (nr).
 const WIDTH: usize = 32;

@@ -1,4 +1,4 @@
-//! The operations that are no convolution conv blocks, on the emulated GPU: each against its twin on the CPU, or against
+//! The operations that are no convolution blocks, on the emulated GPU: each against its twin on the CPU, or against
 //! plain loops. Operations on maps run for either precision of maps.
 #![forbid(unsafe_code)]
 

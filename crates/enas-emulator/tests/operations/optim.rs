@@ -1,6 +1,6 @@
 //! Optimiser updates against those of the CPU.
 
-use enas_kernels::gpu::{Apart, Buffer, Gpu, move_averages};
+use enas_kernels::gpu::{Buffer, Gpu, TensorList, move_averages};
 use enas_kernels::{Nesterov, TfAdam};
 
 use crate::{assert_close, in_all_orders, numbers};
@@ -87,15 +87,16 @@ impl Scattered {
         let (mut arrays, mut end) = (Vec::new(), 0);
         for (i, len) in lens.iter().enumerate() {
             arrays.push((end, numbers(i as u64, *len)));
-            end = (end + len + i % 3).next_multiple_of(Apart::ALIGNMENT);
+            end = (end + len + i % 3).next_multiple_of(TensorList::ALIGNMENT);
         }
         Self { arrays, momentum: numbers(1000, end), gradient: numbers(1001, end) }
     }
 
-    fn on(&self, gpu: &Gpu) -> (Vec<Buffer>, Apart) {
+    fn on(&self, gpu: &Gpu) -> (Vec<Buffer>, TensorList) {
         let buffers: Vec<Buffer> = self.arrays.iter().map(|(_, weights)| gpu.upload(weights)).collect();
         let arrays = buffers.iter().zip(&self.arrays);
-        let apart = Apart::new(gpu, arrays.map(|(b, (place, weights))| (b.clone(), *place, weights.len())));
+        let apart =
+            TensorList::new(gpu, arrays.map(|(b, (place, weights))| (b.clone(), *place, weights.len())));
         (buffers, apart)
     }
 

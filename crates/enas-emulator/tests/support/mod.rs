@@ -13,7 +13,7 @@ pub(crate) fn orders(precision: Precision) -> [u64; 2] {
 }
 
 /// What storing a number in a map may change, as a share of it: with the eight bits of significand of bfloat16, half
-/// of a conv block in the last place is at most 2⁻⁸ of the number. Cutting the lower bits off would change up to twice that.
+/// of a unit in the last place is at most 2⁻⁸ of the number. Cutting the lower bits off would change up to twice that.
 pub(crate) fn rounding(precision: Precision) -> f32 {
     match precision {
         Precision::F32 => 0.0,
@@ -47,7 +47,7 @@ pub(crate) fn real() -> Option<Gpu> {
 
 #[cfg(feature = "cuda")]
 fn open() -> Option<Gpu> {
-    match enas_kernels::gpu::open(0).and_then(|device| enas_kernels::gpu::on(&device)) {
+    match enas_kernels::gpu::open(0).and_then(|device| enas_kernels::gpu::for_device(&device)) {
         Ok(gpu) => gpu,
         Err(why) => {
             say_skipped(&why);

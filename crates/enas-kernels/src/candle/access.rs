@@ -134,7 +134,7 @@ impl<R, F: FnOnce(&mut [f32]) -> R> InplaceOp1 for Write<F, R> {
     }
 
     fn cuda_fwd(&self, storage: &mut CudaStorage, layout: &Layout) -> Result<()> {
-        gpu::lend(&[(storage, layout)], |buffers| {
+        gpu::with_buffers(&[(storage, layout)], |buffers| {
             let buffer = &buffers[0];
             let mut numbers = buffer.download(0, layout.shape().elem_count())?;
             self.result.set(self.body.take().map(|body| body(&mut numbers)));
@@ -204,7 +204,7 @@ fn copy(storage: &Storage, layout: &Layout) -> Result<Vec<f32>> {
     match storage {
         Storage::Cuda(storage) => {
             let len = layout.shape().elem_count();
-            gpu::lend(&[(storage, layout)], |buffers| Ok(buffers[0].download(0, len)?))
+            gpu::with_buffers(&[(storage, layout)], |buffers| Ok(buffers[0].download(0, len)?))
         }
         _ => Ok(Vec::new()),
     }

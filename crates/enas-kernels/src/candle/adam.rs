@@ -5,7 +5,7 @@ use candle_core::{Result, Tensor, Var};
 use candle_nn::Optimizer;
 
 use super::slots::Slots;
-use crate::simd::{self, Kernel, Simd};
+use enas_simd::{self as simd, Kernel, Simd};
 
 /// The settings of [`TfAdam`].
 #[derive(Clone, Copy, Debug, PartialEq)]

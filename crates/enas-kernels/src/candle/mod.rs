@@ -19,11 +19,13 @@
 mod access;
 mod adam;
 mod nesterov;
+mod nesterov_config;
 mod on_gpu;
 mod slots;
 mod tie;
 
 pub use access::{Guards, distinct, read, write};
 pub use adam::{TfAdam, TfAdamConfig};
-pub use nesterov::{NesterovConfig, NesterovSgd};
+pub use nesterov::NesterovSgd;
+pub use nesterov_config::NesterovConfig;
 pub use tie::{Gradients, Tied, tie};

@@ -6,28 +6,10 @@ use candle_nn::Optimizer;
 use rayon::prelude::*;
 
 use super::access::read;
+use super::nesterov_config::NesterovConfig;
 use super::on_gpu::OnGpu;
 use super::slots::Slots;
-use crate::optim::Nesterov;
-
-/// The settings of [`NesterovSgd`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct NesterovConfig {
-    /// Learning rate.
-    pub lr: f64,
-    /// Momentum `μ`.
-    pub momentum: f32,
-    /// Weight `λ` of a penalty `λ·Σ w²`.
-    pub l2: f32,
-    /// Largest norm of the whole gradient, penalty included; a larger gradient is scaled down to it. 0 for no limit.
-    pub clip_norm: f32,
-}
-
-impl Default for NesterovConfig {
-    fn default() -> Self {
-        Self { lr: 0.01, momentum: 0.9, l2: 0.0, clip_norm: 0.0 }
-    }
-}
+use crate::ops::optim::Nesterov;
 
 /// [`Nesterov`]'s rule for candle's variables: one pass over weights and momentum, in place, on all threads.
 ///

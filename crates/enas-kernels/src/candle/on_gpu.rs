@@ -2,15 +2,15 @@
 
 use candle_core::{DType, Result, Tensor, Var, bail};
 
-use super::nesterov::NesterovConfig;
-use crate::gpu::{self, Apart, Buffer, Gpu};
-use crate::optim::Nesterov;
+use super::nesterov_config::NesterovConfig;
+use crate::gpu::{self, Buffer, Gpu, TensorList};
+use crate::ops::optim::Nesterov;
 
 /// Momentum and gradient are one buffer each, in which every variable has a place.
 #[derive(Debug)]
 pub(super) struct OnGpu {
     gpu: Gpu,
-    weights: Apart,
+    weights: TensorList,
     momentum: Buffer,
     gradient: Buffer,
     /// Place and length of each variable, in numbers.
@@ -27,18 +27,18 @@ impl OnGpu {
         if let Some(other) = vars.iter().find(|var| !var.device().same_device(device)) {
             bail!("variables on {device:?} and on {:?}: an optimiser's are on one device", other.device());
         }
-        let Some(gpu) = gpu::on(device)? else { return Ok(None) };
+        let Some(gpu) = gpu::for_device(device)? else { return Ok(None) };
         let (mut places, mut end) = (Vec::with_capacity(vars.len()), 0);
         for var in vars {
             places.push((end, var.elem_count()));
-            end = (end + var.elem_count()).next_multiple_of(Apart::ALIGNMENT);
+            end = (end + var.elem_count()).next_multiple_of(TensorList::ALIGNMENT);
         }
         let all = Tensor::zeros(end.max(1), DType::F32, device)?;
         let state =
             |(var, (place, len)): (&&Var, &(usize, usize))| all.narrow(0, *place, *len)?.reshape(var.shape());
         let states = vars.iter().zip(&places).map(state).collect::<Result<_>>()?;
         let arrays = vars.iter().zip(&places).map(|(var, (place, len))| Ok((Buffer::of(var)?, *place, *len)));
-        let weights = Apart::new(&gpu, arrays.collect::<Result<Vec<_>>>()?);
+        let weights = TensorList::new(&gpu, arrays.collect::<Result<Vec<_>>>()?);
         let (momentum, gradient) = (Buffer::of(&all)?, gpu.zeros(end));
         Ok(Some((Self { gpu, weights, momentum, gradient, places }, states)))
     }

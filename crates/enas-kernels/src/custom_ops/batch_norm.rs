@@ -9,7 +9,7 @@ use super::on_gpu::{self, GpuArgument, GpuOp};
 use super::tensors::{self, Argument};
 use crate::feature_map::{Activation, FeatureMap};
 use crate::gpu::{Buffer, GpuActivation, GpuBatchStats, batch_norm_backward};
-use crate::norm::{self, BatchStats};
+use crate::ops::batch_norm::{self, BatchStats};
 
 const OP: &str = "batch norm";
 
@@ -21,8 +21,8 @@ const OP: &str = "batch norm";
 pub fn batch_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor) -> Result<(Tensor, BatchStats)> {
     let op = BatchNorm::default();
     let y = x.apply_op3(gamma, beta, op.clone())?;
-    match op.moments() {
-        Some(moments) => Ok((y, moments.clone())),
+    match op.stats() {
+        Some(stats) => Ok((y, stats.clone())),
         None => bail!("{OP}: no statistics on {:?}", x.device()),
     }
 }
@@ -30,17 +30,17 @@ pub fn batch_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor) -> Result<(Tensor, 
 /// The op behind [`batch_norm`]. One object normalises one tensor and then holds its statistics. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct BatchNorm {
-    moments: SyncArc<OnceLock<BatchStats>>,
+    stats: SyncArc<OnceLock<BatchStats>>,
 }
 
 impl BatchNorm {
     /// The statistics of the normalised tensor; `None` before the forward pass.
-    pub fn moments(&self) -> Option<&BatchStats> {
-        self.moments.get()
+    pub fn stats(&self) -> Option<&BatchStats> {
+        self.stats.get()
     }
 
-    fn keep(&self, moments: BatchStats) -> Result<()> {
-        if self.moments.set(moments).is_err() {
+    fn keep(&self, stats: BatchStats) -> Result<()> {
+        if self.stats.set(stats).is_err() {
             bail!("{OP}: this object has already normalised a tensor; make one per call");
         }
         Ok(())
@@ -64,10 +64,10 @@ impl CustomOp3 for BatchNorm {
         let x = Argument { op: OP, name: "x", storage: s1, layout: l1 }.map()?;
         let gamma = Argument { op: OP, name: "gamma", storage: s2, layout: l2 }.numbers_of(&[x.c()])?;
         let beta = Argument { op: OP, name: "beta", storage: s3, layout: l3 }.numbers_of(&[x.c()])?;
-        let moments = BatchStats::of(&x);
+        let stats = BatchStats::of(&x);
         let shape = Shape::from(x.shape());
-        let value = Activation { affine: Some(SyncArc::new(moments.affine(&gamma, &beta))), map: x };
-        self.keep(moments)?;
+        let value = Activation { affine: Some(SyncArc::new(stats.affine(&gamma, &beta))), map: x };
+        self.keep(stats)?;
         Ok((CpuStorage::F32(value.to_nchw()), shape))
     }
 
@@ -94,11 +94,11 @@ impl CustomOp3 for BatchNorm {
         if let Some(gradients) = on_gpu::backward(self, &[x, gamma, beta], grad)? {
             return on_gpu::triple(gradients);
         }
-        let Some(moments) = self.moments() else { bail!("{OP}: backward before forward") };
+        let Some(stats) = self.stats() else { bail!("{OP}: backward before forward") };
         let z = tensors::value(OP, "x", x)?.map;
         let gy = tensors::value(OP, "gradient", grad)?.map;
         let scale = tensors::with(OP, "gamma", gamma, |g| Ok(g.numbers_of(&[z.c()])?.into_owned()))?;
-        let norm = norm::Gradient::new(&z, moments, &scale, &gy);
+        let norm = batch_norm::Gradient::new(&z, stats, &scale, &gy);
         let gx = x.track_op().then(|| input_gradient(&norm, &z, &gy));
         Ok((
             tensors::map_gradient(gx, x)?,
@@ -108,7 +108,7 @@ impl CustomOp3 for BatchNorm {
     }
 }
 
-fn input_gradient(norm: &norm::Gradient, z: &FeatureMap, gy: &FeatureMap) -> FeatureMap {
+fn input_gradient(norm: &batch_norm::Gradient, z: &FeatureMap, gy: &FeatureMap) -> FeatureMap {
     let (n, c, h, w) = z.shape();
     let mut out = FeatureMap::uninit(n, c, h, w);
     out.lanes_mut().par_chunks_exact_mut(h * w).enumerate().for_each(|(i, out)| {
@@ -121,11 +121,11 @@ fn input_gradient(norm: &norm::Gradient, z: &FeatureMap, gy: &FeatureMap) -> Fea
 
 impl GpuOp for BatchNorm {
     fn forward_gpu(&self, args: &[GpuArgument<'_>]) -> Result<(Buffer, Shape)> {
-        let (z, moments) = GpuBatchStats::of(args[0].map(OP, "x")?);
+        let (z, stats) = GpuBatchStats::of(args[0].map(OP, "x")?);
         let (c, shape) = (z.c(), Shape::from(z.shape()));
         let [gamma, beta] = [args[1].vector(OP, "gamma", c)?, args[2].vector(OP, "beta", c)?];
-        let value = GpuActivation { affine: Some(moments.affine(gamma, beta)), map: z };
-        self.keep(moments.download()?)?;
+        let value = GpuActivation { affine: Some(stats.affine(gamma, beta)), map: z };
+        self.keep(stats.download()?)?;
         Ok((value.to_pictures(), shape))
     }
 
@@ -135,11 +135,11 @@ impl GpuOp for BatchNorm {
         grad: GpuArgument<'_>,
         wants_first: bool,
     ) -> Result<Vec<Option<Buffer>>> {
-        let Some(moments) = self.moments() else { bail!("{OP}: backward before forward") };
+        let Some(stats) = self.stats() else { bail!("{OP}: backward before forward") };
         let (z, gy) = (args[0].map(OP, "x")?, grad.map(OP, "gradient")?);
-        let moments = GpuBatchStats::upload(z.gpu(), moments);
+        let stats = GpuBatchStats::upload(z.gpu(), stats);
         let gamma = args[1].vector(OP, "gamma", z.c())?;
-        let (gx, gamma, beta) = batch_norm_backward(&z, &moments, gamma, &gy);
+        let (gx, gamma, beta) = batch_norm_backward(&z, &stats, gamma, &gy);
         Ok(vec![wants_first.then(|| on_gpu::pictures(gx).0), Some(gamma), Some(beta)])
     }
 }

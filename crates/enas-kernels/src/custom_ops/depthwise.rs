@@ -5,8 +5,8 @@ use candle_core::{CpuStorage, CudaStorage, CustomOp2, Layout, Result, Shape, Ten
 use super::on_gpu::{self, GpuArgument, GpuOp};
 use super::tensors::{self, Argument};
 use crate::feature_map::Activation;
-use crate::filter;
 use crate::gpu::{Buffer, GpuActivation, GpuFeatureMap, GpuIm2row, transpose_numbers};
+use crate::ops::depthwise_conv;
 
 const OP: &str = "depthwise convolution";
 
@@ -42,7 +42,7 @@ impl CustomOp2 for DepthwiseConv2d {
         let input = Activation::plain(Argument { op: OP, name: "x", storage: s1, layout: l1 }.map()?);
         let (k, filters) =
             Argument { op: OP, name: "filter", storage: s2, layout: l2 }.filter(input.map.c())?;
-        Ok(tensors::output(&filter::forward(&input, &filters, k, self.stride)))
+        Ok(tensors::output(&depthwise_conv::forward(&input, &filters, k, self.stride)))
     }
 
     fn cuda_fwd(
@@ -68,7 +68,7 @@ impl CustomOp2 for DepthwiseConv2d {
         let input = tensors::value(OP, "x", x)?;
         let (k, filters) = tensors::with(OP, "filter", w, |w| w.filter(input.map.c()))?;
         let grad = tensors::value(OP, "gradient", grad)?.map;
-        let (gx, gw) = filter::backward(&input, &filters, (k, self.stride), &grad, x.track_op());
+        let (gx, gw) = depthwise_conv::backward(&input, &filters, (k, self.stride), &grad, x.track_op());
         Ok((tensors::map_gradient(gx, x)?, tensors::gradient(tensors::transpose(&gw, k * k), w)?))
     }
 }

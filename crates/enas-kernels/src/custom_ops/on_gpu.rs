@@ -41,7 +41,7 @@ pub trait GpuOp {
 
 /// The forward pass of a custom op for candle's tensors on a GPU.
 pub(super) fn forward(op: &impl GpuOp, args: &[(&CudaStorage, &Layout)]) -> Result<(CudaStorage, Shape)> {
-    let (result, shape) = gpu::lend(args, |numbers| {
+    let (result, shape) = gpu::with_buffers(args, |numbers| {
         let args = numbers.iter().zip(args);
         let args: Vec<GpuArgument<'_>> =
             args.map(|(numbers, (_, layout))| GpuArgument { numbers, dims: layout.dims() }).collect();

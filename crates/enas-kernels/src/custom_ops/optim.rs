@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor, bail};
 
 use super::tensors;
 use crate::candle::{distinct, write};
-use crate::optim::{Nesterov, TfAdam};
+use crate::ops::optim::{Nesterov, TfAdam};
 
 /// Updates `weights` and their `momentum` in place, both contiguous and of one shape. A missing gradient counts as
 /// zeros. Returns `Σ g²` before scaling, as [`Nesterov::step`].
@@ -79,8 +79,8 @@ fn update(
 mod on_gpu {
     use candle_core::{Result, Tensor, bail};
 
-    use crate::gpu::{Apart, Buffer, Gpu};
-    use crate::optim::{Nesterov, TfAdam};
+    use crate::gpu::{Buffer, Gpu, TensorList};
+    use crate::ops::optim::{Nesterov, TfAdam};
 
     pub(super) fn nesterov(
         rule: &Nesterov,
@@ -91,7 +91,7 @@ mod on_gpu {
         let (weights, momentum, gradient) = lent("nesterov", weights, momentum, gradient)?;
         let (gpu, len) = (weights.gpu().clone(), weights.len());
         let norm = gpu.buffer(1);
-        let weights = Apart::new(&gpu, [(weights, 0, len)]);
+        let weights = TensorList::new(&gpu, [(weights, 0, len)]);
         rule.step_gpu(&weights, &momentum, &gradient, 0.0, norm.span(0, 1));
         Ok(f64::from(norm.download(0, 1)?[0]).powi(2))
     }

@@ -4,10 +4,10 @@ use candle_core::{CpuStorage, CudaStorage, CustomOp2, Layout, Result, Shape, Ten
 
 use super::on_gpu::{self, Convolution, Gather, GpuArgument, GpuOp};
 use super::tensors::{self, Argument};
-use crate::conv_block::{Branch, ConvBlock};
 use crate::feature_map::Activation;
 use crate::gpu::Buffer;
-use crate::im2row::Im2row;
+use crate::ops::conv_block::{Branch, ConvBlock};
+use crate::ops::im2row::Im2row;
 
 const OP: &str = "pointwise convolution";
 

@@ -6,7 +6,7 @@ use super::on_gpu::{self, GpuArgument, GpuOp};
 use super::tensors::{self, Argument};
 use crate::feature_map::Activation;
 use crate::gpu::Buffer;
-use crate::pool::{Pool, PoolKind};
+use crate::ops::pool::{Pool, PoolKind};
 
 const OP: &str = "pool";
 

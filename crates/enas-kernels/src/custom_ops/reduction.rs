@@ -6,20 +6,20 @@ use candle_core::{CpuStorage, CudaStorage, CustomOp3, Layout, Result, Shape, Ten
 
 use super::on_gpu::{self, Convolution, Gather, GpuArgument, GpuOp};
 use super::tensors::{self, Argument};
-use crate::conv_block::{Branch, ConvBlock};
 use crate::feature_map::Activation;
 use crate::gpu::Buffer;
-use crate::im2row::Im2row;
+use crate::ops::conv_block::{Branch, ConvBlock};
+use crate::ops::im2row::Im2row;
 
 const OP: &str = "factorised reduction";
 
 /// Two 1×1 convolutions of x `[n, c, h, w]` side by side: pixels 0, 2, … with `even` `[a, c, 1, 1]`, and pixels 1, 3, …
-/// with `padded_stride` `[b, c, 1, 1]`, zero past the edge. Result `[n, a + b, ⌈h/2⌉, ⌈w/2⌉]`.
+/// with `odd` `[b, c, 1, 1]`, zero past the edge. Result `[n, a + b, ⌈h/2⌉, ⌈w/2⌉]`.
 ///
 /// # Errors
 /// If shapes or element types differ from these.
-pub fn factorized_reduction(x: &Tensor, even: &Tensor, padded_stride: &Tensor) -> Result<Tensor> {
-    x.apply_op3(even, padded_stride, FactorizedReduction)
+pub fn factorized_reduction(x: &Tensor, even: &Tensor, odd: &Tensor) -> Result<Tensor> {
+    x.apply_op3(even, odd, FactorizedReduction)
 }
 
 /// The op behind [`factorized_reduction`].
@@ -27,13 +27,13 @@ pub fn factorized_reduction(x: &Tensor, even: &Tensor, padded_stride: &Tensor) -
 pub struct FactorizedReduction;
 
 /// The two branches with their `(outputs, matrix)`.
-fn branches<'a>(even: &'a (usize, Vec<f32>), padded_stride: &'a (usize, Vec<f32>)) -> [Branch<'a>; 2] {
+fn branches<'a>(even: &'a (usize, Vec<f32>), odd: &'a (usize, Vec<f32>)) -> [Branch<'a>; 2] {
     let branch = |offset, (outputs, weight): &'a (usize, Vec<f32>)| Branch {
         rows: Im2row::EverySecond { offset },
         weight,
         outputs: *outputs,
     };
-    [branch(0, even), branch(1, padded_stride)]
+    [branch(0, even), branch(1, odd)]
 }
 
 impl CustomOp3 for FactorizedReduction {
@@ -53,10 +53,8 @@ impl CustomOp3 for FactorizedReduction {
         let inputs = [Activation::plain(Argument { op: OP, name: "x", storage: s1, layout: l1 }.map()?)];
         let channels = inputs[0].map.c();
         let even = Argument { op: OP, name: "even", storage: s2, layout: l2 }.matrix(channels)?;
-        let padded_stride =
-            Argument { op: OP, name: "padded_stride", storage: s3, layout: l3 }.matrix(channels)?;
-        let conv_block =
-            ConvBlock { inputs: &inputs, relu: false, branches: &branches(&even, &padded_stride) };
+        let odd = Argument { op: OP, name: "odd", storage: s3, layout: l3 }.matrix(channels)?;
+        let conv_block = ConvBlock { inputs: &inputs, relu: false, branches: &branches(&even, &odd) };
         Ok(tensors::output(&conv_block.forward(false).0))
     }
 
@@ -76,17 +74,17 @@ impl CustomOp3 for FactorizedReduction {
         &self,
         x: &Tensor,
         even: &Tensor,
-        padded_stride: &Tensor,
+        odd: &Tensor,
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        if let Some(gradients) = on_gpu::backward(self, &[x, even, padded_stride], grad)? {
+        if let Some(gradients) = on_gpu::backward(self, &[x, even, odd], grad)? {
             return on_gpu::triple(gradients);
         }
         let inputs = [tensors::value(OP, "x", x)?];
         let channels = inputs[0].map.c();
         let even_matrix = tensors::with(OP, "even", even, |w| w.matrix(channels))?;
-        let odd_matrix = tensors::with(OP, "padded_stride", padded_stride, |w| w.matrix(channels))?;
+        let odd_matrix = tensors::with(OP, "odd", odd, |w| w.matrix(channels))?;
         let grad = tensors::value(OP, "gradient", grad)?.map;
         let conv_block =
             ConvBlock { inputs: &inputs, relu: false, branches: &branches(&even_matrix, &odd_matrix) };
@@ -94,7 +92,7 @@ impl CustomOp3 for FactorizedReduction {
         let got = conv_block.backward_raw(&grad, x.track_op().then_some(&mut gradients[..]));
         let [gx] = gradients;
         let weight = |i: usize, like| tensors::gradient(tensors::transpose(&got.weights[i], channels), like);
-        Ok((tensors::map_gradient(gx, x)?, weight(0, even)?, weight(1, padded_stride)?))
+        Ok((tensors::map_gradient(gx, x)?, weight(0, even)?, weight(1, odd)?))
     }
 }
 
@@ -102,8 +100,7 @@ impl FactorizedReduction {
     fn on_gpu(&self, args: &[GpuArgument<'_>]) -> Result<Convolution> {
         let x = args[0].value(OP, "x")?;
         let channels = x.map.c();
-        let products =
-            vec![args[1].matrix(OP, "even", channels)?, args[2].matrix(OP, "padded_stride", channels)?];
+        let products = vec![args[1].matrix(OP, "even", channels)?, args[2].matrix(OP, "odd", channels)?];
         Ok(Convolution { x, relu: false, gather: Gather::EverySecond, products })
     }
 }

@@ -4,14 +4,13 @@ use std::borrow::Cow;
 use std::sync::Arc as SyncArc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::candle::Loan;
-use super::cost::Cost;
-use super::device::{Error, Handle};
-use super::memory::Gpu;
-use super::param::Param;
+use crate::gpu::cost::Cost;
+use crate::gpu::cuda::Loan;
+use crate::gpu::device::{Error, Handle};
+use crate::gpu::memory::{Gpu, WORD};
 
-/// Bytes of a number on the device.
-pub(super) const WORD: usize = size_of::<f32>();
+/// Lengths of buffers are multiples of this, so that few different sizes are pooled.
+const GRAIN: usize = 64;
 
 /// An array of `f32` (or `u32`) on a device. Cloning shares it.
 ///
@@ -33,25 +32,30 @@ struct Owned {
 }
 
 impl Buffer {
-    pub(super) fn new(gpu: &Gpu, memory: Result<Handle, Error>, len: usize, loan: Option<Loan>) -> Self {
+    pub(in crate::gpu) fn new(
+        gpu: &Gpu,
+        memory: Result<Handle, Error>,
+        len: usize,
+        loan: Option<Loan>,
+    ) -> Self {
         let revoked = AtomicBool::new(false);
         Self(SyncArc::new(Owned { gpu: gpu.clone(), memory, len, loan, revoked }))
     }
 
     /// An array in memory that belongs to a tensor.
     #[cfg(feature = "cuda")]
-    pub(super) fn lent(gpu: &Gpu, memory: Handle, len: usize, loan: Loan) -> Self {
+    pub(in crate::gpu) fn lent(gpu: &Gpu, memory: Handle, len: usize, loan: Loan) -> Self {
         Self::new(gpu, Ok(memory), len, Some(loan))
     }
 
     /// Ends a loan: the remaining owners can no longer reach the numbers.
-    pub(super) fn revoke(&self) {
+    pub(crate) fn revoke(&self) {
         self.0.revoked.store(true, Ordering::Relaxed);
     }
 
     /// Takes the memory out, if it is the pool's and has no other owner; otherwise returns the buffer.
     #[cfg(feature = "cuda")]
-    pub(super) fn into_memory(self) -> Result<Result<Handle, Error>, Self> {
+    pub(crate) fn into_memory(self) -> Result<Result<Handle, Error>, Self> {
         if self.0.loan.is_some() {
             return Err(self);
         }
@@ -60,7 +64,7 @@ impl Buffer {
         Ok(std::mem::replace(&mut owned.memory, Err(handed_out())))
     }
 
-    pub(super) fn memory(&self) -> Result<Handle, Error> {
+    pub(crate) fn memory(&self) -> Result<Handle, Error> {
         if self.0.revoked.load(Ordering::Relaxed) {
             let error =
                 Error::Failed("numbers that were lent for one operation are used after it".to_owned());
@@ -115,7 +119,7 @@ impl Buffer {
     }
 
     /// Copies bytes to element `first` and after. The device refuses bytes that do not fit.
-    pub(super) fn upload_bytes(&self, first: usize, bytes: &[u8]) {
+    pub(crate) fn upload_bytes(&self, first: usize, bytes: &[u8]) {
         self.gpu().attempt(|device| device.upload(self.memory()?, first * WORD, bytes));
     }
 
@@ -135,6 +139,37 @@ impl Buffer {
     }
 }
 
+impl Gpu {
+    /// A buffer for `len` numbers, with arbitrary content.
+    pub fn buffer(&self, len: usize) -> Buffer {
+        let len = len.next_multiple_of(GRAIN).max(GRAIN);
+        let memory = self.take(len);
+        Buffer::new(self, memory, len, None)
+    }
+
+    /// A buffer of `len` zeros.
+    pub fn zeros(&self, len: usize) -> Buffer {
+        let buffer = self.buffer(len);
+        buffer.clear();
+        buffer
+    }
+
+    /// A buffer with a copy of `values`.
+    pub fn upload(&self, values: &[f32]) -> Buffer {
+        let buffer = self.buffer(values.len());
+        buffer.upload(0, values);
+        buffer
+    }
+
+    /// A buffer with a copy of whole numbers.
+    pub fn upload_u32(&self, values: &[u32]) -> Buffer {
+        let buffer = self.buffer(values.len());
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        buffer.upload_bytes(0, &bytes);
+        buffer
+    }
+}
+
 /// The bytes of numbers as devices store them: little-endian. Batches are large, so a little-endian host does not copy
 /// them.
 fn bytes_of(values: &[f32]) -> Cow<'_, [u8]> {
@@ -151,12 +186,6 @@ pub struct Span<'a> {
     pub(crate) buffer: &'a Buffer,
     pub(crate) first: usize,
     pub(crate) len: usize,
-}
-
-impl<'a> From<Span<'a>> for Param<'a> {
-    fn from(span: Span<'a>) -> Self {
-        Self::Buffer(span.buffer, span.first)
-    }
 }
 
 impl Drop for Owned {

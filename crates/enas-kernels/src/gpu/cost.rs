@@ -50,21 +50,21 @@ pub struct KernelCost {
 
 /// Running totals by kernel.
 #[derive(Debug, Default)]
-pub(super) struct Totals(BTreeMap<&'static str, (u64, Cost)>);
+pub(crate) struct Totals(BTreeMap<&'static str, (u64, Cost)>);
 
 impl Totals {
-    pub(super) fn add(&mut self, kernel: &'static str, cost: Cost) {
+    pub(crate) fn add(&mut self, kernel: &'static str, cost: Cost) {
         let (launches, total) = self.0.entry(kernel).or_default();
         *launches += 1;
         *total = *total + cost;
     }
 
-    pub(super) fn launches(&self) -> u64 {
+    pub(crate) fn launches(&self) -> u64 {
         self.0.values().map(|(launches, _)| launches).sum()
     }
 
     /// The totals, sorted by the kernel's name.
-    pub(super) fn report(&self) -> Vec<KernelCost> {
+    pub(crate) fn report(&self) -> Vec<KernelCost> {
         self.0.iter().map(|(&kernel, &(launches, cost))| KernelCost { kernel, launches, cost }).collect()
     }
 }

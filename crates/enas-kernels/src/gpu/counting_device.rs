@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc as SyncArc, Mutex, MutexGuard, PoisonError};
 
-use super::device::{Arg, Device, Error, Handle, Launch};
+use crate::gpu::device::{Arg, Device, Error, Handle, Launch};
 
 /// A device without numbers (dry run). It checks that each request concerns memory it gave out, and counts. Launches
 /// take no time, downloads give zeros. A step of a network of any size runs in milliseconds, and

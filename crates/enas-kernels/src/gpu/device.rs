@@ -6,7 +6,7 @@
 
 use std::fmt::Debug;
 
-use super::precision::Precision;
+use crate::gpu::precision::Precision;
 
 /// A piece of device memory. Only the device knows what the number means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,12 +1,15 @@
 //! Feature maps on a device, in the same blocked layout as [`crate::FeatureMap`].
 
-use super::buffer::Buffer;
-use super::cost::Cost;
-use super::lanes::copy_numbers;
-use super::memory::Gpu;
-use super::param::Param;
-use super::precision::Precision;
-use crate::simd::LANES;
+use crate::gpu::buffer::Buffer;
+use crate::gpu::copy::copy_numbers;
+use crate::gpu::cost::Cost;
+use crate::gpu::launch::{Param, THREADS};
+use crate::gpu::memory::Gpu;
+use crate::gpu::precision::Precision;
+use enas_simd::LANES;
+
+/// Images of a pixel that one thread handles.
+pub(crate) const QUAD: usize = 4;
 
 /// A feature map on a device: logically `[n, c, h, w]`, in memory `[⌈n/16⌉, c, h, w, 16]`.
 ///
@@ -110,9 +113,10 @@ impl GpuFeatureMap {
         if accumulate { self.traffic(2 * len) + Cost::flops(len) } else { self.traffic(len) }
     }
 
-    /// The place of its numbers from `first` on: the buffer, and an offset in bytes.
-    pub(super) fn place(&self, first: usize) -> (&Buffer, usize) {
-        (&self.data, first * self.precision.bytes())
+    /// The argument by which kernels read or write its numbers from `first` on.
+    pub(crate) fn param_from(&self, first: usize) -> Param<'_> {
+        let (precision, offset) = (self.precision, first * self.precision.bytes());
+        Param::FeatureMap { words: &self.data, offset, precision }
     }
 
     /// Makes sure that writing to this map changes no other map (copy on write).
@@ -126,10 +130,35 @@ impl GpuFeatureMap {
         self.data = copy;
     }
 
+    /// Returns the map to which gradients of `map` are added, and whether it holds gradients already. Creates it if it
+    /// is `None`, and copies it if others share it.
+    ///
+    /// # Panics
+    /// If it has another shape.
+    pub(crate) fn target<'a>(map: &Self, gradient: &'a mut Option<Self>) -> (&'a Self, bool) {
+        let accumulate = gradient.is_some();
+        let target = gradient.get_or_insert_with(|| map.another(map.shape()));
+        assert_eq!(target.shape(), map.shape(), "a gradient has the shape of its value");
+        target.make_unique();
+        (target, accumulate)
+    }
+
     /// The device it lives on.
     pub fn gpu(&self) -> &Gpu {
         self.data.gpu()
     }
+}
+
+impl<'a> From<&'a GpuFeatureMap> for Param<'a> {
+    fn from(map: &'a GpuFeatureMap) -> Self {
+        map.param_from(0)
+    }
+}
+
+/// The grid for kernels with one thread per quad of a map: along x the blocks of a group of images, along y the groups.
+pub(crate) fn quad_grid(map: &GpuFeatureMap) -> [usize; 3] {
+    let quads = map.c() * map.plane() * (LANES / QUAD);
+    [quads.div_ceil(THREADS), map.groups(), 1]
 }
 
 /// Words of 32 bits that `len` numbers of a map take. `len` is even, since a pixel has sixteen images.

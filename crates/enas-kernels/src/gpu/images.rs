@@ -1,8 +1,8 @@
 //! A data set that stays on the device: bytes and labels, from which kernels assemble batches.
 
-use super::buffer::Buffer;
-use super::device::Error;
-use super::memory::Gpu;
+use crate::gpu::buffer::Buffer;
+use crate::gpu::device::Error;
+use crate::gpu::memory::Gpu;
 
 /// Bytes of a word of an image.
 const WORD: usize = 4;
@@ -23,13 +23,13 @@ pub struct GpuImages {
 
 /// Some of the images, in a given order. See [`GpuImages::choose`].
 #[derive(Clone, Debug)]
-pub struct Chosen<'a> {
-    pub(super) of: &'a GpuImages,
-    pub(super) at: Buffer,
-    pub(super) n: usize,
+pub struct SelectedImages<'a> {
+    pub(crate) of: &'a GpuImages,
+    pub(crate) at: Buffer,
+    pub(crate) n: usize,
 }
 
-impl Chosen<'_> {
+impl SelectedImages<'_> {
     /// The first `n` of them, or all if they are fewer.
     #[must_use]
     pub fn first(&self, n: usize) -> Self {
@@ -106,21 +106,21 @@ impl GpuImages {
     }
 
     /// The images at these positions; `None` if a position is out of range.
-    pub fn choose(&self, indices: &[usize]) -> Option<Chosen<'_>> {
+    pub fn choose(&self, indices: &[usize]) -> Option<SelectedImages<'_>> {
         // Positions of images fit 32 bits, as each has at least one word.
         let narrow = |&i: &usize| (i < self.n).then_some(i as u32);
         let at: Vec<u32> = indices.iter().map(narrow).collect::<Option<_>>()?;
-        Some(Chosen { of: self, at: self.gpu().upload_u32(&at), n: at.len() })
+        Some(SelectedImages { of: self, at: self.gpu().upload_u32(&at), n: at.len() })
     }
 
     /// Words of an image.
-    pub(super) fn words(&self) -> usize {
+    pub(crate) fn words(&self) -> usize {
         let (c, h, w) = self.shape;
         (c * h * w).div_ceil(WORD)
     }
 
     /// The bytes, the table and the labels.
-    pub(super) fn buffers(&self) -> (&Buffer, &Buffer, &Buffer) {
+    pub(crate) fn buffers(&self) -> (&Buffer, &Buffer, &Buffer) {
         (&self.bytes, &self.table, &self.labels)
     }
 }

@@ -3,14 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc as SyncArc, Mutex, MutexGuard, PoisonError};
 
-use super::buffer::{Buffer, WORD};
-use super::candle::Native;
-use super::cost::{Cost, KernelCost, Totals};
-use super::device::{Arg, Device, Error, Handle, Launch};
-use super::param::{Param, precision_of};
+use crate::gpu::cost::{Cost, KernelCost, Totals};
+use crate::gpu::cuda::Native;
+use crate::gpu::device::{Device, Error, Handle};
 
-/// Lengths of buffers are multiples of this, so that few different sizes are pooled.
-const GRAIN: usize = 64;
+/// Bytes of a number on the device.
+pub(crate) const WORD: usize = size_of::<f32>();
 
 /// A GPU as the operations use it: a device, its buffer pool and its first failure. Cloning gives another handle to it.
 ///
@@ -28,14 +26,14 @@ struct Shared {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(crate) struct State {
     /// Idle memory by its length in numbers.
-    pub(super) idle: HashMap<usize, Vec<Handle>>,
+    pub(crate) idle: HashMap<usize, Vec<Handle>>,
     /// Bytes held, in use or idle.
-    pub(super) held: usize,
+    pub(crate) held: usize,
     /// Cost of all launches so far.
     totals: Totals,
-    pub(super) failure: Option<Error>,
+    pub(crate) failure: Option<Error>,
 }
 
 impl Gpu {
@@ -46,13 +44,13 @@ impl Gpu {
 
     /// A handle to a device of candle.
     #[cfg(feature = "cuda")]
-    pub(super) fn of_candle(native: Native) -> Self {
+    pub(in crate::gpu) fn of_candle(native: Native) -> Self {
         let device = Box::new(native.clone());
         Self(SyncArc::new(Shared { device, native: Some(native), state: Mutex::default() }))
     }
 
     /// The device in candle's form, if candle knows it.
-    pub(super) fn native(&self) -> Option<&Native> {
+    pub(in crate::gpu) fn native(&self) -> Option<&Native> {
         self.0.native.as_ref()
     }
 
@@ -97,61 +95,8 @@ impl Gpu {
         self.state().failure.clone().map_or(Ok(()), Err)
     }
 
-    /// A buffer for `len` numbers, with arbitrary content.
-    pub fn buffer(&self, len: usize) -> Buffer {
-        let len = len.next_multiple_of(GRAIN).max(GRAIN);
-        let memory = self.take(len);
-        Buffer::new(self, memory, len, None)
-    }
-
-    /// A buffer of `len` zeros.
-    pub fn zeros(&self, len: usize) -> Buffer {
-        let buffer = self.buffer(len);
-        buffer.clear();
-        buffer
-    }
-
-    /// A buffer with a copy of `values`.
-    pub fn upload(&self, values: &[f32]) -> Buffer {
-        let buffer = self.buffer(values.len());
-        buffer.upload(0, values);
-        buffer
-    }
-
-    /// A buffer with a copy of whole numbers.
-    pub fn upload_u32(&self, values: &[u32]) -> Buffer {
-        let buffer = self.buffer(values.len());
-        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        buffer.upload_bytes(0, &bytes);
-        buffer
-    }
-
-    /// Launches `kernel` over a grid of blocks. `cost` is its lower bound on traffic and operations, for the report.
-    ///
-    /// # Panics
-    /// If the maps among the arguments differ in precision.
-    pub(crate) fn launch(
-        &self,
-        kernel: &'static str,
-        grid: [usize; 3],
-        block: [usize; 3],
-        args: &[Param<'_>],
-        cost: Cost,
-    ) {
-        if grid.contains(&0) {
-            return;
-        }
-        let maps = precision_of(kernel, args);
-        let Some(args) = args.iter().map(Param::arg).collect::<Option<Vec<Arg>>>() else {
-            return; // The allocation's failure is already remembered.
-        };
-        let narrow =
-            |axes: [usize; 3]| axes.map(|x| u32::try_from(x).expect("grids are far below 2³² blocks"));
-        let launch = Launch { kernel, maps, grid: narrow(grid), block: narrow(block) };
-        self.attempt_counted((kernel, cost), |device| device.launch(&launch, &args));
-    }
-
-    fn take(&self, len: usize) -> Result<Handle, Error> {
+    /// Takes memory for `len` numbers: idle memory of this length, or new one.
+    pub(crate) fn take(&self, len: usize) -> Result<Handle, Error> {
         let idle = self.state().idle.get_mut(&len).and_then(Vec::pop);
         if let Some(memory) = idle {
             self.0.device.recycled(memory);
@@ -194,7 +139,7 @@ impl Gpu {
     }
 
     /// Makes a request to the device, unless an earlier one failed. Remembers its failure.
-    pub(super) fn attempt(&self, what: impl FnOnce(&dyn Device) -> Result<(), Error>) {
+    pub(crate) fn attempt(&self, what: impl FnOnce(&dyn Device) -> Result<(), Error>) {
         if self.state().failure.is_some() {
             return;
         }
@@ -204,7 +149,7 @@ impl Gpu {
     }
 
     /// The same, counted among the launches.
-    pub(super) fn attempt_counted(
+    pub(crate) fn attempt_counted(
         &self,
         (kernel, cost): (&'static str, Cost),
         what: impl FnOnce(&dyn Device) -> Result<(), Error>,
@@ -215,7 +160,7 @@ impl Gpu {
         });
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         // Every statement leaves the state consistent.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,50 +1,43 @@
-//! The operations of this crate on a GPU: a launch in Rust next to each kernel in CUDA C++.
+//! GPUs: devices, their memory, launches, and feature maps on them. The operations themselves are in `ops`, each next to
+//! its counterpart on the CPU: a launch in Rust (`gpu.rs`) beside the kernel in CUDA C++ (`.cu`).
 //!
-//! Every operation here is the counterpart of one on the CPU, with the same layout of maps and the same formulas.
-//! Kernels reduce in two fixed stages and never with floating-point atomics, so a run repeats to the bit.
+//! Every operation on a GPU has the layout of maps and the formulas of its counterpart on the CPU. Kernels reduce in two
+//! fixed stages and never with floating-point atomics, so a run repeats to the bit.
 
-mod apart;
-mod batch_stats;
-mod buffer;
+pub(crate) mod buffer;
 mod candle;
-mod conv_block;
-mod cost;
+pub(crate) mod copy;
+pub(crate) mod cost;
 mod counting_device;
-mod device;
-mod elementwise;
-mod feature_map;
-mod head;
-mod im2row;
+mod cuda;
+pub(crate) mod device;
+pub(crate) mod feature_map;
 mod images;
-mod lanes;
-mod memory;
-mod noise;
-mod norm;
-mod optim;
-mod param;
-mod pool;
+pub(crate) mod launch;
+mod layout;
+pub(crate) mod memory;
 mod precision;
-mod product;
-mod weight_gradient;
 
-pub use apart::Apart;
-pub use batch_stats::{GpuBatchStats, GpuRunningStats};
+pub use crate::ops::batch_norm::gpu::batch_stats::{GpuBatchStats, GpuRunningStats};
+pub(crate) use crate::ops::batch_norm::gpu::gradient::batch_norm_backward;
+pub use crate::ops::classifier::gpu::{
+    GpuLossRule, GpuTargets, classifier_backward, classifier_forward, cross_entropy, scale_features,
+};
+pub use crate::ops::conv_block::gpu::{GpuBranch, GpuConvBlock, GpuConvBlockGradient};
+pub use crate::ops::dropout::gpu::drop_factors;
+pub use crate::ops::elementwise::gpu::{
+    GpuTerm, add, add_backward, concat, concat_backward, relu_mean, relu_mean_backward,
+};
+pub use crate::ops::im2row::gpu::GpuIm2row;
+pub use crate::ops::optim::gpu::move_averages;
+pub use crate::ops::optim::tensor_list::TensorList;
 pub use buffer::{Buffer, Span};
-pub use candle::{lend, on, open};
-pub use conv_block::{GpuBranch, GpuConvBlock, GpuConvBlockGradient};
+pub use candle::{for_device, open, with_buffers};
+pub use copy::{add_numbers, copy_numbers, transpose_numbers};
 pub use cost::{Cost, KernelCost};
 pub use counting_device::{CountingDevice, Counts};
 pub use device::{Arg, Device, Error, Handle, Launch};
-pub use elementwise::{GpuTerm, add, add_backward, concat, concat_backward, relu_mean, relu_mean_backward};
 pub use feature_map::{GpuActivation, GpuFeatureMap};
-pub use head::{
-    GpuLossRule, GpuTargets, classifier_backward, classifier_forward, cross_entropy, scale_features,
-};
-pub use im2row::GpuIm2row;
-pub use images::{Chosen, GpuImages};
-pub use lanes::{add_numbers, copy_numbers, transpose_numbers};
+pub use images::{GpuImages, SelectedImages};
 pub use memory::Gpu;
-pub use noise::drop_factors;
-pub(crate) use norm::batch_norm_backward;
-pub use optim::move_averages;
 pub use precision::Precision;

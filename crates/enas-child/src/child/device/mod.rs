@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc as SyncArc, Mutex, MutexGuard, PoisonError};
 
 use enas_kernels::RunningStats;
-use enas_kernels::gpu::{self, Apart, Buffer, Gpu, GpuLossRule, GpuRunningStats, Precision};
+use enas_kernels::gpu::{self, Buffer, Gpu, GpuLossRule, GpuRunningStats, Precision, TensorList};
 
 pub(crate) use self::passes::{HostMap, HostResults, Subnetwork};
 use crate::backend::{OnGpu, Statistics};
@@ -50,8 +50,8 @@ struct SyncFlags {
 struct SharedTables {
     values: Vec<Buffer>,
     /// All buffers, and those of trained weights, for the optimiser and the averages.
-    all: Apart,
-    trained: Apart,
+    all: TensorList,
+    trained: TensorList,
 }
 
 impl SharedTables {

@@ -4,11 +4,7 @@
 //! all functions here return errors that say so.
 
 #[cfg(feature = "cuda")]
-mod cuda;
-#[cfg(feature = "cuda")]
-mod device;
-#[cfg(feature = "cuda")]
-mod staging;
+mod tensors;
 #[cfg(not(feature = "cuda"))]
 mod without;
 
@@ -16,14 +12,12 @@ use candle_core::op::BackpropOp;
 use candle_core::{CudaStorage, Device, Layout, Shape, Storage, Tensor};
 
 #[cfg(feature = "cuda")]
-use self::device as native;
+use self::tensors as native;
 #[cfg(not(feature = "cuda"))]
 use self::without as native;
-use super::buffer::Buffer;
-use super::device::Error;
-use super::memory::Gpu;
-
-pub(super) use self::native::{Loan, Native};
+use crate::gpu::buffer::Buffer;
+use crate::gpu::device::Error;
+use crate::gpu::memory::Gpu;
 
 /// Opens the NVIDIA GPU with this number, counted from 0, as a device of candle with a stream of its own.
 ///
@@ -41,7 +35,7 @@ pub fn open(ordinal: usize) -> Result<Device, Error> {
 ///
 /// # Errors
 /// [`Error::Unavailable`] if the device is not an NVIDIA GPU, or cannot run the kernels.
-pub fn on(device: &Device) -> Result<Option<Gpu>, Error> {
+pub fn for_device(device: &Device) -> Result<Option<Gpu>, Error> {
     match device {
         Device::Cpu => Ok(None),
         Device::Cuda(device) => native::on(device).map(Some),
@@ -54,7 +48,7 @@ pub fn on(device: &Device) -> Result<Option<Gpu>, Error> {
 ///
 /// # Errors
 /// If numbers are neither `f32` nor `u32`, what the GPU reports, and the errors of `body`.
-pub fn lend<R>(
+pub fn with_buffers<R>(
     tensors: &[(&CudaStorage, &Layout)],
     body: impl FnOnce(&[Buffer]) -> candle_core::Result<R>,
 ) -> candle_core::Result<R> {

@@ -3,16 +3,9 @@
 use candle_core::{CudaDevice, CudaStorage, Device, Layout, Tensor};
 
 use crate::gpu::buffer::Buffer;
+use crate::gpu::cuda::Native;
 use crate::gpu::device::Error;
 use crate::gpu::memory::Gpu;
-
-/// Candle's side of a [`Gpu`]: there is none.
-#[derive(Clone, Debug)]
-pub(in crate::gpu) enum Native {}
-
-/// Memory of a tensor of candle's on a GPU: there is none.
-#[derive(Debug)]
-pub(in crate::gpu) enum Loan {}
 
 pub(super) fn open(_: usize) -> Result<Device, Error> {
     Err(not_built())

@@ -1,0 +1,3 @@
+//! The classifier and its loss. On the CPU the networks' crate computes them.
+
+pub(crate) mod gpu;
