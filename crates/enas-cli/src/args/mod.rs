@@ -7,6 +7,7 @@ mod places;
 mod runs;
 mod values;
 
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
@@ -27,7 +28,8 @@ use crate::commands::export::Export;
 
 /// Searches, trains and uses small image classifiers (ENAS micro search).
 #[derive(Debug, Parser)]
-#[command(name = "enas", version, max_term_width = 100, arg_required_else_help = true, after_help = TOP_EXAMPLES)]
+#[command(name = "enas", version, arg_required_else_help = true, after_help = TOP_EXAMPLES)]
+#[command(max_term_width = longest_help_line())]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -46,6 +48,12 @@ Examples:
 
 Results go to stdout, progress and messages to stderr.
 Exit codes: 0 done, 1 the work failed, 2 bad usage or configuration, 130 or 143 interrupted (state saved).";
+
+/// The longest line of a help text, in columns: at most 100 on a terminal. Zero means that there is no such bound, for
+/// programs that read the text and set `COLUMNS`.
+fn longest_help_line() -> usize {
+    if io::stdout().is_terminal() { 100 } else { 0 }
+}
 
 /// Flags about what is shown, for every command.
 #[derive(Clone, Copy, Debug, Args)]

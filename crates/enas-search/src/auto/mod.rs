@@ -346,7 +346,6 @@ fn finished<T: DeserializeOwned>(run: &Run) -> Result<T> {
 mod tests {
     use enas_run::auto::SearchWhen;
 
-    use super::*;
 
     #[test]
     fn a_search_needs_images_and_steps() {
