@@ -19,6 +19,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use enas_arc::Arc;
 use enas_data::{Dataset, Fingerprint};
 use enas_kernels::gpu::Gpu;
 use enas_rng::Seed;
@@ -68,6 +69,9 @@ struct About {
     /// When the run searches. Absent in runs of early versions, which always did.
     #[serde(default)]
     search_when: SearchWhen,
+    /// The cell that was given instead of a search.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cell: Option<Arc>,
     /// Whether the size of the network is fitted to the time limit.
     #[serde(default)]
     fits_network: bool,
@@ -116,6 +120,7 @@ impl AutoRun {
             time: config.time,
             finish: config.finish,
             search_when: config.search_when,
+            cell: config.cell.clone(),
             fits_network: config.fits_network,
             seconds: 0.0,
             plan: None,
@@ -150,7 +155,8 @@ impl AutoRun {
         let search: SearchConfig = Layers::file(self.dir.join(SEARCH)).load()?;
         let train: TrainConfig = Layers::file(self.dir.join(TRAIN)).load()?;
         let About { time, finish, search_when, fits_network, .. } = self.about;
-        let config = AutoConfig { search, train, time, finish, search_when, fits_network };
+        let cell = self.about.cell.clone();
+        let config = AutoConfig { search, train, time, finish, search_when, cell, fits_network };
         self.accepts(&config)?;
         Ok(config)
     }
