@@ -294,7 +294,7 @@ fn config_name(path: &str) -> Option<Problem> {
     path.strip_prefix("configs/").is_some_and(|rest| !right(rest)).then(|| Problem {
         place: path.to_owned(),
         what: "is neither configs/NAME.toml nor configs/arcs/NAME.txt".into(),
-        why: "a file in configs/ is a complete configuration or a published arc, and tests read them all",
+        why: "a file in configs/ is a configuration or a published arc, and tests read them all",
     })
 }
 
