@@ -6,7 +6,7 @@ use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
 use enas_arc::Arc;
-use enas_search::{ConfigBuilder, Run, TrainConfig};
+use enas_search::{ConfigBuilder, Run, SearchConfig, Settings as _, TrainConfig};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use zip::write::{SimpleFileOptions, ZipWriter};
@@ -50,10 +50,13 @@ fn config() {
         write("config", &format!("{}-search", preset.name), preset.search.as_bytes());
         write("config", &format!("{}-train", preset.name), preset.train.as_bytes());
     }
-    let quick = enas_search::presets().iter().find(|preset| preset.name == "quick").expect("it is a preset");
+    let search = SearchConfig::defaults();
+    let train = TrainConfig::defaults();
+    write("config", "default-search", search.as_bytes());
+    write("config", "default-train", train.as_bytes());
     let assignments =
         "\0run.epochs=3\nschedule.kind=staircase\ndata.path=./7\ncontroller.temperature=\nchild.filterz=8\n";
-    write("config", "assignments", format!("{}{assignments}", quick.search).as_bytes());
+    write("config", "assignments", format!("{search}{assignments}").as_bytes());
     write(
         "config",
         "only-assignments",
@@ -231,13 +234,14 @@ fn records() {
     let split = r#"{"classes":["0","1"],"train":["0/a.png","1/b.png"],"valid":["0/c.png"],"test":[]}"#;
     let arc = format!("{{\"arc\":\"{ARC}\",\"normal\":[0],\"valid_accuracy\":0.5}}");
     let auto = r#"{"version":"0.1.0","data":"digits","fingerprint":{"files":2,"sha256":"00"},"time":"30m","finish":1.5,"seconds":3,"plan":null}"#;
-    let quick = enas_search::presets().iter().find(|preset| preset.name == "quick").expect("it is a preset");
-    let all = [&manifest, split, &arc, quick.train, auto, quick.search, quick.train];
+    let search = SearchConfig::defaults();
+    let train = TrainConfig::defaults();
+    let all = [&manifest, split, &arc, train, auto, search, train];
     write("records", "train", all.join("\0").as_bytes());
     write(
         "records",
         "search",
-        [&manifest.replace("train", "search"), split, &arc, quick.search].join("\0").as_bytes(),
+        [&manifest.replace("train", "search"), split, &arc, search].join("\0").as_bytes(),
     );
 }
 

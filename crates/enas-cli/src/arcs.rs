@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use enas_arc::{Arc, Arch};
-use enas_search::{RunReader, read_text};
+use enas_search::{RunReader, read_text, ready_cells};
 use serde::Deserialize;
 
 use crate::args::{ArcForm, ArcInput};
@@ -123,6 +123,26 @@ pub(crate) fn one_given(flag: &str, given: &str) -> anyhow::Result<Arch> {
 /// As for [`one_given`], and a usage error for an architecture of the macro search space.
 pub(crate) fn cells_given(flag: &str, given: &str) -> anyhow::Result<Arc> {
     one_given(flag, given).and_then(cells)
+}
+
+/// The cell in the value of `--cell`: the name of a ready cell, the architecture itself or a file that contains it.
+///
+/// # Errors
+/// A usage error, which lists the ready cells if the value looks like a name.
+pub(crate) fn cell_given(given: &str) -> anyhow::Result<Arc> {
+    let cells = ready_cells();
+    if let Some(cell) = cells.iter().find(|cell| cell.name == given) {
+        return Ok(cell.arc.clone());
+    }
+    let is_name = given.starts_with(char::is_alphabetic)
+        && given.chars().all(|c| c.is_alphanumeric() || c == '-')
+        && !Path::new(given).exists();
+    if is_name {
+        let names: Vec<&str> = cells.iter().map(|cell| cell.name).collect();
+        let problem = "there is no such cell; there are";
+        return Err(usage(format!("--cell {given}: {problem} {}", names.join(", "))));
+    }
+    cells_given("--cell", given)
 }
 
 /// Whether a word can only be a file name: architectures contain neither slashes nor file extensions.

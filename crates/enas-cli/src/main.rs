@@ -6,8 +6,8 @@
 
 mod arcs;
 mod args;
+mod cli;
 mod commands;
-
 mod device;
 mod failure;
 mod interrupt;
@@ -23,9 +23,9 @@ mod tips;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
-use args::{Cli, Command};
+use cli::{Cli, Command};
 use commands::Context;
 use messages::Console;
 use output::Output;
@@ -63,8 +63,8 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Command::Data(args) => commands::data::run(&context, &args),
         Command::Config(args) => commands::config::run(&context, &args),
         Command::Bench(args) => commands::bench::run(&context, &args),
-        Command::Completions(args) => commands::shell::completions(&args),
-        Command::Man(args) => commands::shell::man(&context, &args),
+        Command::Completions(args) => commands::shell::completions(&args, Cli::command()),
+        Command::Man(args) => commands::shell::man(&context, &args, Cli::command()),
         Command::Prove(args) => commands::prove::run(&context, &args),
         Command::Report(args) => commands::report::run(&context, &args),
         Command::Runs(args) => commands::runs::run(&context, &args),

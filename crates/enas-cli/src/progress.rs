@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use enas_arc::Arch;
+use enas_arc::{Arc, Arch};
 use enas_search::{
     AutoPhase, AutoPlan, EpochSummary, Event, Observer, Position, ReadyCell, RunReader, SearchPlan,
     SearchWhen, ready_cells,
@@ -33,6 +33,8 @@ pub(crate) struct Watcher<'a> {
     name: Option<String>,
     /// How to train another ready cell than the one that an automatic run trains.
     other_cell: Option<String>,
+    /// Whether the automatic run was given the cell to train.
+    is_cell_given: bool,
 }
 
 impl<'a> Watcher<'a> {
@@ -49,6 +51,7 @@ impl<'a> Watcher<'a> {
             replanned: false,
             name: None,
             other_cell: None,
+            is_cell_given: false,
         }
     }
 
@@ -64,8 +67,9 @@ impl<'a> Watcher<'a> {
         self
     }
 
-    /// The same for an automatic run on the images at `data`.
-    pub(crate) fn of_auto(mut self, data: &str) -> Self {
+    /// The same for an automatic run on the images at `data`, with the cell that was given to it.
+    pub(crate) fn of_auto(mut self, data: &str, cell: Option<&Arc>) -> Self {
+        self.is_cell_given = cell.is_some();
         self.other_cell = Some(format!("enas train {data} --cell NAME trains another"));
         self
     }
@@ -87,9 +91,11 @@ impl<'a> Watcher<'a> {
         if let Some(ReadyCell { name, about, .. }) =
             ready_cells().into_iter().find(|cell| Some(&cell.arc) == arc)
         {
-            self.note(&format!(
-                "network: the ready cell {name}, chosen by the number of training images: {about}; {other}"
-            ));
+            let why = match self.is_cell_given {
+                true => "as --cell says",
+                false => "chosen by the number of training images",
+            };
+            self.note(&format!("network: the ready cell {name}, {why}: {about}; {other}"));
         }
     }
 
@@ -161,7 +167,7 @@ impl Observer for Watcher<'_> {
         match event {
             Event::Planned(plan) => {
                 self.searches = plan.searches;
-                self.console.note(&planned(plan));
+                self.console.note(&planned(plan, self.is_cell_given));
             }
             Event::Phase(phase) => {
                 (self.clock, self.replanned) = (Clock::default(), false);
@@ -170,6 +176,7 @@ impl Observer for Watcher<'_> {
                     AutoPhase::First => "first model: a random architecture, trained for a short time",
                     AutoPhase::Search => "search",
                     AutoPhase::Train if self.searches => "training of the architecture found",
+                    AutoPhase::Train if self.is_cell_given => "training of the given cell",
                     AutoPhase::Train => "training of the ready cell",
                 });
                 self.wait("preparing");
@@ -311,7 +318,7 @@ fn epoch_line(summary: &EpochSummary, eta: &str, width: Option<usize>) -> String
     fitted(fields, width)
 }
 
-fn planned(plan: &AutoPlan) -> String {
+fn planned(plan: &AutoPlan, is_cell_given: bool) -> String {
     let total = duration(plan.total());
     let network = plan.network.map_or(String::new(), |network| {
         format!(
@@ -320,6 +327,12 @@ fn planned(plan: &AutoPlan) -> String {
         )
     });
     let [first, search, train, finish] = [plan.first, plan.search, plan.train, plan.finish].map(duration);
+    if is_cell_given {
+        return format!(
+            "plan: training of the given cell {train}{network}, afterwards {finish}; in all about {total}. There is \
+             no search, as --cell names what to train"
+        );
+    }
     if !plan.searches {
         return format!(
             "plan: training of a ready cell {train}{network}, afterwards {finish}; in all about {total}. A search \

@@ -7,7 +7,7 @@ use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory as _};
 
-use crate::args::Cli;
+use crate::cli::Cli;
 
 /// Flags that users may try, and what to type instead. A tip is given if the command has the flags and arguments that
 /// the tip names; of several tips for a spelling the first such one.

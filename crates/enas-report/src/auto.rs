@@ -21,6 +21,8 @@ pub(crate) struct Automatic {
     pub(crate) planned: Option<String>,
     /// Whether there was a search, and the reason.
     pub(crate) why: String,
+    /// Whether the run was given the cell to train.
+    is_cell_given: bool,
     /// How the size of the network was chosen.
     pub(crate) size: Option<String>,
     /// The phase whose model is the result.
@@ -77,7 +79,8 @@ impl Automatic {
             limit: auto.limit().map(|limit| limit.as_secs_f64()),
             phases: phases(auto, plan.as_ref(), seconds),
             planned: plan.map(|plan| duration(plan.total() + auto.prepared_seconds().unwrap_or_default())),
-            why: why(plan.as_ref(), auto.search_when(), split),
+            why: why(auto, plan.as_ref(), split),
+            is_cell_given: auto.cell().is_some(),
             size: plan.and_then(|plan| plan.network).map(|network| {
                 format!(
                     "Its size was chosen for the time there was: child.filters={} and child.layers={}.",
@@ -100,6 +103,7 @@ impl Automatic {
     /// What the run did, as the beginning of a sentence without the number of epochs.
     pub(crate) fn verb(&self) -> &'static str {
         match (self.from, self.search_curves.is_empty()) {
+            (_, true) if self.is_cell_given => "A given cell was trained",
             (Some(AutoPhase::First), _) => {
                 "A first model, of a random architecture, was trained and not beaten,"
             }
@@ -141,12 +145,12 @@ fn images(files: usize, usable: usize, split: Option<Counts>) -> String {
 }
 
 /// Whether there was a search, and the reason.
-fn why(plan: Option<&AutoPlan>, when: SearchWhen, split: Option<Counts>) -> String {
+fn why(auto: &AutoRunReader, plan: Option<&AutoPlan>, split: Option<Counts>) -> String {
     let Some(plan) = plan else { return "There is no plan yet.".into() };
     let steps = plan.possible_steps.filter(|steps| steps.is_finite());
     let most = |n: u64, one, more| counted(n, one, more);
     let (images, needed) = (SearchWhen::IMAGES as u64, SearchWhen::STEPS as u64);
-    match (plan.searches, when) {
+    match (plan.searches, auto.search_when()) {
         (true, SearchWhen::IfItPays) => {
             let steps = steps.map_or(String::new(), |steps| {
                 format!(" and time for about {} of the final network", most(steps as u64, "training step", "training steps"))
@@ -157,6 +161,9 @@ fn why(plan: Option<&AutoPlan>, when: SearchWhen, split: Option<Counts>) -> Stri
             format!("An architecture was searched{train}.")
         }
         (true, _) => "An architecture was searched, as asked for.".into(),
+        (false, _) if auto.cell().is_some() => {
+            "No architecture was searched: the cell was given (--cell) and trained for the whole time.".into()
+        }
         (false, SearchWhen::Never) => {
             "No architecture was searched, as asked for (--search never): a ready cell was trained for the whole time."
                 .into()

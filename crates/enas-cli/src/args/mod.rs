@@ -1,51 +1,21 @@
-//! The command line: commands and flags with their help and checks. Their implementation is in `commands`.
+//! Groups of arguments that several commands share, and the parsers of values. The other arguments of a command stand
+//! beside its implementation in `commands`.
 
 mod arcs;
-mod bench;
-mod config;
 mod places;
-mod runs;
 mod values;
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args};
 use enas_search::{MemoryLimit, TimeLimit};
 
-pub(crate) use self::arcs::{Arc, ArcConvert, ArcForm, ArcInput, ArcRandom, ArcShow};
-pub(crate) use self::bench::{Bench, Mode};
-pub(crate) use self::config::{Config, ConfigCheck, ConfigShow, Job};
+pub(crate) use self::arcs::{ArcForm, ArcInput};
 pub(crate) use self::places::{Images, ModelPlace, RunPlace};
-pub(crate) use self::runs::{Augment, Eval, Predict, Search, Split, Train};
-use self::values::{device, epochs, memory_limit};
-pub(crate) use self::values::{time_limit, whole};
-use crate::commands;
-use crate::commands::data::Data;
-
-#[cfg(feature = "export")]
-use crate::commands::export::Export;
-
-/// Searches, trains and uses small image classifiers (ENAS micro search).
-#[derive(Debug, Parser)]
-#[command(name = "enas", version, max_term_width = 100, arg_required_else_help = true, after_help = TOP_EXAMPLES)]
-pub(crate) struct Cli {
-    #[command(subcommand)]
-    pub(crate) command: Command,
-    #[command(flatten)]
-    pub(crate) shown: Shown,
-}
-
-const TOP_EXAMPLES: &str = "\
-Examples:
-  enas auto photos --time 2h                   from pictures to a model, in one command
-  enas data check photos                       look for trouble in your pictures first
-  enas search                                  find an architecture for the built-in digits
-  enas train --run runs/digits-search-1        train the architecture that was found
-  enas predict --run runs/digits-train-1 photo.png
-  enas runs                                    compare what all runs came to
-
-Results go to stdout, progress and messages to stderr.
-Exit codes: 0 done, 1 the work failed, 2 bad usage or configuration, 130 or 143 interrupted (state saved).";
+pub(crate) use self::values::{
+    Device, activations, cell, device, patience, share, switch, time_limit, whole,
+};
+use self::values::{epochs, memory_limit};
 
 /// Flags about what is shown, for every command.
 #[derive(Clone, Copy, Debug, Args)]
@@ -60,33 +30,6 @@ pub(crate) struct Shown {
     /// Log more; twice for details (RUST_LOG refines)
     #[arg(long, short, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    Auto(commands::auto::Auto),
-    Search(Search),
-    Train(Train),
-    Eval(Eval),
-    Predict(Predict),
-    #[cfg(feature = "export")]
-    Export(Export),
-    #[command(subcommand)]
-    Arc(Arc),
-    Augment(Augment),
-    #[command(subcommand)]
-    Data(Data),
-    #[command(subcommand)]
-    Config(Config),
-    Bench(Bench),
-    Completions(commands::shell::Completions),
-    Man(commands::shell::Man),
-    Prove(crate::commands::prove::Args),
-    Report(crate::commands::report::Args),
-    Runs(crate::commands::runs::Args),
-    Study(crate::commands::study::Args),
-    #[cfg(feature = "watch")]
-    Watch(crate::commands::watch::Args),
 }
 
 /// Where settings come from: a preset or a file, then `--set`, then flags with a name of their own.
@@ -136,15 +79,6 @@ pub(crate) struct Memory {
     pub(crate) memory: Option<MemoryLimit>,
 }
 
-/// Where the work is computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Device {
-    Cpu,
-    /// The NVIDIA GPU with this number.
-    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "refused while parsing"))]
-    Cuda(usize),
-}
-
 /// When to stop, and which unfinished run to go on with.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Extent {
@@ -157,15 +91,4 @@ pub(crate) struct Extent {
     /// Go on with an interrupted run, with its own settings; others are taken if no result depends on them
     #[arg(long, value_name = "DIR")]
     pub(crate) resume: Option<PathBuf>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    #[test]
-    fn the_description_of_the_arguments_is_consistent() {
-        Cli::command().debug_assert();
-    }
 }

@@ -3,7 +3,14 @@
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use enas_search::{Activations, MemoryLimit, ReadyCell, TimeLimit, ready_cells};
 
-use super::Device;
+/// Where the work is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Device {
+    Cpu,
+    /// The NVIDIA GPU with this number.
+    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "refused while parsing"))]
+    Cuda(usize),
+}
 
 pub(crate) fn whole(low: usize, high: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {
     move |text| match text.parse::<usize>() {

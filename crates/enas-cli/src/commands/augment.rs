@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use clap::Args;
 use enas_data::contact_tiles;
 use enas_draw::{Bitmap, Group, Tile};
 use enas_search::Kind;
@@ -11,14 +12,43 @@ use serde::Serialize;
 
 use super::choices::Asked;
 use super::{Context, settings};
-use crate::args;
+use crate::args::{Images, Settings, whole};
 use crate::failure::{SUCCESS, usage};
+
+/// Show what the trainer would see: originals and augmented copies on one sheet
+///
+/// Originals have a blue frame, and each row of images has its class above it. Class names are written with Latin, Greek and
+/// Cyrillic letters; other characters appear as their code, such as \u{82f9}. Names that are too long end in "…".
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  enas augment photos
+  enas augment photos --out sheet.png --images 12 --copies 8
+  enas augment photos --out sheet.png --force --config my.toml")]
+pub(crate) struct Augment {
+    #[command(flatten)]
+    pub(crate) images: Images,
+    /// The file to write; its ending chooses the format [default: DATA-augment-N.png]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Replace a file that exists, or write among the images
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// How many training images
+    #[arg(long = "images", value_name = "N", default_value = "8", value_parser = whole(1, 500))]
+    pub(crate) n_images: usize,
+    /// How many augmented copies of each
+    #[arg(long, value_name = "N", default_value = "5", value_parser = whole(1, 100))]
+    pub(crate) copies: usize,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+}
 
 /// Runs `enas augment`.
 ///
 /// # Errors
 /// A usage error for invalid settings; an error if the data cannot be read or the sheet cannot be written.
-pub(crate) fn run(context: &Context, args: &args::Augment) -> Result<u8> {
+pub(crate) fn run(context: &Context, args: &Augment) -> Result<u8> {
     #[derive(Serialize)]
     struct Written<'a> {
         #[serde(serialize_with = "crate::output::path")]
@@ -66,7 +96,7 @@ fn tile(tile: &enas_data::Tile) -> Tile<'_> {
 /// The file of the sheet: `--out`, else the first free name derived from the data's name.
 ///
 /// Without `--force`, an existing file and a file among the images are refused.
-fn target(args: &args::Augment, data: &Path) -> Result<PathBuf> {
+fn target(args: &Augment, data: &Path) -> Result<PathBuf> {
     let Some(out) = &args.out else {
         let name = std::path::absolute(data).ok();
         let name = name.as_deref().and_then(Path::file_stem).unwrap_or(data.as_os_str()).to_string_lossy();

@@ -25,7 +25,7 @@ use crate::output::{duration, opening, path, path_if_any, percent};
 use crate::progress::Watcher;
 use crate::standing::{self, Standing};
 use crate::terminal::{command, paragraph, stdout_width, strong, warned};
-use crate::{args, device};
+use crate::{arcs, args, device};
 
 /// Turn a folder of pictures into a model: check, search, train, measure
 ///
@@ -37,6 +37,7 @@ use crate::{args, device};
 Examples:
   enas auto photos --time 2h                   photos/<class>/*, everything within two hours
   enas auto photos                             as long as the preset's epochs take
+  enas auto photos --cell wide-light           train this cell, without a search
   enas auto --time 3m                          a try on the built-in digits
   enas auto --resume runs/photos-auto-1        go on after Ctrl-C
   enas predict --run runs/photos-auto-1 new/*.jpg
@@ -58,6 +59,10 @@ pub(crate) struct Auto {
     /// Search an architecture, or train a ready cell; auto: search if there are images and time enough
     #[arg(long, value_name = "WHEN", default_value = "auto", hide_default_value = true)]
     pub(crate) search: Search,
+    /// Train this cell instead of searching one: a ready cell (see `enas train --help`), an architecture, or a file that
+    /// holds it. Not with --search, nor with --resume, which keeps the cell of the run
+    #[arg(long, value_name = "NAME|ARC|FILE", conflicts_with_all = ["search", "resume"])]
+    pub(crate) cell: Option<String>,
     #[command(flatten)]
     pub(crate) settings: Settings,
     #[command(flatten)]
@@ -120,6 +125,7 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
     }
     drop(loading);
     let what = match config.search_when {
+        _ if config.cell.is_some() => "Training of the given cell, without a search",
         SearchWhen::Always => "Search of an architecture, and its training",
         SearchWhen::Never => "Training of a ready cell, without a search",
         SearchWhen::IfItPays => {
@@ -130,7 +136,7 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
     context.console.note(&format!("run: {}", run.dir().display()));
     let place = shell_word(&config.train.data.path);
     let mut watcher = Watcher::new(&context.console, &interrupt)
-        .of_auto(&place)
+        .of_auto(&place, config.cell.as_ref())
         .waiting("measuring the speed of this machine");
     let outcome = enas_search::auto(&config, &data, &mut run, &mut watcher);
     drop(watcher);
@@ -147,7 +153,7 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
             let left = config.time.0.map(|limit| limit.as_secs_f64() - run.seconds());
             let files = Files { onnx: onnx(&outcome.model, &data, left), report };
             drop(checking);
-            print(context, &run, (&outcome, &data), &files)?;
+            print(context, &run, (&outcome, &data), &files, config.cell.is_some())?;
             Ok(SUCCESS)
         }
         Err(error @ Error::Interrupted { .. }) => {
@@ -165,6 +171,7 @@ fn started(
     began: Instant,
 ) -> Result<(AutoConfig, Dataset, AutoRun)> {
     let data = args.images.path();
+    let cell = args.cell.as_deref().map(arcs::cell_given).transpose()?;
     let (mut for_search, mut for_training) = divided(&args.settings);
     let read = settings::search(&for_search, data, None)?;
     let asked = Asked { refits: true, time: args.time, ..Asked::of(&args.settings) };
@@ -190,12 +197,12 @@ fn started(
     let mut train = settings::train_after(&search, &for_training, data, None)?;
     settings::limit_memory(&mut search.run, args.memory);
     train.run.memory = search.run.memory;
-    train.child.nodes = search.child.nodes;
+    train.child.nodes = cell.as_ref().map_or(search.child.nodes, Arc::n_nodes);
     let time = args.time.unwrap_or(TimeLimit(None));
     let finish = time.0.map_or(FINISH.1, |limit| (limit.as_secs_f64() / 12.0).clamp(FINISH.0, FINISH.1));
     let fits_network = follows && !["child.filters", "child.layers"].iter().any(|key| asked.sets(key));
     let search_when = args.search.into();
-    let config = AutoConfig { search, train, time, finish, search_when, fits_network };
+    let config = AutoConfig { search, train, time, finish, search_when, cell, fits_network };
     config.search.run.check_device(gpu)?;
     let seed = config.search.run.seed();
     let plan = MemoryPlan::for_both(&config.search, &config.train, gpu.is_some())?;
@@ -222,12 +229,13 @@ fn is_said_by_loading(report: &Report, line: &str) -> bool {
 
 /// The command that starts such a run, without flags that do not influence the result.
 fn asked_command(args: &Auto) -> String {
-    let Auto { images, time, search, settings, .. } = args;
+    let Auto { images, time, search, cell, settings, .. } = args;
     let word = |text: &str| shell_word(Path::new(text));
     let mut words = vec!["enas auto".to_owned()];
     words.extend(images.path().map(shell_word));
     words.extend(time.map(|time| format!("--time {time}")));
     words.extend((*search != Search::Auto).then(|| format!("--search {}", search.name())));
+    words.extend(cell.iter().map(|cell| format!("--cell {}", word(cell))));
     words.extend(settings.preset.iter().map(|preset| format!("--preset {}", word(preset))));
     words.extend(settings.config.iter().map(|config| format!("--config {}", shell_word(config))));
     words.extend(settings.set.iter().map(|set| format!("--set {}", word(set))));
@@ -237,7 +245,7 @@ fn asked_command(args: &Auto) -> String {
 
 fn resumed(args: &Auto, dir: &Path, on_gpu: bool, began: Instant) -> Result<(AutoConfig, Dataset, AutoRun)> {
     let mut run = AutoRun::resume(dir, began)?;
-    let AutoConfig { time, finish, search_when, fits_network, .. } = run.config()?;
+    let AutoConfig { time, finish, search_when, cell, fits_network, .. } = run.config()?;
     let [search, train] = run.config_builders();
     let (for_search, for_training) = divided(&args.settings);
     let data = args.images.path();
@@ -247,6 +255,7 @@ fn resumed(args: &Auto, dir: &Path, on_gpu: bool, began: Instant) -> Result<(Aut
         time: args.time.unwrap_or(time),
         finish,
         search_when,
+        cell,
         fits_network,
     };
     settings::limit_memory(&mut config.search.run, args.memory);
@@ -326,6 +335,8 @@ struct Document<'a> {
     test_interval: [f64; 2],
     chance_level: bool,
     #[serde(skip)]
+    is_cell_given: bool,
+    #[serde(skip)]
     valid: Standing,
     #[serde(skip)]
     test: Standing,
@@ -347,6 +358,7 @@ fn print(
     run: &AutoRun,
     (outcome, data): (&AutoOutcome, &Dataset),
     files: &Files,
+    is_cell_given: bool,
 ) -> Result<()> {
     let test = Standing::on(&data.test, outcome.test_accuracy);
     let document = Document {
@@ -354,6 +366,7 @@ fn print(
         test_total: test.total,
         test_interval: test.interval(),
         chance_level: test.is_at_chance(),
+        is_cell_given,
         valid: Standing::on(&data.valid, outcome.valid_accuracy),
         test,
         run: run.dir(),
@@ -409,6 +422,9 @@ impl Document<'_> {
             }
         }
         match (self.from, self.first_valid_accuracy) {
+            (_, None) if self.is_cell_given => {
+                writeln!(out, "network     the given cell, without a search")?;
+            }
             (_, None) => writeln!(out, "network     a ready cell, without a search")?,
             (AutoPhase::First, _) => writeln!(
                 out,

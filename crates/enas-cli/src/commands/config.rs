@@ -1,27 +1,93 @@
 //! `enas config`: prints the effective settings, checks a file, lists the presets.
 
+use std::path::PathBuf;
+
 use anyhow::{Context as _, Result};
+use clap::{Args, Subcommand, ValueEnum};
 use enas_search::{ConfigBuilder, SMALL_FILE, SearchConfig, Settings, TrainConfig, presets, read_text};
 use serde::Serialize;
 
 use super::{Context, settings};
-use crate::args::{self, Job};
+use crate::args;
 use crate::failure::{OrUsage, SUCCESS};
+
+/// Show, check and list settings
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  enas config presets
+  enas config show --preset mnist --set run.epochs=20 > my.toml
+  enas config check my.toml")]
+pub(crate) enum Config {
+    Show(ConfigShow),
+    Check(ConfigCheck),
+    /// List the presets
+    Presets,
+}
+
+/// Print the effective settings after preset or file, --set and flags, as TOML
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  enas config show
+  enas config show --for train --preset mnist --set run.epochs=20 > my.toml")]
+pub(crate) struct ConfigShow {
+    /// Which command the settings are for
+    #[arg(long = "for", value_enum, value_name = "COMMAND", default_value_t = Job::Search)]
+    pub(crate) job: Job,
+    #[command(flatten)]
+    pub(crate) settings: args::Settings,
+}
+
+/// Check a file of settings without running anything
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  enas config check my.toml
+  enas config check my.toml --set child.filters=16")]
+pub(crate) struct ConfigCheck {
+    /// The TOML file
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Which command the settings are for [default: seen from the file]
+    #[arg(long = "for", value_enum, value_name = "COMMAND")]
+    pub(crate) job: Option<Job>,
+    /// One setting on top of the file; repeatable
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+/// The command that settings are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Job {
+    Search,
+    Train,
+}
+
+impl Job {
+    /// The name of the command.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Search => "search",
+            Self::Train => "train",
+        }
+    }
+}
 
 /// Runs `enas config …`.
 ///
 /// # Errors
 /// A usage error for invalid settings.
-pub(crate) fn run(context: &Context, command: &args::Config) -> Result<u8> {
+pub(crate) fn run(context: &Context, command: &Config) -> Result<u8> {
     match command {
-        args::Config::Show(args) => show(context, args),
-        args::Config::Check(args) => check(context, args),
-        args::Config::Presets => list(context),
+        Config::Show(args) => show(context, args),
+        Config::Check(args) => check(context, args),
+        Config::Presets => list(context),
     }?;
     Ok(SUCCESS)
 }
 
-fn show(context: &Context, args: &args::ConfigShow) -> Result<()> {
+fn show(context: &Context, args: &ConfigShow) -> Result<()> {
     match args.job {
         Job::Search => print(context, &settings::search(&args.settings, None, None)?),
         Job::Train => print(context, &settings::train(&args.settings, None, None)?),
@@ -33,7 +99,7 @@ fn print(context: &Context, config: &impl Settings) -> Result<()> {
     context.out.print(config, |out| out.write_all(text.as_bytes()))
 }
 
-fn check(context: &Context, args: &args::ConfigCheck) -> Result<()> {
+fn check(context: &Context, args: &ConfigCheck) -> Result<()> {
     let layers = args.set.iter().fold(ConfigBuilder::file(&args.file), |layers, set| layers.set(set));
     let job = match args.job {
         Some(job) => job,
@@ -45,7 +111,7 @@ fn check(context: &Context, args: &args::ConfigCheck) -> Result<()> {
     }
 }
 
-fn checked(context: &Context, args: &args::ConfigCheck, job: Job, config: &impl Settings) -> Result<()> {
+fn checked(context: &Context, args: &ConfigCheck, job: Job, config: &impl Settings) -> Result<()> {
     context
         .out
         .print(config, |out| writeln!(out, "{}: ok, settings for `enas {}`", args.file.display(), job.name()))

@@ -3,17 +3,46 @@
 use std::io::{self, Write};
 
 use anyhow::{Result, bail};
+use clap::{Args, ValueEnum};
 use enas_data::Part;
 use enas_search::{ClassScore, Evaluation, MemoryPlan, Model};
 use serde::Serialize;
 
 use super::{Context, use_threads};
-use crate::args::{self, Split};
+use crate::args::{Images, Machine, Memory, ModelPlace};
 use crate::failure::SUCCESS;
 use crate::output::{grouped, percent, visible};
 use crate::standing::Standing;
 use crate::terminal::{paragraph, stdout_width, strong, warned};
 use crate::{device, locate};
+
+/// Measure a model: accuracy, precision and recall per class, confusion matrix
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  enas eval --run runs/photos-train-1
+  enas eval --model runs/photos-train-1/model.safetensors photos --split valid --json")]
+pub(crate) struct Eval {
+    #[command(flatten)]
+    pub(crate) place: ModelPlace,
+    #[command(flatten)]
+    pub(crate) images: Images,
+    /// Which part of the data
+    #[arg(long, value_enum, default_value_t = Split::Test)]
+    pub(crate) split: Split,
+    #[command(flatten)]
+    pub(crate) machine: Machine,
+    #[command(flatten)]
+    pub(crate) memory: Memory,
+}
+
+/// A part of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Split {
+    Train,
+    Valid,
+    Test,
+}
 
 /// A confusion matrix of more classes than this would not fit a terminal and is not shown.
 const WIDEST_MATRIX: usize = 20;
@@ -22,7 +51,7 @@ const WIDEST_MATRIX: usize = 20;
 ///
 /// # Errors
 /// If the model or the data cannot be read, or do not fit each other.
-pub(crate) fn run(context: &Context, args: &args::Eval) -> Result<u8> {
+pub(crate) fn run(context: &Context, args: &Eval) -> Result<u8> {
     use_threads(args.machine.threads)?;
     let loading = context.console.activity("reading the model and the images");
     let model = Model::load(&locate::model(&args.place, args.images.path())?)?;

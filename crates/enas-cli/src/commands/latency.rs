@@ -8,9 +8,8 @@ use enas_rng::Seed;
 use enas_search::Model;
 use serde::Serialize;
 
-use super::bench::{peak_rss_mb, rounded};
+use super::bench::{Bench, peak_rss_mb, rounded};
 use super::{Context, use_threads};
-use crate::args::Bench;
 use crate::failure::{SUCCESS, usage};
 use crate::{device, locate};
 

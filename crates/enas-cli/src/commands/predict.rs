@@ -4,16 +4,48 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
+use clap::Args;
 use enas_search::Model;
 use rayon::prelude::*;
 use serde::Serialize;
 
 use super::inputs::{Input, inputs};
 use super::{Context, use_threads};
+use crate::args::{Machine, ModelPlace, whole};
 use crate::failure::{FAILED, SUCCESS};
 use crate::messages::Activity;
 use crate::output::visible;
-use crate::{args, device, locate};
+use crate::{device, locate};
+
+/// Label pictures with a model
+///
+/// Prints one line per picture. A file that cannot be read gets a line with the reason; the others go on, and the
+/// exit code is 1 at the end.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  enas predict --run runs/photos-train-1 photo.png
+  enas predict --model model.safetensors photo.png holiday/
+  enas predict --model model.safetensors --top 3 --json holiday/
+  find . -name '*.jpg' | enas predict --model model.safetensors --csv -")]
+pub(crate) struct Predict {
+    #[command(flatten)]
+    pub(crate) place: ModelPlace,
+    /// Images, folders or zips of images; - reads paths from stdin, one a line
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// How many labels to give for each picture
+    #[arg(long, value_name = "K", default_value = "1", value_parser = whole(1, 1_000_000))]
+    pub(crate) top: usize,
+    /// Give the probabilities as the network was trained to, not calibrated on its validation images
+    #[arg(long)]
+    pub(crate) raw: bool,
+    /// Print comma-separated values with a header
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) csv: bool,
+    #[command(flatten)]
+    pub(crate) machine: Machine,
+}
 
 /// Number of images that are decoded and classified together.
 const BATCH: usize = 64;
@@ -22,7 +54,7 @@ const BATCH: usize = 64;
 ///
 /// # Errors
 /// If the model or stdin cannot be read. An unreadable image gets a line of its own instead.
-pub(crate) fn run(context: &Context, args: &args::Predict) -> Result<u8> {
+pub(crate) fn run(context: &Context, args: &Predict) -> Result<u8> {
     use_threads(args.machine.threads)?;
     let mut model = Model::load(&locate::model(&args.place, args.paths.first().map(PathBuf::as_path))?)?;
     if let Some(gpu) = device::gpu(args.machine.device)? {

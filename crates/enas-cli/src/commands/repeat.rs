@@ -11,6 +11,7 @@ use enas_rng::Seed;
 use enas_search::{Gain, Kind, SearchOutcome};
 use serde::Serialize;
 
+use super::search::Search;
 use super::{Context, interrupted, report, search, shell_word};
 use crate::args;
 use crate::failure::SUCCESS;
@@ -28,7 +29,7 @@ const CHANCE_PAIRS: u64 = 1000;
 /// Those of a single search.
 pub(super) fn run(
     context: &Context,
-    args: &args::Search,
+    args: &Search,
     times: usize,
     (gpu, interrupt): (Option<Gpu>, &Interrupt),
 ) -> Result<u8> {
@@ -39,7 +40,7 @@ pub(super) fn run(
     for number in 0..times {
         let seed = first_seed.wrapping_add(number as u64);
         context.console.note(&format!("search {} of {times}, seed {seed}", number + 1));
-        let one = args::Search {
+        let one = Search {
             repeat: None,
             out: args.out.as_ref().map(|dir| dir.join(format!("seed-{seed}"))),
             settings: args::Settings { seed: Some(seed), ..args.settings.clone() },

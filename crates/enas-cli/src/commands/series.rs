@@ -15,19 +15,19 @@ use enas_search::{
 };
 use serde::Serialize;
 
-use super::train::{Job, Trained, settled};
+use super::train::{Job, Train, Trained, settled};
 use super::{Context, interrupted, report, settings};
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
+use crate::locate;
 use crate::messages::{Activity, Console, Held};
 use crate::output::{counted, opening, percent};
 use crate::progress::Watcher;
 use crate::standing::Standing;
 use crate::terminal::strong;
-use crate::{args, locate};
 
 /// The series of trainings that the arguments ask for, if any.
-pub(super) fn asked(args: &args::Train) -> Option<Series> {
+pub(super) fn asked(args: &Train) -> Option<Series> {
     let seeds = args.seeds.map(|n| Series::Seeds(n as u64));
     seeds.or(args.folds.map(|k| Series::Folds(k as u64)))
 }
@@ -42,7 +42,7 @@ type Session<'a> = (&'a Interrupt, Activity, Held);
 /// Errors of data, network and disk.
 pub(super) fn start(
     context: &Context,
-    args: &args::Train,
+    args: &Train,
     series: Series,
     (job, began): (Job, Instant),
     gpu: Option<&Gpu>,
@@ -72,7 +72,7 @@ pub(super) fn start(
 /// A usage error for settings that do not fit the series; errors of data, network and disk.
 pub(super) fn resume(
     context: &Context,
-    args: &args::Train,
+    args: &Train,
     dir: &Path,
     gpu: Option<&Gpu>,
     session: Session<'_>,

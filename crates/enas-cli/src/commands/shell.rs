@@ -5,12 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use clap::{Args, Command, CommandFactory as _};
+use clap::{Args, Command};
 use clap_complete::Shell;
 use serde::Serialize;
 
 use super::Context;
-use crate::args::Cli;
 use crate::failure::SUCCESS;
 
 /// Print a script that teaches a shell to complete commands, flags and values
@@ -37,22 +36,22 @@ pub(crate) struct Man {
     pub(crate) out: PathBuf,
 }
 
-/// Runs `enas completions`.
+/// Runs `enas completions`, for the command line that `command` describes.
 ///
 /// # Errors
 /// If stdout cannot be written.
-pub(crate) fn completions(args: &Completions) -> Result<u8> {
+pub(crate) fn completions(args: &Completions, mut command: Command) -> Result<u8> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "enas", &mut script);
+    clap_complete::generate(args.shell, &mut command, "enas", &mut script);
     io::Write::write_all(&mut io::stdout().lock(), &script)?;
     Ok(SUCCESS)
 }
 
-/// Runs `enas man`.
+/// Runs `enas man`, for the command line that `command` describes.
 ///
 /// # Errors
 /// If a page cannot be written.
-pub(crate) fn man(context: &Context, args: &Man) -> Result<u8> {
+pub(crate) fn man(context: &Context, args: &Man, mut command: Command) -> Result<u8> {
     #[derive(Serialize)]
     struct Written {
         #[serde(serialize_with = "crate::output::paths")]
@@ -60,7 +59,6 @@ pub(crate) fn man(context: &Context, args: &Man) -> Result<u8> {
     }
     fs::create_dir_all(&args.out).with_context(|| format!("cannot create {}", args.out.display()))?;
     // `build` adds the global flags to every subcommand.
-    let mut command = Cli::command();
     command.build();
     let written = Written { paths: pages(&args.out, &command, "enas")? };
     context
@@ -84,7 +82,10 @@ fn pages(dir: &Path, command: &Command, name: &str) -> Result<Vec<PathBuf>> {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
+    use crate::cli::Cli;
 
     #[test]
     fn every_command_has_a_page_with_its_examples() {

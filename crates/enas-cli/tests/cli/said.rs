@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::support::{TINY, TINY_ARC, TINY_SEARCH, run, temp, text, write_digits};
+use crate::support::{TINY, TINY_ARC, TINY_SEARCH, refused, run, stdout, temp, text, write_digits};
 
 /// 150 grey images of nine classes, and files that no command reads.
 fn photos() -> TempDir {
@@ -77,6 +77,50 @@ fn an_automatic_run_names_its_data_first_and_its_cell() {
     let cell = lines.iter().find(|line| line.starts_with("network: the ready cell wide-light, "));
     let cell = cell.unwrap_or_else(|| panic!("{lines:#?}"));
     assert!(cell.ends_with("; enas train photos --cell NAME trains another"), "{cell}");
+}
+
+#[test]
+fn an_automatic_run_trains_the_cell_that_is_given() {
+    let folder = photos();
+    let folder = folder.path();
+    fs::write(folder.join("my.arc"), TINY_ARC).unwrap();
+    let settings = ["--set", "child.filters=4", "--set", "child.layers=1", "--set", "run.epochs=1"];
+    let auto = |cell: &str| said(folder, &[&["auto", "photos", "--cell", cell], &settings[..]].concat());
+    for cell in ["enas-cifar10", TINY_ARC, "my.arc"] {
+        let lines = auto(cell);
+        assert!(
+            lines[0].ends_with("Training of the given cell, without a search, no time limit"),
+            "{lines:#?}"
+        );
+        assert_eq!(count(&lines, "plan: training of the given cell "), 1, "{lines:#?}");
+        let named = count(&lines, "network: the ready cell enas-cifar10, as --cell says: ");
+        assert_eq!(named, usize::from(cell == "enas-cifar10"), "{lines:#?}");
+    }
+    let shown = stdout(folder, &["arc", "convert", "--run", "runs/photos-auto-2", "--to", "ints"]);
+    assert_eq!(shown.trim(), TINY_ARC);
+    // A finished run says its result again, with the cell that was given.
+    let resumed = said(folder, &["auto", "--resume", "runs/photos-auto-1"]);
+    assert!(
+        resumed[0].ends_with("Training of the given cell, without a search, no time limit"),
+        "{resumed:#?}"
+    );
+}
+
+#[test]
+fn a_cell_that_cannot_be_given_is_refused() {
+    let folder = temp();
+    let cases: [(&[&str], &str); 4] = [
+        (&["--cell", "wide", "--search", "never"], "cannot be used with"),
+        (&["--cell", "wide", "--resume", "runs/x"], "cannot be used with"),
+        (
+            &["--cell", "narrow"],
+            "--cell narrow: there is no such cell; there are wide, wide-light, enas-cifar10",
+        ),
+        (&["--cell", "0 1 2"], "--cell: 3 integers do not make an arc"),
+    ];
+    for (flags, fragment) in cases {
+        refused(folder.path(), &[&["auto"], flags].concat(), 2, fragment);
+    }
 }
 
 #[test]

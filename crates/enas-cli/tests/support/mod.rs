@@ -53,7 +53,8 @@ pub(crate) const TINY_SEARCH: [&str; 22] = [
 /// The program, in a folder of its own.
 pub(crate) fn enas(folder: &Path) -> Command {
     let mut command = Command::cargo_bin("enas").unwrap();
-    command.current_dir(folder).env_remove("RUST_LOG");
+    // In help texts as wide as that, no line is wrapped.
+    command.current_dir(folder).env_remove("RUST_LOG").env("COLUMNS", "1000");
     command
 }
 

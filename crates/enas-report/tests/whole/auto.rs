@@ -16,7 +16,8 @@ pub(crate) fn automatic(search_when: SearchWhen, time: &str) -> TempDir {
     let data = enas_data::load(&search.data, &enas_data::LoadOptions::new(search.run.seed())).unwrap();
     let checked = enas_data::check::check_dataset(&search.data, search.run.seed()).unwrap();
     let time: TimeLimit = time.parse().unwrap();
-    let config = AutoConfig { search, train, time, finish: 0.5, search_when, fits_network: false };
+    let config =
+        AutoConfig { search, train, time, finish: 0.5, search_when, cell: None, fits_network: false };
     let dir = tempfile::tempdir().unwrap();
     let mut run = AutoRun::create(Some(dir.path()), &config, &data, Instant::now()).unwrap();
     let key = |key: &str, value: &str, reason: &str| Choice {

@@ -40,7 +40,7 @@ pub struct AutoPlan {
     /// The caller's work with the model: one more prediction of the validation and test images, and what it asked for
     /// in addition.
     pub finish: f64,
-    /// Whether there is a search. If not, a ready cell is trained and there are no other phases.
+    /// Whether there is a search. If not, a given or a ready cell is trained and there are no other phases.
     #[serde(default = "always")]
     pub searches: bool,
     /// The size of the trained network, if it was fitted to the time limit.

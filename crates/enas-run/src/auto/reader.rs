@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use enas_arc::Arc;
 use enas_data::check::{Case, Report, Severity};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -154,6 +155,11 @@ impl AutoRunReader {
     /// Whether the run was to search.
     pub fn search_when(&self) -> SearchWhen {
         self.get("search_when").unwrap_or_default()
+    }
+
+    /// The cell that was given instead of a search; `None` if there was none.
+    pub fn cell(&self) -> Option<Arc> {
+        self.get("cell")
     }
 
     /// What was done before the first phase; empty for runs of early versions.

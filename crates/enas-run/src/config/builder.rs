@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::assignment::{Assignment, assign};
+use super::overlay;
 use super::presets::{Preset, presets};
 use super::search::SearchConfig;
 use super::settings::{InvalidSetting, Settings};
@@ -10,7 +11,7 @@ use super::train::TrainConfig;
 use crate::error::{ConfigError, Error, Result};
 use crate::files::limited_read::{SMALL_FILE, read_text};
 
-/// A configuration builder: one complete base, then assignments. Later assignments override earlier ones.
+/// A configuration builder: a base of all settings, then assignments. Later assignments override earlier ones.
 ///
 /// ```
 /// use enas_run::{ConfigBuilder, SearchConfig};
@@ -85,11 +86,12 @@ impl ConfigBuilder {
                     name: format!("preset {name}"),
                     text: C::of_preset(preset).to_owned(),
                     is_file: false,
+                    is_complete: false,
                 })
             }
             Base::File(path) => ConfigSource::read(path),
             Base::Text { name, text } => {
-                Ok(ConfigSource { name: name.clone(), text: text.clone(), is_file: false })
+                Ok(ConfigSource { name: name.clone(), text: text.clone(), is_file: false, is_complete: true })
             }
         }
     }
@@ -114,6 +116,8 @@ struct ConfigSource {
     name: String,
     text: String,
     is_file: bool,
+    /// Whether the text names every setting. That of a preset names those that differ from the defaults.
+    is_complete: bool,
 }
 
 impl ConfigSource {
@@ -123,11 +127,15 @@ impl ConfigSource {
             path: path.to_owned(),
             source,
         })?;
-        Ok(Self { name: path.display().to_string(), text, is_file: true })
+        Ok(Self { name: path.display().to_string(), text, is_file: true, is_complete: true })
     }
 
     fn parse<C: Settings>(&self) -> Result<C> {
-        toml::from_str(&self.text).map_err(|e| {
+        let settings = match self.is_complete {
+            true => toml::from_str(&self.text),
+            false => overlay::read(C::defaults(), &self.text),
+        };
+        settings.map_err(|e| {
             let place = match e.span() {
                 Some(span) => self.line(self.text[..span.start].matches('\n').count()),
                 None => self.name.clone(),

@@ -4,6 +4,7 @@ mod assignment;
 mod builder;
 mod class_weights;
 mod kind;
+mod overlay;
 mod phases;
 pub mod presets;
 mod refit;

@@ -2,7 +2,12 @@
 
 use enas_arc::Arc;
 
-/// A named pair of complete configurations.
+/// The text of `configs/default.search.toml`: every setting of a search with its default value and a comment.
+pub(super) const DEFAULT_SEARCH: &str = include_str!("../../configs/default.search.toml");
+/// The text of `configs/default.train.toml`: every setting of a training with its default value and a comment.
+pub(super) const DEFAULT_TRAIN: &str = include_str!("../../configs/default.train.toml");
+
+/// A named pair of configurations. Each text holds what differs from the defaults.
 #[derive(Clone, Copy, Debug)]
 pub struct Preset {
     /// The name on the command line.

@@ -11,7 +11,7 @@ use super::run::RunConfig;
 use super::strategy::StrategyConfig;
 use crate::error::Error;
 
-/// All settings of a search. Mirrors `configs/*.search.toml`.
+/// All settings of a search. Mirrors `configs/default.search.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SearchConfig {

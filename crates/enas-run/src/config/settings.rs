@@ -13,7 +13,10 @@ pub trait Settings: Serialize + DeserializeOwned + Clone {
     /// The command that these settings belong to.
     const KIND: Kind;
 
-    /// The text of a preset for this command.
+    /// All settings with their default values and comments, as TOML.
+    fn defaults() -> &'static str;
+
+    /// The text of a preset for this command: what differs from [`Self::defaults`].
     fn of_preset(preset: &Preset) -> &'static str;
 
     /// Length, batches, seed and checkpoints.

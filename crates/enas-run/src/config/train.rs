@@ -8,7 +8,7 @@ use super::class_weights::Metric;
 use super::refit::RefitConfig;
 use super::run::RunConfig;
 
-/// All settings of a training from scratch. Mirrors `configs/*.train.toml`.
+/// All settings of a training from scratch. Mirrors `configs/default.train.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {

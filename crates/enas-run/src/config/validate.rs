@@ -6,7 +6,7 @@ use enas_child::schedule::Schedule;
 
 use super::class_weights::ClassWeights;
 use super::kind::Kind;
-use super::presets::Preset;
+use super::presets::{DEFAULT_SEARCH, DEFAULT_TRAIN, Preset};
 use super::run::{MOST, RunConfig};
 use super::search::SearchConfig;
 use super::settings::{InvalidSetting, Settings};
@@ -16,6 +16,10 @@ use super::tta::Tta;
 
 impl Settings for SearchConfig {
     const KIND: Kind = Kind::Search;
+
+    fn defaults() -> &'static str {
+        DEFAULT_SEARCH
+    }
 
     fn of_preset(preset: &Preset) -> &'static str {
         preset.search
@@ -113,6 +117,10 @@ fn phases(config: &SearchConfig) -> Result<(), InvalidSetting> {
 
 impl Settings for TrainConfig {
     const KIND: Kind = Kind::Train;
+
+    fn defaults() -> &'static str {
+        DEFAULT_TRAIN
+    }
 
     fn of_preset(preset: &Preset) -> &'static str {
         preset.train

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use enas_run::{ConfigBuilder, Error, SearchConfig, TrainConfig, presets, published_arcs, read_arc};
+use enas_run::{
+    ConfigBuilder, Error, SearchConfig, Settings, TrainConfig, presets, published_arcs, read_arc,
+};
 
 fn configs() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("configs")
@@ -26,41 +28,91 @@ fn every_file_in_configs_is_a_preset_and_every_preset_is_valid() {
         .iter()
         .flat_map(|p| [format!("{}.search.toml", p.name), format!("{}.train.toml", p.name)])
         .collect();
+    expected.extend(["default.search.toml", "default.train.toml"].map(str::to_owned));
     expected.sort();
     assert_eq!(files, expected);
     for preset in presets() {
-        let search: SearchConfig = ConfigBuilder::preset(preset.name).load().unwrap();
-        let train: TrainConfig = ConfigBuilder::preset(preset.name).load().unwrap();
-        let file = |command| ConfigBuilder::file(configs().join(format!("{}.{command}.toml", preset.name)));
-        assert_eq!(file("search").load::<SearchConfig>().unwrap(), search);
-        assert_eq!(file("train").load::<TrainConfig>().unwrap(), train);
+        ConfigBuilder::preset(preset.name).load::<SearchConfig>().unwrap();
+        ConfigBuilder::preset(preset.name).load::<TrainConfig>().unwrap();
+    }
+    // The defaults are complete files, and the preset quick changes nothing in them.
+    let file = |command| ConfigBuilder::file(configs().join(format!("default.{command}.toml")));
+    assert_eq!(file("search").load::<SearchConfig>().unwrap(), SearchConfig::default());
+    assert_eq!(file("train").load::<TrainConfig>().unwrap(), TrainConfig::default());
+}
+
+/// The settings of a table, each with its dotted key.
+fn flattened(table: &toml::Table, place: &str) -> Vec<(String, toml::Value)> {
+    let one = |(key, value): (&String, &toml::Value)| match value {
+        toml::Value::Table(inner) => flattened(inner, &format!("{place}{key}.")),
+        value => vec![(format!("{place}{key}"), value.clone())],
+    };
+    table.iter().flat_map(one).collect()
+}
+
+/// All settings of a configuration, as in `enas config show`.
+fn effective(config: &impl Settings) -> Vec<(String, toml::Value)> {
+    flattened(&toml::from_str(&toml::to_string(config).unwrap()).unwrap(), "")
+}
+
+#[test]
+fn presets_have_the_settings_of_the_golden_file() {
+    let golden: toml::Table = toml::from_str(include_str!("../goldens/presets.toml")).unwrap();
+    let mut names: Vec<&str> = golden.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    let mut expected: Vec<&str> = presets().iter().map(|preset| preset.name).collect();
+    expected.sort_unstable();
+    assert_eq!(names, expected);
+    for (name, kinds) in &golden {
+        compare::<SearchConfig>(name, kinds);
+        compare::<TrainConfig>(name, kinds);
+    }
+}
+
+/// Compares a preset with the golden settings, first key by key, to name the one that differs.
+fn compare<C: Settings + PartialEq + std::fmt::Debug>(name: &str, kinds: &toml::Value) {
+    let golden = kinds[C::KIND.to_string().as_str()].as_table().unwrap();
+    let expected: C = golden.clone().try_into().unwrap();
+    let preset: C = ConfigBuilder::preset(name).load().unwrap();
+    assert_eq!(effective(&preset), effective(&expected), "{name}");
+    assert_eq!(preset, expected, "{name}");
+    let named = |settings: &[(String, toml::Value)]| -> Vec<String> {
+        let mut keys: Vec<String> = settings.iter().map(|(key, _)| key.clone()).collect();
+        keys.sort();
+        keys
+    };
+    assert_eq!(
+        named(&effective(&preset)),
+        named(&flattened(golden, "")),
+        "{name}: the golden names every key"
+    );
+}
+
+#[test]
+fn presets_hold_only_what_differs_from_the_defaults() {
+    let differing = |defaults: &str, preset: &str, name: &str| {
+        let defaults = flattened(&toml::from_str(defaults).unwrap(), "");
+        for setting in flattened(&toml::from_str(preset).unwrap(), "") {
+            assert!(!defaults.contains(&setting), "{name}: {setting:?} is the default");
+        }
+    };
+    for preset in presets() {
+        differing(SearchConfig::defaults(), preset.search, preset.name);
+        differing(TrainConfig::defaults(), preset.train, preset.name);
     }
 }
 
 #[test]
-fn presets_name_every_key() {
-    // A key that a file leaves to a default would be one that the reader of the file does not learn about.
-    for preset in presets() {
-        for (text, effective) in [
-            (
-                preset.search,
-                toml::to_string(&ConfigBuilder::preset(preset.name).load::<SearchConfig>().unwrap()).unwrap(),
-            ),
-            (
-                preset.train,
-                toml::to_string(&ConfigBuilder::preset(preset.name).load::<TrainConfig>().unwrap()).unwrap(),
-            ),
-        ] {
-            let keys = |text: &str| -> Vec<String> {
-                let is_key = |l: &&str| !l.trim_start().starts_with('#') && l.contains('=');
-                text.lines().filter(is_key).map(|l| l.split('=').next().unwrap().trim().to_owned()).collect()
-            };
-            let (mut written, mut all) = (keys(text), keys(&effective));
-            written.sort();
-            all.sort();
-            assert_eq!(written, all, "{}", preset.name);
-        }
-    }
+fn the_default_files_name_every_key() {
+    // A key that is not in them would be one that their readers do not learn about.
+    let keys = |settings: Vec<(String, toml::Value)>| -> Vec<String> {
+        let mut keys: Vec<String> = settings.into_iter().map(|(key, _)| key).collect();
+        keys.sort();
+        keys
+    };
+    let written = |text: &str| keys(flattened(&toml::from_str(text).unwrap(), ""));
+    assert_eq!(written(SearchConfig::defaults()), keys(effective(&SearchConfig::default())));
+    assert_eq!(written(TrainConfig::defaults()), keys(effective(&TrainConfig::default())));
 }
 
 #[test]
@@ -175,7 +227,7 @@ fn classes_are_not_balanced_twice() {
 #[test]
 fn files_of_earlier_versions_mean_what_they_meant() {
     let dir = tempfile::tempdir().unwrap();
-    for (file, name) in [("quick.search.toml", "search"), ("quick.train.toml", "train")] {
+    for (file, name) in [("default.search.toml", "search"), ("default.train.toml", "train")] {
         let text = std::fs::read_to_string(configs().join(file)).unwrap();
         let new = [
             "class_weights",
@@ -216,14 +268,14 @@ fn files_of_earlier_versions_mean_what_they_meant() {
 fn a_mistake_in_a_file_is_named_with_its_line() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("my.toml");
-    let preset = presets()[0].search;
+    let defaults = SearchConfig::defaults();
     for (from, to, expected) in [
         ("epochs = ", "epoch = ", "unknown field `epoch`"),
         ("filters = 16", "filters = \"many\"", "expected usize"),
         ("filters = 16", "filters = 0", "child.filters = 0 is out of range; allowed: 2 to 4096"),
         ("[child]", "[child", "]"),
     ] {
-        let text = preset.replacen(from, to, 1);
+        let text = defaults.replacen(from, to, 1);
         let line = 1 + text.lines().position(|l| l.contains(to)).unwrap();
         std::fs::write(&path, text).unwrap();
         let message = search_error(&ConfigBuilder::file(&path));
@@ -236,7 +288,7 @@ fn a_mistake_in_a_file_is_named_with_its_line() {
 
 #[test]
 fn a_preset_for_the_other_command_or_of_another_name_is_refused() {
-    let message = search_error(&ConfigBuilder::file(configs().join("quick.train.toml")));
+    let message = search_error(&ConfigBuilder::file(configs().join("default.train.toml")));
     assert!(message.contains("unknown field `keep`") && message.contains("`search`"), "{message}");
     let message = search_error(&ConfigBuilder::preset("quik"));
     assert!(message.contains("preset quik") && message.contains("quick, mnist"), "{message}");

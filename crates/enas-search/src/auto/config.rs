@@ -1,7 +1,13 @@
 //! The settings of an automatic run.
 
+use enas_arc::Arc;
 use enas_run::auto::SearchWhen;
 use enas_run::config::{SearchConfig, TimeLimit, TrainConfig};
+
+use crate::cells::{DEFAULT_CELL, LIGHT_CELL, ready_cells};
+
+/// With fewer training images, [`LIGHT_CELL`] is trained: it can overfit such data too, at a lower cost.
+const FEW: usize = 1000;
 
 /// All settings of an automatic run.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +22,8 @@ pub struct AutoConfig {
     pub finish: f64,
     /// Whether the run searches, or trains a ready cell.
     pub search_when: SearchWhen,
+    /// The cell to train. If it is given, there is no search, whatever `search_when` says.
+    pub cell: Option<Arc>,
     /// Whether the size of the trained network (`child.filters`, `child.layers`) is fitted to the time limit instead
     /// of taken from `train`.
     pub fits_network: bool,
@@ -25,5 +33,19 @@ impl AutoConfig {
     /// Epochs of the first model's training.
     pub(super) fn first_epochs(&self) -> u64 {
         self.train.run.epochs.div_ceil(10)
+    }
+
+    /// Whether a run with this many training images, and time for this many steps, searches.
+    pub(super) fn searches(&self, images: usize, steps: f64) -> bool {
+        self.cell.is_none() && self.search_when.searches(images, steps)
+    }
+
+    /// The cell that is trained without a search: the given one, or a ready one for this number of training images.
+    pub(super) fn cell_for(&self, images: usize) -> Arc {
+        self.cell.clone().unwrap_or_else(|| {
+            let name = if images < FEW { LIGHT_CELL } else { DEFAULT_CELL };
+            let cell = ready_cells().into_iter().find(|cell| cell.name == name);
+            cell.expect("both are among the ready cells").arc
+        })
     }
 }

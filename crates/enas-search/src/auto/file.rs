@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
+use enas_arc::Arc;
 use enas_data::Fingerprint;
 use enas_run::auto::{AUTO, AutoPlan, Preparation, SearchWhen};
 use enas_run::config::TimeLimit;
@@ -23,6 +24,9 @@ pub(super) struct AutoFile {
     /// When the run searches. Absent in runs of early versions, which always did.
     #[serde(default)]
     pub(super) search_when: SearchWhen,
+    /// The cell that was given instead of a search.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) cell: Option<Arc>,
     /// Whether the size of the network is fitted to the time limit.
     #[serde(default)]
     pub(super) fits_network: bool,

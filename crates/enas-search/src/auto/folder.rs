@@ -18,6 +18,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use enas_arc::Arc;
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
 use enas_rng::Seed;
@@ -78,6 +79,7 @@ impl AutoRun {
             time: config.time,
             finish: config.finish,
             search_when: config.search_when,
+            cell: config.cell.clone(),
             fits_network: config.fits_network,
             seconds: 0.0,
             plan: None,
@@ -112,7 +114,8 @@ impl AutoRun {
         let search: SearchConfig = ConfigBuilder::file(self.dir.join(SEARCH)).load()?;
         let train: TrainConfig = ConfigBuilder::file(self.dir.join(TRAIN)).load()?;
         let AutoFile { time, finish, search_when, fits_network, .. } = self.about;
-        let config = AutoConfig { search, train, time, finish, search_when, fits_network };
+        let cell = self.about.cell.clone();
+        let config = AutoConfig { search, train, time, finish, search_when, cell, fits_network };
         self.accepts(&config)?;
         Ok(config)
     }

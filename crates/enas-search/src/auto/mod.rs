@@ -29,7 +29,6 @@ pub use self::config::AutoConfig;
 pub(crate) use self::costs::Costs;
 use self::costs::of_training;
 pub use self::folder::AutoRun;
-use crate::cells::{DEFAULT_CELL, LIGHT_CELL, ready_cells};
 use crate::observer::{Event, Observer};
 use crate::search::search;
 use crate::train::train;
@@ -145,7 +144,7 @@ impl Auto<'_> {
         let random = Arc::random(self.config.search.child.nodes, &mut seed.stream("auto/first", &[]));
         let plan = self.plan(&random)?;
         if !plan.searches {
-            return self.train_ready_cell(&plan);
+            return self.train_cell(&plan);
         }
         let epochs = self.config.first_epochs();
         let first = self.train(AutoPhase::First, &random, epochs, |_| plan.first)?;
@@ -157,14 +156,12 @@ impl Auto<'_> {
         Ok(Phases { first: Some(first), searched: Some(searched) })
     }
 
-    /// Trains the ready cell for the whole time.
-    fn train_ready_cell(&mut self, plan: &AutoPlan) -> Result<Phases> {
+    /// Trains the given cell, or the ready one, for the whole time.
+    fn train_cell(&mut self, plan: &AutoPlan) -> Result<Phases> {
         let epochs = self.config.train.run.epochs;
         let finish = plan.finish;
-        let _: Trained =
-            self.train(AutoPhase::Train, &ready_cell(self.data.train.len()), epochs, |auto| {
-                auto.left() - finish
-            })?;
+        let cell = self.config.cell_for(self.data.train.len());
+        let _: Trained = self.train(AutoPhase::Train, &cell, epochs, |auto| auto.left() - finish)?;
         Ok(Phases::default())
     }
 
@@ -183,35 +180,40 @@ impl Auto<'_> {
     }
 
     fn new_plan(&self, arc: &Arc) -> Result<AutoPlan> {
-        let AutoConfig { train, search_when, finish, .. } = self.config;
+        let AutoConfig { train, finish, .. } = self.config;
         let limit = self.config.time.0.map(|limit| limit.as_secs_f64());
         let device = (self.run.gpu(), self.run.memory());
         let (images, mut network) = (self.data.train.len(), None);
         if self.config.fits_network {
             let seconds = self.left().min(UNLIMITED) - finish;
-            let (fitted, costs) = network::fit(train, &ready_cell(images), &self.images, device, seconds)?;
-            let predict =
-                costs.forward * (self.data.valid.len() + self.data.test.len() + costs::EXPLAINED) as f64;
+            let cell = self.config.cell_for(images);
+            let (fitted, costs) = network::fit(train, &cell, &self.images, device, seconds)?;
             network = Some(fitted);
-            if !search_when.searches(images, self.left() / costs.step) {
-                let work = of_training(train, train.run.epochs, &costs, &self.images);
-                let (spent, finish) = (self.run.seconds(), finish + predict);
-                let possible_steps = Some(self.left() / costs.step);
-                return Ok(AutoPlan {
-                    network,
-                    possible_steps,
-                    ..plan::without_search(limit, spent, work, finish)
-                });
+            if !self.config.searches(images, self.left() / costs.step) {
+                return Ok(AutoPlan { network, ..self.plan_of_training(&costs) });
             }
+        } else if let Some(cell) = &self.config.cell {
+            return Ok(self.plan_of_training(&network::costs(train, cell, &self.images, device)?));
         }
         let work = costs::measure(self.config, arc, (self.data, &self.images), device)?;
         let possible_steps = Some(self.left() / work.step);
-        if !search_when.searches(images, self.left() / work.step) {
+        if !self.config.searches(images, self.left() / work.step) {
             let finish = finish + work.predict;
             let plan = plan::without_search(limit, self.run.seconds(), work.train, finish);
             return Ok(AutoPlan { possible_steps, ..plan });
         }
         Ok(AutoPlan { network, possible_steps, ..plan::divide(limit, self.run.seconds(), &work, *finish) })
+    }
+
+    /// The plan of a training without a search, of a network with these costs.
+    fn plan_of_training(&self, costs: &Costs) -> AutoPlan {
+        let AutoConfig { train, finish, time, .. } = self.config;
+        let predict =
+            costs.forward * (self.data.valid.len() + self.data.test.len() + costs::EXPLAINED) as f64;
+        let work = of_training(train, train.run.epochs, costs, &self.images);
+        let limit = time.0.map(|limit| limit.as_secs_f64());
+        let possible_steps = Some(self.left() / costs.step);
+        AutoPlan { possible_steps, ..plan::without_search(limit, self.run.seconds(), work, finish + predict) }
     }
 
     fn search(&mut self, seconds: f64) -> Result<Searched> {
@@ -324,15 +326,6 @@ pub fn fit_network(
 
 /// Seconds that the size of the network is fitted to if there is no limit: half an hour.
 const UNLIMITED: f64 = 1800.0;
-
-/// With fewer training images, [`LIGHT_CELL`] is trained: it can overfit such data too, at a lower cost.
-const FEW: usize = 1000;
-
-/// The ready cell for this number of training images.
-fn ready_cell(images: usize) -> Arc {
-    let name = if images < FEW { LIGHT_CELL } else { DEFAULT_CELL };
-    ready_cells().into_iter().find(|cell| cell.name == name).expect("both are among the ready cells").arc
-}
 
 /// Reads `best.arc.json` of a finished run.
 fn finished<T: DeserializeOwned>(run: &Run) -> Result<T> {

@@ -28,17 +28,14 @@ pub(super) fn fit(
     config: &TrainConfig,
     arc: &Arc,
     data: &Dataset,
-    (gpu, memory): (Option<&Gpu>, Option<&MemoryPlan>),
+    device: (Option<&Gpu>, Option<&MemoryPlan>),
     seconds: f64,
 ) -> Result<(FittedNetwork, Costs)> {
-    let input = InputShape { channels: data.channels, height: data.height, width: data.width };
     let mut best: Option<(FittedNetwork, Costs)> = None;
     for size in SIZES {
         let mut sized = config.clone();
         size.apply(&mut sized, arc);
-        let mut child = Child::fixed(&sized.child, arc, input, data.classes.len(), config.run.seed())?;
-        child.recompute(memory.map(|plan| plan.recompute).unwrap_or_default());
-        let costs = Costs::of(child, arc, &sized.run, data, gpu)?;
+        let costs = costs(&sized, arc, data, device)?;
         let wanted = of_training(&sized, config.run.epochs, &costs, data);
         let fits = ENOUGH * wanted <= seconds;
         // Timing the next size would take time away from this one.
@@ -50,4 +47,18 @@ pub(super) fn fit(
         }
     }
     Ok(best.expect("the smallest network is always taken"))
+}
+
+/// The measured costs of the network of `arc`, in the size that `config` says.
+pub(super) fn costs(
+    config: &TrainConfig,
+    arc: &Arc,
+    data: &Dataset,
+    (gpu, memory): (Option<&Gpu>, Option<&MemoryPlan>),
+) -> Result<Costs> {
+    let input = InputShape { channels: data.channels, height: data.height, width: data.width };
+    let network = enas_child::Config { nodes: arc.n_nodes(), ..config.child.clone() };
+    let mut child = Child::fixed(&network, arc, input, data.classes.len(), config.run.seed())?;
+    child.recompute(memory.map(|plan| plan.recompute).unwrap_or_default());
+    Costs::of(child, arc, &config.run, data, gpu)
 }

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use enas_data::Dataset;
 use enas_search::{
-    AutoConfig, AutoOutcome, AutoPhase, AutoPlan, AutoRun, Error, Event, Model, Observer, Run, RunReader,
-    SearchWhen, TimeLimit, TrainConfig, auto,
+    AutoConfig, AutoOutcome, AutoPhase, AutoPlan, AutoRun, AutoRunReader, Error, Event, Model, Observer, Run,
+    RunReader, SearchWhen, TimeLimit, TrainConfig, auto,
 };
 
 use crate::common::{StopsAfter, digits, metrics, search_config, train_config};
@@ -17,7 +17,7 @@ fn config(assignments: &[&str], time: &str) -> (AutoConfig, Dataset) {
     let data = digits(&search.data, search.run.seed());
     let time: TimeLimit = time.parse().unwrap();
     let search_when = SearchWhen::Always;
-    (AutoConfig { search, train, time, finish: 0.5, search_when, fits_network: false }, data)
+    (AutoConfig { search, train, time, finish: 0.5, search_when, cell: None, fits_network: false }, data)
 }
 
 /// A run that is interrupted after every `patience` steps and resumed until it is done; also how often it was.
@@ -140,6 +140,23 @@ fn without_a_search_a_ready_cell_is_trained_as_large_as_there_is_time_for() {
     // The plan of the first session stands, whatever a later one would measure.
     let (again, interruptions) = run_all(&config, &data, hasty.path(), 9);
     assert!(interruptions > 0 && fs::read(&again.model).unwrap() == fs::read(&outcome.model).unwrap());
+}
+
+#[test]
+fn a_given_cell_is_trained_without_a_search_and_kept_when_the_run_goes_on() {
+    for fits_network in [false, true] {
+        let (mut config, data) = config(&["run.epochs=2"], "off");
+        let cell: enas_arc::Arc = "0 0 1 2 0 3 1 4".parse().unwrap();
+        // A search is wanted by the settings; the cell wins.
+        (config.search_when, config.cell) = (SearchWhen::Always, Some(cell.clone()));
+        config.fits_network = fits_network;
+        let dir = tempfile::tempdir().unwrap();
+        let (outcome, interruptions) = run_all(&config, &data, dir.path(), 9);
+        assert!(interruptions > 0, "fits_network = {fits_network}");
+        assert_eq!((outcome.from, &outcome.arc), (AutoPhase::Train, &cell));
+        assert!(!dir.path().join("search").exists() && !dir.path().join("first").exists());
+        assert_eq!(AutoRunReader::open(dir.path()).unwrap().cell(), Some(cell));
+    }
 }
 
 #[test]

@@ -168,6 +168,7 @@ fn a_run_is_open_once_and_can_be_read_meanwhile() {
         time: "off".parse().unwrap(),
         finish: 0.0,
         search_when: SearchWhen::Always,
+        cell: None,
         fits_network: false,
     };
     let now = std::time::Instant::now();
@@ -222,6 +223,7 @@ fn an_edited_configuration_of_an_automatic_run_is_noticed() {
         time: "off".parse().unwrap(),
         finish: 0.0,
         search_when: SearchWhen::Always,
+        cell: None,
         fits_network: false,
     };
     let data = digits(&config.search.data, config.search.run.seed());

@@ -1,20 +1,11 @@
-//! `cargo xtask tidy`: rules of the project that neither the compiler nor clippy checks.
-//!
-//! Each violation is printed with its place and with the reason for the rule.
+//! Rules about crates: which one may know which, which have tensors, where unsafe code is, and the map of them.
 
 use std::collections::BTreeSet;
-use std::fmt;
-use std::fs;
-use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::repo;
-
-/// Check house rules: which crate may know which, unsafe code, documents and files that must agree.
-#[derive(clap::Args)]
-pub(crate) struct Args {}
+use super::problem::Problem;
 
 /// The crates of this workspace that each crate may depend on, including its tests.
 ///
@@ -118,79 +109,17 @@ const WITHOUT_CANDLE: &[&str] = &[
 /// The only crates whose libraries may contain unsafe code.
 const UNSAFE: [&str; 2] = ["enas-kernels", "enas-simd"];
 
-/// Root files outside this workspace. The files of the fuzz targets cannot forbid unsafe code, because the macro in
-/// them generates it; all their work is done in this library.
-const OUTSIDE: [&str; 2] = ["fuzz/src/lib.rs", "fuzz/examples/seeds.rs"];
-
-/// Macros that must not be committed. They are split so that this file does not contain them.
-const LEFTOVERS: [&str; 2] = [concat!("todo", "!("), concat!("dbg", "!(")];
-
-/// A violation of a rule.
-#[derive(Debug, PartialEq)]
-struct Problem {
-    place: String,
-    what: String,
-    why: &'static str,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}\n    why: {}", self.place, self.what, self.why)
-    }
-}
-
-/// Checks the repository and prints each violation.
-///
-/// # Errors
-/// If there are violations.
-pub(crate) fn run(_: &Args) -> Result<()> {
-    let problems = problems()?;
-    problems.iter().for_each(|problem| println!("{problem}"));
-    ensure!(problems.is_empty(), "{} house rules are broken", problems.len());
-    println!("tidy: all house rules hold");
-    Ok(())
-}
-
-fn problems() -> Result<Vec<Problem>> {
-    let root = repo::root();
-    let packages = packages(&repo::metadata()?)?;
-    let mut problems: Vec<Problem> = packages.iter().flat_map(layering).collect();
-    for package in &packages {
-        for path in &package.roots {
-            let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
-            problems.extend(unsafe_code(&package.name, path, &text));
-        }
-    }
-    for path in OUTSIDE {
-        let text = fs::read_to_string(root.join(path)).with_context(|| format!("cannot read {path}"))?;
-        problems.extend(unsafe_code("enas-fuzz", path, &text));
-    }
-    // A missing file counts as empty, so each crate is reported as not named.
-    let architecture = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap_or_default();
-    problems.extend(named_crates(&architecture, &packages));
-    let [dockerfile, readme] =
-        ["Dockerfile", "README.md"].map(|name| fs::read_to_string(root.join(name)).unwrap_or_default());
-    problems.extend(container(&dockerfile, &readme));
-    for path in files(&root)? {
-        problems.extend(config_name(&path));
-        // A file that was deleted but not yet committed is still listed.
-        let content = fs::read(root.join(&path)).unwrap_or_default();
-        problems.extend(leftovers(&path, &content));
-    }
-    Ok(problems)
-}
-
 /// The facts about a crate of this workspace that the rules need.
-struct Package {
-    name: String,
+pub(super) struct Package {
+    pub(super) name: String,
     dependencies: Vec<String>,
     /// Dependencies that only a feature enables.
     optional: Vec<String>,
     /// The root files of all compile targets: library, binaries, build script, tests, benchmarks, examples.
-    roots: Vec<String>,
+    pub(super) roots: Vec<String>,
 }
 
-fn packages(metadata: &Value) -> Result<Vec<Package>> {
+pub(super) fn packages(metadata: &Value) -> Result<Vec<Package>> {
     let list = |value: &Value, key: &str| {
         value[key].as_array().cloned().with_context(|| format!("cargo metadata has no {key}"))
     };
@@ -217,10 +146,10 @@ fn is_test_device(dependency: &Value) -> bool {
     dependency["name"] == "enas-emulator" && dependency["kind"] == "dev"
 }
 
-fn layering(package: &Package) -> Vec<Problem> {
+pub(super) fn layering(package: &Package) -> Vec<Problem> {
     let problem = |what, why| Problem { place: format!("{} (Cargo.toml)", package.name), what, why };
     let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == package.name) else {
-        let what = "has no place in the layers; add it to LAYERS in xtask/src/tidy.rs".into();
+        let what = "has no place in the layers; add it to LAYERS in xtask/src/tidy/crates.rs".into();
         return vec![problem(what, "a crate that nobody placed soon knows everything")];
     };
     let mut problems = Vec::new();
@@ -249,7 +178,7 @@ fn layering(package: &Package) -> Vec<Problem> {
     problems
 }
 
-fn unsafe_code(package: &str, path: &str, text: &str) -> Option<Problem> {
+pub(super) fn unsafe_code(package: &str, path: &str, text: &str) -> Option<Problem> {
     let forbids = text.lines().any(|line| line.trim() == "#![forbid(unsafe_code)]");
     let may = UNSAFE.contains(&package) && path.ends_with("src/lib.rs");
     (!may && !forbids).then(|| Problem {
@@ -259,7 +188,7 @@ fn unsafe_code(package: &str, path: &str, text: &str) -> Option<Problem> {
     })
 }
 
-fn named_crates(architecture: &str, packages: &[Package]) -> Vec<Problem> {
+pub(super) fn named_crates(architecture: &str, packages: &[Package]) -> Vec<Problem> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     let words = architecture.split(|c| !is_name(c)).map(|word| word.trim_matches('-'));
     let named: BTreeSet<&str> = words.filter(|word| word.starts_with("enas-") || *word == "xtask").collect();
@@ -272,64 +201,6 @@ fn named_crates(architecture: &str, packages: &[Package]) -> Vec<Problem> {
     let missing = existing.difference(&named).map(|name| problem(format!("does not name the crate {name}")));
     let unknown = named.difference(&existing).map(|name| problem(format!("names {name}, which is no crate")));
     missing.chain(unknown).collect()
-}
-
-/// Checks that the container image is built with a command that `README.md` shows.
-fn container(dockerfile: &str, readme: &str) -> Option<Problem> {
-    let typed = readme.lines().filter_map(|line| line.strip_prefix("    "));
-    let typed: BTreeSet<&str> = typed.map(|line| line.split(" #").next().unwrap_or(line).trim()).collect();
-    let run = dockerfile.lines().filter_map(|line| line.strip_prefix("RUN "));
-    let builds: Vec<&str> = run.filter(|command| command.starts_with("cargo ")).collect();
-    let same = !builds.is_empty() && builds.iter().all(|command| typed.contains(command));
-    (!same).then(|| Problem {
-        place: "Dockerfile".into(),
-        what: format!("builds with {builds:?}, which README.md does not show"),
-        why: "a command that the tests of documents do not know may stop working unnoticed",
-    })
-}
-
-fn config_name(path: &str) -> Option<Problem> {
-    let right = |rest: &str| match rest.strip_prefix("arcs/") {
-        Some(arc) => arc.ends_with(".txt"),
-        None => rest.ends_with(".toml"),
-    };
-    path.strip_prefix("configs/").is_some_and(|rest| !right(rest)).then(|| Problem {
-        place: path.to_owned(),
-        what: "is neither configs/NAME.toml nor configs/arcs/NAME.txt".into(),
-        why: "a file in configs/ is a complete configuration or a published arc, and tests read them all",
-    })
-}
-
-fn leftovers(path: &str, content: &[u8]) -> Vec<Problem> {
-    let text = String::from_utf8_lossy(content);
-    let found = text.lines().enumerate().flat_map(|(i, line)| {
-        let place = format!("{path}:{}", i + 1);
-        LEFTOVERS
-            .iter()
-            .filter(move |leftover| line.contains(**leftover))
-            .map(move |leftover| (place.clone(), leftover))
-    });
-    let problem = |(place, leftover)| Problem {
-        place,
-        what: format!("contains {leftover}"),
-        why: "what is committed is finished; unfinished and debugging code stays out",
-    };
-    found.map(problem).collect()
-}
-
-/// Paths, relative to `root`, of all files that are or would be committed.
-fn files(root: &Path) -> Result<Vec<String>> {
-    let arguments = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
-    let output = std::process::Command::new("git")
-        .args(arguments)
-        .current_dir(root)
-        .output()
-        .context("cannot start git")?;
-    if !output.status.success() {
-        bail!("git ls-files failed: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    let paths = String::from_utf8(output.stdout).context("a file name that is not UTF-8")?;
-    Ok(paths.split_terminator('\0').map(str::to_owned).collect())
 }
 
 #[cfg(test)]
@@ -402,38 +273,5 @@ mod tests {
             whats(named_crates("enas-arc, xtask, enas-old.", &packages)),
             ["names enas-old, which is no crate"]
         );
-    }
-
-    #[test]
-    fn the_image_is_built_as_the_readme_says() {
-        let readme = "Text.\n\n    cargo install --path a          # puts it on the path\n";
-        assert_eq!(container("FROM x\nRUN cargo install --path a\nRUN true\n", readme), None);
-        assert!(container("RUN cargo install --path b\n", readme).is_some());
-        assert!(container("", readme).is_some());
-    }
-
-    #[test]
-    fn only_toml_files_lie_in_configs() {
-        assert_eq!(config_name("configs/quick.toml"), None);
-        assert_eq!(config_name("configs/arcs/published.txt"), None);
-        assert!(config_name("configs/notes.txt").is_some());
-        assert_eq!(config_name("docs/notes/a.md"), None);
-        assert_eq!(config_name("configs/quick.yaml").unwrap().place, "configs/quick.yaml");
-    }
-
-    #[test]
-    fn leftover_macros_are_found_with_their_line() {
-        let text = format!("fn f() {{\n    {}x);\n}}\n", LEFTOVERS[1]);
-        assert_eq!(leftovers("a.rs", text.as_bytes())[0].place, "a.rs:2");
-        assert_eq!(leftovers("a.rs", b"\xff\x00 todo dbg"), []);
-    }
-
-    #[test]
-    fn this_repository_is_readable_for_the_rules() {
-        let packages = packages(&repo::metadata().unwrap()).unwrap();
-        let names: Vec<_> = packages.iter().map(|package| &*package.name).collect();
-        assert!(names.contains(&"enas-arc") && names.contains(&"xtask"), "{names:?}");
-        assert!(packages.iter().all(|package| !package.roots.is_empty()));
-        assert!(files(&repo::root()).unwrap().contains(&"Cargo.toml".to_owned()));
     }
 }

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, ValueEnum};
 use enas_search::Activations;
 
-use super::values::{activations, device, share, switch, whole};
-use super::{Device, ModelPlace};
+use crate::args::{Device, ModelPlace, activations, device, share, switch, whole};
 
 /// Heading of the flags for developers of this program, which `-h` does not show.
 const STEPS: &str = "Single steps";

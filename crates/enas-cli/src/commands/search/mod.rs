@@ -1,5 +1,7 @@
 //! `enas search`: finds an architecture and prints it with a comparison to random ones that were measured alike.
 
+mod args;
+
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -14,16 +16,17 @@ use enas_search::{
 };
 use serde::Serialize;
 
+pub(crate) use self::args::Search;
 use super::choices::Asked;
 use super::subject::FinalSize;
 use super::{Context, finals, interrupted, repeat, report, settings, shell_word, use_threads};
+use crate::device;
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
 use crate::output::{cost, counted, duration, grouped, opening, path, percent};
 use crate::progress::Watcher;
 use crate::standing::Standing;
 use crate::terminal::{command, paragraph, stdout_width, strong, warned};
-use crate::{args, device};
 
 /// Number of candidates in the printed ranking. JSON lists all of them.
 const RANKED: usize = 5;
@@ -32,7 +35,7 @@ const RANKED: usize = 5;
 ///
 /// # Errors
 /// A usage error for invalid settings; errors of data, network and disk.
-pub(crate) fn run(context: &Context, args: &args::Search) -> Result<u8> {
+pub(crate) fn run(context: &Context, args: &Search) -> Result<u8> {
     let began = Instant::now();
     use_threads(args.machine.threads)?;
     let gpu = device::gpu(args.machine.device)?;
@@ -78,7 +81,7 @@ pub(super) fn first_line(data: &Dataset, config: &SearchConfig) -> String {
 
 pub(super) fn started(
     context: &Context,
-    args: &args::Search,
+    args: &Search,
     gpu: Option<&Gpu>,
     began: Instant,
 ) -> Result<(SearchConfig, Run, Dataset)> {
@@ -99,7 +102,7 @@ pub(super) fn started(
     Ok((config, run, data))
 }
 
-fn resumed(args: &args::Search, dir: &Path, gpu: Option<&Gpu>) -> Result<(SearchConfig, Run, Dataset)> {
+fn resumed(args: &Search, dir: &Path, gpu: Option<&Gpu>) -> Result<(SearchConfig, Run, Dataset)> {
     let mut run = Run::resume(dir)?;
     let own = run.reader().config_builder::<SearchConfig>()?;
     let mut config: SearchConfig =

@@ -1,5 +1,7 @@
 //! `enas train`: trains one architecture from scratch, prints the result and the next commands.
 
+mod args;
+
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -14,6 +16,7 @@ use enas_search::{
 };
 use serde::Serialize;
 
+pub(crate) use self::args::Train;
 use super::choices::{self, Asked, Followed};
 use super::{Context, interrupted, report, series, settings, shell_word, use_threads};
 use crate::failure::SUCCESS;
@@ -22,13 +25,13 @@ use crate::output::{cost, counted, duration, opening, path, percent};
 use crate::progress::Watcher;
 use crate::standing::{self, Standing};
 use crate::terminal::{command, paragraph, stdout_width, strong, warned};
-use crate::{arcs, args, device, locate};
+use crate::{arcs, device, locate};
 
 /// Runs `enas train`.
 ///
 /// # Errors
 /// A usage error for invalid settings or an invalid arc; errors of data, network and disk.
-pub(crate) fn run(context: &Context, args: &args::Train) -> Result<u8> {
+pub(crate) fn run(context: &Context, args: &Train) -> Result<u8> {
     let began = Instant::now();
     use_threads(args.machine.threads)?;
     let gpu = device::gpu(args.machine.device)?;
@@ -40,7 +43,7 @@ pub(crate) fn run(context: &Context, args: &args::Train) -> Result<u8> {
         // Checked before any work, which could not continue with an unreadable model.
         Model::load(model).context("--warm-start")?;
     }
-    let args = &args::Train { warm_start: start, ..args.clone() };
+    let args = &Train { warm_start: start, ..args.clone() };
     if let Some(dir) = args.extent.resume.as_deref().filter(|dir| SeriesRun::is_at(dir)) {
         return series::resume(context, args, dir, gpu.as_ref(), (&interrupt, loading, held));
     }
@@ -97,7 +100,7 @@ pub(crate) fn run(context: &Context, args: &args::Train) -> Result<u8> {
     }
 }
 
-fn started(args: &args::Train, config: &TrainConfig, arc: &Arch, data: &Dataset) -> Result<Run> {
+fn started(args: &Train, config: &TrainConfig, arc: &Arch, data: &Dataset) -> Result<Run> {
     let mut run = Run::for_training(args.out.as_deref(), config, arc, data)?;
     if let Some(dir) = &args.run {
         run.set_search(&locate::search(dir))?;
@@ -158,7 +161,7 @@ impl Job {
         Ok(self.arc.micro().ok_or(enas_search::Error::CellsOnly(what))?)
     }
 
-    fn from_args(context: &Context, args: &args::Train, gpu: Option<&Gpu>, began: Instant) -> Result<Self> {
+    fn from_args(context: &Context, args: &Train, gpu: Option<&Gpu>, began: Instant) -> Result<Self> {
         if let Some(dir) = &args.extent.resume {
             return Self::resumed(args, dir, gpu.is_some());
         }
@@ -169,7 +172,7 @@ impl Job {
         job.fitted(context, args, gpu, began)
     }
 
-    fn without_search(context: &Context, args: &args::Train, on_gpu: bool) -> Result<Self> {
+    fn without_search(context: &Context, args: &Train, on_gpu: bool) -> Result<Self> {
         let arc = match (&args.arc, &args.arc_file) {
             (Some(given), _) => arcs::one_given("--arc", given)?,
             (None, Some(file)) => arcs::one_in_file(file).context("--arc-file")?,
@@ -188,13 +191,7 @@ impl Job {
     }
 
     /// Chooses the size of the network by the time limit, if the settings were chosen automatically.
-    fn fitted(
-        mut self,
-        context: &Context,
-        args: &args::Train,
-        gpu: Option<&Gpu>,
-        began: Instant,
-    ) -> Result<Self> {
+    fn fitted(mut self, context: &Context, args: &Train, gpu: Option<&Gpu>, began: Instant) -> Result<Self> {
         let asked = Asked::of(&args.settings);
         let Arch::Micro(arc) = &self.arc else { return Ok(self) };
         let is_set = ["child.filters", "child.layers"].iter().any(|key| asked.sets(key));
@@ -219,7 +216,7 @@ impl Job {
         Ok(self)
     }
 
-    fn resumed(args: &args::Train, dir: &Path, on_gpu: bool) -> Result<Self> {
+    fn resumed(args: &Train, dir: &Path, on_gpu: bool) -> Result<Self> {
         let mut run = Run::resume(dir)?;
         let own = run.reader().config_builder::<TrainConfig>()?;
         let config: TrainConfig =
@@ -235,7 +232,7 @@ impl Job {
     }
 
     /// Takes the best arc of a search with the search's images and splits, unless DATA names other images.
-    fn after_search(context: &Context, args: &args::Train, dir: &Path, on_gpu: bool) -> Result<Self> {
+    fn after_search(context: &Context, args: &Train, dir: &Path, on_gpu: bool) -> Result<Self> {
         let search = RunReader::open(dir).context("--run")?;
         let searched: SearchConfig = search.config().context("--run")?;
         let arc = match args.pick {
@@ -274,7 +271,7 @@ fn standing_for(arch: &Arch) -> Vec<String> {
 
 /// The settings for this arc and the requested memory limit. Cells have as many nodes as the arc, whatever the preset
 /// says.
-pub(super) fn settled(args: &args::Train, mut config: TrainConfig, arch: &Arch) -> TrainConfig {
+pub(super) fn settled(args: &Train, mut config: TrainConfig, arch: &Arch) -> TrainConfig {
     match arch {
         Arch::Micro(arc) => config.child.nodes = arc.n_nodes(),
         Arch::Macro(arc) => config.macro_net.get_or_insert_default().layers = arc.n_layers(),
@@ -285,12 +282,7 @@ pub(super) fn settled(args: &args::Train, mut config: TrainConfig, arch: &Arch) 
 }
 
 /// [`settled`], with the resulting memory plan.
-fn planned(
-    args: &args::Train,
-    config: TrainConfig,
-    arc: &Arch,
-    on_gpu: bool,
-) -> Result<(TrainConfig, MemoryPlan)> {
+fn planned(args: &Train, config: TrainConfig, arc: &Arch, on_gpu: bool) -> Result<(TrainConfig, MemoryPlan)> {
     let config = settled(args, config, arc);
     let plan = MemoryPlan::for_training(&config, arc, on_gpu)?;
     Ok((config, plan))

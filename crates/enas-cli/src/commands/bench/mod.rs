@@ -1,5 +1,7 @@
 //! `enas bench`: measures the time of single steps and prints one line of JSON. Inputs are random numbers.
 
+mod args;
+
 use std::fs;
 use std::io::{self, Write};
 use std::time::Instant;
@@ -14,8 +16,9 @@ use enas_rng::{Seed, Stream};
 use enas_search::Activations;
 use serde::Serialize;
 
+pub(crate) use self::args::Bench;
+use self::args::Mode;
 use super::{Context, latency, use_threads};
-use crate::args::{Bench, Mode};
 use crate::failure::{OrUsage, SUCCESS, usage};
 use crate::{arcs, device};
 
