@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use crate::{ci, repo};
 
 /// The directory of the scripts, below the root.
-const FOLDER: &str = "tests/python";
+const FOLDER: &str = "xtask/python";
 
 /// Every operation in both cells, several loose ends, and an input that is a loose end of the reduction cell.
 const ARC: &str = "0 0 1 1 0 2 1 3 0 4 2 0  1 0 1 1 1 2 1 3 1 4 2 3";
