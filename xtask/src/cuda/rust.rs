@@ -41,6 +41,9 @@ fn crates_with_feature(metadata: &Value) -> Vec<String> {
 /// Runs the tests of the kernels on the emulated GPU.
 pub(crate) fn emulate() -> Result<String> {
     cargo(&["test", "--release", "--package", "enas-emulator"], &[])?;
+    // All golden sets: `cargo test` checks the cheapest ones.
+    let golden = ["test", "--release", "--package", "enas-child", "--test", "golden", "gpu"];
+    cargo(&golden, &[("ENAS_EMULATED_GOLDENS", "all".into())])?;
     Ok("the kernels' sources pass their tests on the emulated GPU".to_owned())
 }
 

@@ -47,6 +47,12 @@ impl GoldenSet {
         sets
     }
 
+    /// An estimate of the work of a step: pixels of the images times number of weights.
+    pub(crate) fn work(&self) -> usize {
+        let weights: usize = self.with_prefix("w/").iter().map(|weight| weight.data.len()).sum();
+        self.f32("in/x1").len() * weights
+    }
+
     fn load(path: &Path) -> Self {
         let stem =
             path.file_stem().and_then(|s| s.to_str()).expect("a golden file's name is ASCII").to_owned();

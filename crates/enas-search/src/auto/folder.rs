@@ -18,7 +18,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use enas_arc::Arc;
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
 use enas_rng::Seed;
