@@ -1,8 +1,9 @@
 //! `enas bench`: measures the time of single steps and prints one line of JSON. Inputs are random numbers.
 
 mod args;
+pub(super) mod latency;
+mod measured;
 
-use std::fs;
 use std::io::{self, Write};
 use std::time::Instant;
 
@@ -18,7 +19,8 @@ use serde::Serialize;
 
 pub(crate) use self::args::Bench;
 use self::args::Mode;
-use super::{Context, latency, use_threads};
+use self::measured::{peak_rss_mb, rounded};
+use super::{Context, use_threads};
 use crate::failure::{OrUsage, SUCCESS, usage};
 use crate::{arcs, device};
 
@@ -341,17 +343,4 @@ impl<'a> Line<'a> {
             ms: args.raw.then_some(ms),
         }
     }
-}
-
-/// Rounds to three decimals.
-pub(super) fn rounded(x: f64) -> f64 {
-    (x * 1e3).round() / 1e3
-}
-
-/// Peak resident memory of this process in MiB; `None` if the system does not provide it.
-pub(super) fn peak_rss_mb() -> Option<f64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some((kib / 1024.0 * 10.0).round() / 10.0)
 }

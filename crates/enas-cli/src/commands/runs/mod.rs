@@ -10,7 +10,8 @@ use clap::ValueEnum;
 use enas_report::runs::{Board, Sort};
 use enas_search::Model;
 
-use super::{Context, latency};
+use super::Context;
+use super::bench::latency;
 use crate::failure::{SUCCESS, usage};
 use crate::terminal::stdout_width;
 

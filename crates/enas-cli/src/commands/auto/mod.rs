@@ -1,107 +1,32 @@
 //! `enas auto`: trains a model from a directory of images with automatic choices.
 
+mod args;
+mod result;
+
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Result;
-use clap::{Args, ValueEnum};
 use enas_arc::Arc;
 use enas_data::Dataset;
 use enas_data::check::{self, FindingKind, Report};
 use enas_kernels::gpu::Gpu;
 use enas_search::{
-    AutoConfig, AutoOutcome, AutoPhase, AutoRun, CheckedData, Error, Gain, Kind, MemoryPlan,
-    PairedDifference, Preparation, Refitted, SearchWhen, TimeLimit,
+    AutoConfig, AutoPhase, AutoRun, CheckedData, Error, Kind, MemoryPlan, Preparation, SearchWhen, TimeLimit,
 };
-use serde::Serialize;
 
-use super::choices::{self, Asked};
-use super::{Context, finals, report, settings, shell_word, use_threads};
-use crate::args::{Images, Machine, Memory, Settings};
+pub(crate) use self::args::Auto;
+use self::args::Search;
+use self::result::{Files, print};
+use crate::args::Settings;
+use crate::commands::choices::{self, Asked};
+use crate::commands::{Context, report, settings, shell_word, use_threads};
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
-use crate::output::{duration, opening, path, path_if_any, percent};
+use crate::output::opening;
 use crate::progress::Watcher;
-use crate::standing::{self, Standing};
-use crate::terminal::{command, paragraph, stdout_width, strong, warned};
-use crate::{arcs, args, device};
-
-/// Turn a folder of pictures into a model: check, search, train, measure
-///
-/// Shows what each phase is expected to take, measured on the first steps. Trains a small first model at once, so that
-/// whatever happens later there is one to use; then searches an architecture and trains it from scratch. Ctrl-C saves:
-/// the best model so far is in place, and --resume goes on.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  enas auto photos --time 2h                   photos/<class>/*, everything within two hours
-  enas auto photos                             as long as the preset's epochs take
-  enas auto photos --cell wide-light           train this cell, without a search
-  enas auto --time 3m                          a try on the built-in digits
-  enas auto --resume runs/photos-auto-1        go on after Ctrl-C
-  enas predict --run runs/photos-auto-1 new/*.jpg
-
-DATA is a folder DIR/<class>/* or DIR/{train,valid,test}/<class>/*, or either of them in a .zip, or a built-in
-set: digits, fashion-small. A --set of controller, reward and select is for the search, one of keep, metric and refit for the trainings, all others for both.")]
-pub(crate) struct Auto {
-    #[command(flatten)]
-    pub(crate) images: Images,
-    /// Be done after this long: 90s, 30m or 2h [default: as long as the preset's epochs take]
-    #[arg(long, value_name = "DURATION", value_parser = args::time_limit)]
-    pub(crate) time: Option<TimeLimit>,
-    /// The folder of this run; must not exist or be empty [default: runs/DATA-auto-N]
-    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
-    pub(crate) out: Option<PathBuf>,
-    /// Go on with an interrupted run, with its own settings; others are taken if no result depends on them
-    #[arg(long, value_name = "DIR")]
-    pub(crate) resume: Option<PathBuf>,
-    /// Search an architecture, or train a ready cell; auto: search if there are images and time enough
-    #[arg(long, value_name = "WHEN", default_value = "auto", hide_default_value = true)]
-    pub(crate) search: Search,
-    /// Train this cell instead of searching one: a ready cell (see `enas train --help`), an architecture, or a file that
-    /// holds it. Not with --search, nor with --resume, which keeps the cell of the run
-    #[arg(long, value_name = "NAME|ARC|FILE", conflicts_with_all = ["search", "resume"])]
-    pub(crate) cell: Option<String>,
-    #[command(flatten)]
-    pub(crate) settings: Settings,
-    #[command(flatten)]
-    pub(crate) machine: Machine,
-    #[command(flatten)]
-    pub(crate) memory: Memory,
-}
-
-/// Whether to search.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Search {
-    /// If there are images and time enough for a search to mean anything
-    Auto,
-    /// Whatever the data and the time
-    Always,
-    /// A ready cell is trained
-    Never,
-}
-
-impl Search {
-    /// The name on the command line.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Always => "always",
-            Self::Never => "never",
-        }
-    }
-}
-
-impl From<Search> for SearchWhen {
-    fn from(search: Search) -> Self {
-        match search {
-            Search::Auto => Self::IfItPays,
-            Search::Always => Self::Always,
-            Search::Never => Self::Never,
-        }
-    }
-}
+use crate::{arcs, device};
 
 /// Bounds of the seconds reserved for report and export, which are a twelfth of the time limit.
 const FINISH: (f64, f64) = (2.5, 15.0);
@@ -182,7 +107,7 @@ fn started(
         let settings = choices::below(&choices, Kind::Train, &for_training);
         settings::train(&settings, data, None).ok().map(|config| config.data)
     })?;
-    let mut said = super::data::in_short(&report);
+    let mut said = crate::commands::data::in_short(&report);
     said.retain(|line| !report.can_start || !is_said_by_loading(&report, line));
     said.iter().for_each(|line| context.console.note(line));
     let follows = asked.is_open(&read.data) && report.can_start;
@@ -297,7 +222,7 @@ fn write_interrupted(error: &Error, run: &AutoRun) -> io::Result<()> {
 /// run fail.
 #[cfg(feature = "export")]
 fn onnx(model: &Path, data: &Dataset, left: Option<f64>) -> Option<PathBuf> {
-    super::export::beside(model, data, left)
+    crate::commands::export::beside(model, data, left)
         .inspect_err(|error| {
             let again = format!("enas export --model {}", shell_word(model));
             tracing::warn!("no ONNX file was written: {error}; {again} writes one");
@@ -308,150 +233,6 @@ fn onnx(model: &Path, data: &Dataset, left: Option<f64>) -> Option<PathBuf> {
 #[cfg(not(feature = "export"))]
 fn onnx(_: &Path, _: &Dataset, _: Option<f64>) -> Option<PathBuf> {
     None
-}
-
-/// The files written in addition to the model.
-struct Files {
-    onnx: Option<PathBuf>,
-    report: Option<PathBuf>,
-}
-
-#[derive(Serialize)]
-struct Document<'a> {
-    #[serde(serialize_with = "path")]
-    run: &'a Path,
-    #[serde(serialize_with = "path")]
-    model: &'a Path,
-    #[serde(serialize_with = "path_if_any")]
-    onnx: Option<&'a Path>,
-    #[serde(serialize_with = "path_if_any")]
-    report: Option<&'a Path>,
-    arc: &'a Arc,
-    from: AutoPhase,
-    valid_accuracy: f64,
-    test_accuracy: f64,
-    test_correct: u64,
-    test_total: u64,
-    test_interval: [f64; 2],
-    chance_level: bool,
-    #[serde(skip)]
-    is_cell_given: bool,
-    #[serde(skip)]
-    valid: Standing,
-    #[serde(skip)]
-    test: Standing,
-    first_valid_accuracy: Option<f64>,
-    search_valid_accuracy: Option<f64>,
-    random_valid_accuracy: Option<f64>,
-    #[serde(skip)]
-    search_difference: Option<PairedDifference>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    search_gain: Option<Gain>,
-    warnings: &'a [String],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refit: Option<Refitted>,
-    seconds: f64,
-}
-
-fn print(
-    context: &Context,
-    run: &AutoRun,
-    (outcome, data): (&AutoOutcome, &Dataset),
-    files: &Files,
-    is_cell_given: bool,
-) -> Result<()> {
-    let test = Standing::on(&data.test, outcome.test_accuracy);
-    let document = Document {
-        test_correct: test.correct,
-        test_total: test.total,
-        test_interval: test.interval(),
-        chance_level: test.is_at_chance(),
-        is_cell_given,
-        valid: Standing::on(&data.valid, outcome.valid_accuracy),
-        test,
-        run: run.dir(),
-        model: &outcome.model,
-        onnx: files.onnx.as_deref(),
-        report: files.report.as_deref(),
-        arc: &outcome.arc,
-        from: outcome.from,
-        valid_accuracy: outcome.valid_accuracy,
-        test_accuracy: outcome.test_accuracy,
-        first_valid_accuracy: outcome.first_accuracy,
-        search_valid_accuracy: outcome.search_accuracy,
-        random_valid_accuracy: outcome.random_accuracy,
-        search_difference: outcome.search_difference,
-        search_gain: outcome.search_gain,
-        warnings: &outcome.search_warnings,
-        refit: outcome.refit,
-        seconds: run.seconds(),
-    };
-    context.out.print(&document, |out| document.write(out))
-}
-
-impl Document<'_> {
-    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "test        {}", strong(&self.test.line()))?;
-        if let Some(warning) = self.test.warning() {
-            writeln!(out, "{}", warned(&paragraph("            ", &warning, stdout_width())))?;
-        }
-        writeln!(out, "validation  {}", self.valid.line())?;
-        if let Some(refit) = &self.refit {
-            writeln!(out, "{}", paragraph("refit       ", &standing::after_refit(refit), stdout_width()))?;
-        }
-        if let (Some(found), Some(random)) = (self.search_valid_accuracy, self.random_valid_accuracy) {
-            let (found, random) = (percent(found), percent(random));
-            let line = match self.search_gain {
-                Some(gain) => format!(
-                    "{found} of the validation images that no choice looked at, after a short training alone; random \
-                     architectures with the same training {random} on average. {}",
-                    finals::in_words(gain)
-                ),
-                None => format!(
-                    "{found} of the validation images with shared weights, random architectures {random} on average{}; \
-                     trained networks reach other accuracies",
-                    self.search_difference.map_or(String::new(), |difference| format!(
-                        ", the best of them {}",
-                        beside(difference)
-                    )),
-                ),
-            };
-            writeln!(out, "{}", paragraph("search      ", &line, stdout_width()))?;
-            for warning in self.warnings {
-                writeln!(out, "{}", warned(&paragraph("            ", warning, stdout_width())))?;
-            }
-        }
-        match (self.from, self.first_valid_accuracy) {
-            (_, None) if self.is_cell_given => {
-                writeln!(out, "network     the given cell, without a search")?;
-            }
-            (_, None) => writeln!(out, "network     a ready cell, without a search")?,
-            (AutoPhase::First, _) => writeln!(
-                out,
-                "note        the first model, of a random architecture, has the highest validation accuracy and is kept"
-            )?,
-            (_, Some(first)) => {
-                writeln!(out, "first model {} (random architecture, short training)", percent(first))?;
-            }
-        }
-        writeln!(out, "time        {}", duration(self.seconds))?;
-        writeln!(out, "model       {}", self.model.display())?;
-        for (name, path) in [("onnx", self.onnx), ("report", self.report)] {
-            if let Some(path) = path {
-                writeln!(out, "{name:<11} {}", path.display())?;
-            }
-        }
-        writeln!(out)?;
-        let next = format!("enas predict --model {} IMAGE…", shell_word(self.model));
-        writeln!(out, "next: {}", command(&next))
-    }
-}
-
-/// The difference to the best random architecture in words.
-fn beside(difference: PairedDifference) -> String {
-    let PairedDifference { points, low, high } = difference;
-    let is = difference.verdict().words();
-    format!("{:+.1} points ({:+.1} to {:+.1}) from it: {is}", points, low, high)
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@ use enas_rng::Seed;
 use enas_search::Model;
 use serde::Serialize;
 
-use super::bench::{Bench, peak_rss_mb, rounded};
-use super::{Context, use_threads};
+use super::args::Bench;
+use super::measured::{peak_rss_mb, rounded};
+use crate::commands::{Context, use_threads};
 use crate::failure::{SUCCESS, usage};
 use crate::{device, locate};
 
@@ -24,7 +25,7 @@ const SECONDS: f64 = 2.0;
 ///
 /// # Errors
 /// A usage error if neither a model nor a mode is given; an error if the model cannot be read.
-pub(crate) fn run(context: &Context, args: &Bench) -> Result<u8> {
+pub(super) fn run(context: &Context, args: &Bench) -> Result<u8> {
     if args.place.model.is_none() && args.place.run.is_none() {
         return Err(usage("nothing to time: --model <FILE>, --run <DIR>, or --mode <MODE> for single steps"));
     }
@@ -68,7 +69,7 @@ pub(crate) fn run(context: &Context, args: &Bench) -> Result<u8> {
 ///
 /// # Errors
 /// If the computation fails.
-pub(super) fn of_one_image(model: &Model) -> Result<f64> {
+pub(crate) fn of_one_image(model: &Model) -> Result<f64> {
     let mut ms = repeated(model, 1, &Repeat { seed: 1, warmup: 3, seconds: SECONDS / 4.0 })?;
     ms.sort_by(f64::total_cmp);
     Ok(rounded(quantile(&ms, 0.5)))

@@ -11,9 +11,10 @@ use enas_rng::Seed;
 use enas_search::{Gain, Kind, SearchOutcome};
 use serde::Serialize;
 
-use super::search::Search;
-use super::{Context, interrupted, report, search, shell_word};
+use super::args::Search;
+use super::start::{first_line, started};
 use crate::args;
+use crate::commands::{Context, interrupted, report, settings, shell_word};
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
 use crate::output::{grouped, path, percent};
@@ -33,7 +34,7 @@ pub(super) fn run(
     times: usize,
     (gpu, interrupt): (Option<Gpu>, &Interrupt),
 ) -> Result<u8> {
-    let config = super::settings::search(&args.settings(), args.images.path(), Some(&args.extent))?;
+    let config = settings::search(&args.settings(), args.images.path(), Some(&args.extent))?;
     config.must_be_of_cells("--repeat")?;
     let first_seed = config.run.seed;
     let mut members = Vec::with_capacity(times);
@@ -48,9 +49,9 @@ pub(super) fn run(
         };
         let loading = context.console.activity("reading the images");
         let held = context.console.hold();
-        let (config, mut run, data) = search::started(context, &one, gpu.as_ref(), Instant::now())?;
+        let (config, mut run, data) = started(context, &one, gpu.as_ref(), Instant::now())?;
         drop(loading);
-        held.first(&search::first_line(&data, &config));
+        held.first(&first_line(&data, &config));
         if let Some(gpu) = &gpu {
             run.use_gpu(gpu.clone())?;
         }

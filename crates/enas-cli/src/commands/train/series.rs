@@ -15,8 +15,10 @@ use enas_search::{
 };
 use serde::Serialize;
 
-use super::train::{Job, Train, Trained, settled};
-use super::{Context, interrupted, report, settings};
+use super::args::Train;
+use super::job::{Job, settled};
+use super::result::Trained;
+use crate::commands::{Context, interrupted, report, settings};
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
 use crate::locate;
