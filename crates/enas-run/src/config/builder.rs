@@ -42,12 +42,12 @@ impl ConfigBuilder {
         Self { base: Base::Preset(name.into()), assignments: Vec::new() }
     }
 
-    /// Starts from a complete TOML file.
+    /// Starts from a TOML file of all settings, or of those that differ if it has `extends = "defaults"`.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self { base: Base::File(path.into()), assignments: Vec::new() }
     }
 
-    /// Starts from a complete TOML text; error messages call it `name`.
+    /// Starts from a TOML text, as [`Self::file`]; error messages call it `name`.
     pub fn text(name: impl Into<String>, text: impl Into<String>) -> Self {
         Self { base: Base::Text { name: name.into(), text: text.into() }, assignments: Vec::new() }
     }
@@ -86,12 +86,11 @@ impl ConfigBuilder {
                     name: format!("preset {name}"),
                     text: C::of_preset(preset).to_owned(),
                     is_file: false,
-                    is_complete: false,
                 })
             }
             Base::File(path) => ConfigSource::read(path),
             Base::Text { name, text } => {
-                Ok(ConfigSource { name: name.clone(), text: text.clone(), is_file: false, is_complete: true })
+                Ok(ConfigSource { name: name.clone(), text: text.clone(), is_file: false })
             }
         }
     }
@@ -116,8 +115,6 @@ struct ConfigSource {
     name: String,
     text: String,
     is_file: bool,
-    /// Whether the text names every setting. That of a preset names those that differ from the defaults.
-    is_complete: bool,
 }
 
 impl ConfigSource {
@@ -127,15 +124,11 @@ impl ConfigSource {
             path: path.to_owned(),
             source,
         })?;
-        Ok(Self { name: path.display().to_string(), text, is_file: true, is_complete: true })
+        Ok(Self { name: path.display().to_string(), text, is_file: true })
     }
 
     fn parse<C: Settings>(&self) -> Result<C> {
-        let settings = match self.is_complete {
-            true => toml::from_str(&self.text),
-            false => overlay::read(C::defaults(), &self.text),
-        };
-        settings.map_err(|e| {
+        overlay::read(C::defaults(), &self.text).map_err(|e| {
             let place = match e.span() {
                 Some(span) => self.line(self.text[..span.start].matches('\n').count()),
                 None => self.name.clone(),

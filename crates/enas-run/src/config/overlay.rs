@@ -1,18 +1,31 @@
-//! Presets hold only what differs from the defaults; this puts both together.
+//! A configuration that extends the defaults holds only what differs from them; this puts both together. All presets are
+//! of this kind.
 
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-/// The key of a preset that lists the optional tables and keys of the defaults that it does not have.
+/// The key that marks a text that extends the defaults, and its value.
+const EXTENDS: &str = "extends";
+const DEFAULTS: &str = "defaults";
+/// The key of such a text that lists the optional tables and keys of the defaults that it does not have.
 const ABSENT: &str = "absent";
 
-/// Reads the text of a preset on top of the text of the defaults.
+/// Reads a text of settings: all of them, or on top of `defaults` if it says so.
 ///
 /// # Errors
-/// If a text is not TOML or the settings are not those of `C`. Only errors of syntax have a place in the text.
-pub(super) fn read<C: DeserializeOwned>(defaults: &str, preset: &str) -> Result<C, toml::de::Error> {
+/// If a text is not TOML or the settings are not those of `C`. In a text that extends the defaults, only errors of syntax
+/// have a place.
+pub(super) fn read<C: DeserializeOwned>(defaults: &str, text: &str) -> Result<C, toml::de::Error> {
+    let mut own: Table = toml::from_str(text)?;
+    match own.remove(EXTENDS) {
+        None => return toml::from_str(text),
+        Some(Value::String(base)) if base == DEFAULTS => {}
+        Some(other) => {
+            let problem = format!("{EXTENDS} is {other}; it can only be \"{DEFAULTS}\"");
+            return Err(serde::de::Error::custom(problem));
+        }
+    }
     let mut settings: Table = toml::from_str(defaults)?;
-    let mut own: Table = toml::from_str(preset)?;
     let absent = own.remove(ABSENT);
     for key in absent.iter().filter_map(Value::as_array).flatten().filter_map(Value::as_str) {
         remove(&mut settings, key);
@@ -54,15 +67,16 @@ fn is_of_another_kind(old: &Table, new: &Table) -> bool {
 mod tests {
     use super::*;
 
-    const DEFAULTS: &str = "a = 1\nb = 2\n[t]\nkind = \"x\"\nx = 3\n[t.inner]\ny = 4\nz = 5\n";
+    const BASE: &str = "a = 1\nb = 2\n[t]\nkind = \"x\"\nx = 3\n[t.inner]\ny = 4\nz = 5\n";
 
-    fn settings(preset: &str) -> String {
-        toml::to_string(&read::<Table>(DEFAULTS, preset).unwrap()).unwrap()
+    fn settings(own: &str) -> String {
+        let text = format!("extends = \"defaults\"\n{own}");
+        toml::to_string(&read::<Table>(BASE, &text).unwrap()).unwrap()
     }
 
     #[test]
     fn own_values_win_and_all_others_stay() {
-        assert_eq!(settings(""), DEFAULTS.replace("[t.inner]", "\n[t.inner]").replace("[t]", "\n[t]"));
+        assert_eq!(settings(""), BASE.replace("[t.inner]", "\n[t.inner]").replace("[t]", "\n[t]"));
         let changed = settings("b = 7\n[t.inner]\nz = 8\n[new]\nn = 9\n");
         for line in ["a = 1", "b = 7", "x = 3", "y = 4", "z = 8", "n = 9"] {
             assert!(changed.lines().any(|l| l == line), "no {line} in {changed}");
@@ -79,7 +93,14 @@ mod tests {
 
     #[test]
     fn errors_of_syntax_have_a_place() {
-        let error = read::<Table>(DEFAULTS, "a = \n").unwrap_err();
+        let error = read::<Table>(BASE, "a = \n").unwrap_err();
         assert!(error.span().is_some(), "{error}");
+    }
+
+    #[test]
+    fn only_a_text_that_says_so_extends_the_defaults() {
+        assert_eq!(toml::to_string(&read::<Table>(BASE, "b = 7\n").unwrap()).unwrap(), "b = 7\n");
+        let error = read::<Table>(BASE, "extends = \"quick\"\n").unwrap_err();
+        assert!(error.message().contains("it can only be"), "{error}");
     }
 }

@@ -32,8 +32,11 @@ fn every_file_in_configs_is_a_preset_and_every_preset_is_valid() {
     expected.sort();
     assert_eq!(files, expected);
     for preset in presets() {
-        ConfigBuilder::preset(preset.name).load::<SearchConfig>().unwrap();
-        ConfigBuilder::preset(preset.name).load::<TrainConfig>().unwrap();
+        let search: SearchConfig = ConfigBuilder::preset(preset.name).load().unwrap();
+        let train: TrainConfig = ConfigBuilder::preset(preset.name).load().unwrap();
+        let file = |kind| ConfigBuilder::file(configs().join(format!("{}.{kind}.toml", preset.name)));
+        assert_eq!(file("search").load::<SearchConfig>().unwrap(), search);
+        assert_eq!(file("train").load::<TrainConfig>().unwrap(), train);
     }
     // The defaults are complete files, and the preset quick changes nothing in them.
     let file = |command| ConfigBuilder::file(configs().join(format!("default.{command}.toml")));
