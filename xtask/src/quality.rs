@@ -27,8 +27,8 @@ const LEAST_COST: f64 = 10.0;
 /// Every finished training is kept in DEST; the same command goes on where it was stopped.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// A study of minutes instead: the built-in digits, of which 15 % are to train on and 70 % to test with. Fails if what
-    /// was found is not among the better random architectures, or cheaper than nearly all of them
+    /// A study of minutes instead: the built-in digits, of which 15 % are to train on and 70 % to test with. Fails if
+    /// what was found is not among the better random architectures, or cheaper than nearly all of them
     #[arg(long)]
     small: bool,
     /// The folder of Fashion-MNIST, as `enas data fetch fashion-mnist` makes it

@@ -126,7 +126,7 @@ fn cosine_schedules_equal_the_references() {
                 assert_eq!(cosine.lr(epoch), cosine.lr(0), "{name}, restart at epoch {epoch}");
                 continue;
             }
-            // One conv block in the last place: the cosine itself is rounded differently by different libraries.
+            // One unit in the last place: the cosine itself is rounded differently by different libraries.
             let conv_blocks = cosine.lr(epoch).to_bits().abs_diff(want.to_bits());
             assert!(conv_blocks <= 1, "{name}, step {step}: {} instead of {want}", cosine.lr(epoch));
             compared += 1;

@@ -3,8 +3,8 @@
 //! Method outline:
 //! 1. Module `ordering` fixes the order of boxes and dummies within each row.
 //! 2. Iteratively reweighted least squares (IRLS): each round places one row after the other, with its neighbour rows
-//!    fixed. `align` solves the weighted least-squares problem of a row. The weights are `1 / (distance + near)`, so the
-//!    sum of the weighted squares approximates the sum of distances.
+//!    fixed. `align` solves the weighted least-squares problem of a row. The weights are `1 / (distance + near)`, so
+//!    the sum of the weighted squares approximates the sum of distances.
 //! 3. `near` shrinks from round to round, so the problem changes from least squares to least absolute distances.
 //! 4. Positions are rounded to pixels, small bends are removed, and rows get their heights.
 

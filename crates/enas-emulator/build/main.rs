@@ -85,7 +85,8 @@ fn files(folders: &[PathBuf], extensions: &[&str]) -> Result<Vec<PathBuf>, Strin
     Ok(found)
 }
 
-/// Writes a translation unit of one kernel file: with all its kernels, or in the variant [`BF16`] those that treat maps.
+/// Writes a translation unit of one kernel file: with all its kernels, or in the variant [`BF16`] those that treat
+/// maps.
 fn write_unit(out: &Path, source: &Path, variant: &str, kernels: &[scan::Kernel]) -> Result<PathBuf, String> {
     let mut text = String::new();
     if variant == BF16 {

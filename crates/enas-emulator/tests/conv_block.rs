@@ -146,8 +146,8 @@ impl Case {
     }
 
     /// What rounding errors of a result are relative to, at least. Gradients of parameters are sums over all images
-    /// and pixels whose terms mostly cancel. In bfloat16, where a sum loses about as much as its terms do, it matters how
-    /// large they are: as the scale of the normalisation, by which the gradient is multiplied on its way.
+    /// and pixels whose terms mostly cancel. In bfloat16, where a sum loses about as much as its terms do, it matters
+    /// how large they are: as the scale of the normalisation, by which the gradient is multiplied on its way.
     fn magnitude(&self, name: &str, expected: &Results) -> f32 {
         let is_sum = ["gamma", "beta", "matrix", "filters"].iter().any(|sum| name.starts_with(sum));
         let terms = if is_sum { (self.n * self.h * self.w) as f32 / 64.0 } else { 0.0 };
@@ -165,7 +165,8 @@ impl Case {
     /// Between the inputs and the last result four maps are stored: gathered rows, raw outputs, their gradient, that of
     /// the rows; the result itself may be a fifth. Each rounds every number by up to its share. What is computed from
     /// a map are sums, in which such errors, of either sign, stay behind the terms they belong to. A normalisation
-    /// takes the mean away and divides by the deviation; by as much as that shrinks numbers, errors weigh more after it.
+    /// takes the mean away and divides by the deviation; by as much as that shrinks numbers, errors weigh more after
+    /// it.
     fn tolerance(&self, name: &str, expected: &Results) -> f32 {
         let before = ["z", "mean", "variance", "count"].contains(&name);
         let weight = if before { 1.0 } else { self.normalisation(expected) };

@@ -207,8 +207,8 @@ fn by_hand(case: &Case) -> Answer<f64> {
     Answer(answer)
 }
 
-/// Within 1e-5 of the largest magnitude, beside the rounding of maps; on a real GPU as well, and the same bytes whatever
-/// the order of threads.
+/// Within 1e-5 of the largest magnitude, beside the rounding of maps; on a real GPU as well, and the same bytes
+/// whatever the order of threads.
 fn check(gpus: &[Gpu], case: &Case) {
     let expected = by_hand(case);
     let got = on_gpu(&gpus[0], case);

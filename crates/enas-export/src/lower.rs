@@ -1,7 +1,7 @@
 //! Lowering of a network to an ONNX graph.
 //!
-//! This file does not know cells or arcs. The network lists its operations ([`InferenceGraph`]), and each becomes one or a
-//! few ONNX nodes. All sizes except the batch are known, so all padding is explicit (`pads`).
+//! This file does not know cells or arcs. The network lists its operations ([`InferenceGraph`]), and each becomes one
+//! or a few ONNX nodes. All sizes except the batch are known, so all padding is explicit (`pads`).
 
 use std::collections::BTreeMap;
 

@@ -25,8 +25,8 @@ pub(crate) struct SampleImages {
 }
 
 impl SampleImages {
-    /// Takes images of the model's test split, then of its validation split, then synthetic ones. They are those of `data`
-    /// if it has the size of the model's input; otherwise they are read from where the training had them.
+    /// Takes images of the model's test split, then of its validation split, then synthetic ones. They are those of
+    /// `data` if it has the size of the model's input; otherwise they are read from where the training had them.
     ///
     /// Their number is `most`, clamped to [`LEAST`] to [`WANTED`].
     pub(crate) fn of(model: &Model, data: Option<&Dataset>, most: Option<usize>) -> Self {

@@ -1,9 +1,9 @@
 //! Tensor operations of ENAS networks, forward and backward, on the CPU and on NVIDIA GPUs.
 //!
-//! This crate knows shapes, not networks. The central type is [`ConvBlock`], the convolution block: it gathers rows (im2row), multiplies
-//! them by a matrix and takes the statistics for batch norm (BN). [`Pool`], [`add`] and [`relu_mean`]
-//! complete a network. [`Nesterov`] and [`TfAdam`] train it. [`FeatureMap`] holds the activations in a blocked layout: sixteen
-//! images form one vector.
+//! This crate knows shapes, not networks. The central type is [`ConvBlock`], the convolution block: it gathers rows
+//! (im2row), multiplies them by a matrix and takes the statistics for batch norm (BN). [`Pool`], [`add`] and
+//! [`relu_mean`] complete a network. [`Nesterov`] and [`TfAdam`] train it. [`FeatureMap`] holds the activations in a
+//! blocked layout: sixteen images form one vector.
 //!
 //! ```
 //! use enas_kernels::{Activation, Branch, ConvBlock, FeatureMap, Im2row};

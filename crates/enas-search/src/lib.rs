@@ -1,7 +1,8 @@
 //! ENAS as readable loops, [`search()`] and [`train()`], with a durable run directory.
 //!
 //! This crate combines the child network, the controller and the data. It owns the loops and what they choose
-//! ([`Selection`], [`SearchOutcome`], [`TrainOutcome`]); the files ([`Run`], [`Model`]), the settings ([`SearchConfig`],
+//! ([`Selection`], [`SearchOutcome`], [`TrainOutcome`]); the files ([`Run`], [`Model`]), the settings
+//! ([`SearchConfig`],
 //! [`TrainConfig`]) and the metrics ([`Evaluation`]) are those of [`enas_run`]. It prints nothing: progress goes to an
 //! [`Observer`], warnings to `tracing`.
 //!

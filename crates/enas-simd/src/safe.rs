@@ -15,8 +15,8 @@ pub use pulp::{Scalar128b, Simd, WithSimd};
 
 use crate::level::{Level, allowed_level};
 
-/// The widest instruction set of the processor, or the one in `ENAS_SIMD` if the processor has it. For `pulp` AVX-512 is
-/// more than the F subset, so this may be a narrower one than [`level`](crate::level()).
+/// The widest instruction set of the processor, or the one in `ENAS_SIMD` if the processor has it. For `pulp` AVX-512
+/// is more than the F subset, so this may be a narrower one than [`level`](crate::level()).
 fn arch() -> Arch {
     static ARCH: OnceLock<Arch> = OnceLock::new();
     *ARCH.get_or_init(|| match allowed_level() {

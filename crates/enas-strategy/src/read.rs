@@ -72,8 +72,8 @@ impl Table {
     /// ```
     /// use enas_strategy::Table;
     ///
-    /// let json = r#"[{"op1": 0, "op2": 3, "valid": 0.81, "test": 0.80}, {"op1": 1, "op2": 3, "valid": 0.92, "test": 0.90}]"#;
-    /// assert_eq!(Table::from_json(json.as_bytes())?.names(), ["op1", "op2"]);
+    /// let json = r#"[{"op1": 0, "op2": 3, "valid": 0.81, "test": 0.80}, {"op1": 1, "op2": 3, "valid": 0.92, "test":
+    /// 0.90}]"#; assert_eq!(Table::from_json(json.as_bytes())?.names(), ["op1", "op2"]);
     /// # Ok::<(), enas_strategy::TableError>(())
     /// ```
     ///

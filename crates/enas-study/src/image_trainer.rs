@@ -80,7 +80,8 @@ impl ImageTrainer {
         ))
     }
 
-    /// All measurements of a finished training; `of_epochs` are accuracy and loss on the choosing half after each epoch.
+    /// All measurements of a finished training; `of_epochs` are accuracy and loss on the choosing half after each
+    /// epoch.
     fn measured(
         &self,
         trial: &mut Trial<'_>,

@@ -28,8 +28,8 @@ const FORWARD: f64 = 2e-4;
 const GRADIENT: f64 = 1e-4;
 /// The same for the published code, whose own single precision is less exact.
 const PUBLISHED_GRADIENT: f64 = 5e-4;
-/// What is allowed beside it, relative to the norm of the gradient of all weights: where the terms of a tensor's gradient
-/// nearly cancel, their rounding stays.
+/// What is allowed beside it, relative to the norm of the gradient of all weights: where the terms of a tensor's
+/// gradient nearly cancel, their rounding stays.
 const CANCELLATION: f64 = 2e-7;
 /// Largest difference of optimiser arithmetic, relative to the tensor's largest entry.
 const OPTIMISER: f64 = 2e-6;

@@ -17,8 +17,9 @@ use crate::failure::{SUCCESS, usage};
 
 /// Show what the trainer would see: originals and augmented copies on one sheet
 ///
-/// Originals have a blue frame, and each row of images has its class above it. Class names are written with Latin, Greek and
-/// Cyrillic letters; other characters appear as their code, such as \u{82f9}. Names that are too long end in "…".
+/// Originals have a blue frame, and each row of images has its class above it. Class names are written with Latin,
+/// Greek and Cyrillic letters; other characters appear as their code, such as \u{82f9}. Names that are too long end in
+/// "…".
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

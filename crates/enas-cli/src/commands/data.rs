@@ -31,9 +31,9 @@ pub(crate) enum Data {
 
 /// Report everything noteworthy about a data set, and what the program will do about it
 ///
-/// Reads every picture: broken and odd files, duplicates and near duplicates within and across splits, wrong and missing
-/// labels, classes of very different sizes, sizes and proportions. Changes nothing. The settings are those of a training,
-/// so splits that the folders leave open are those that a run with the same seed would make.
+/// Reads every picture: broken and odd files, duplicates and near duplicates within and across splits, wrong and
+/// missing labels, classes of very different sizes, sizes and proportions. Changes nothing. The settings are those of a
+/// training, so splits that the folders leave open are those that a run with the same seed would make.
 ///
 /// Exit codes: 0 a run can start, 1 an error stops it, 2 bad usage.
 #[derive(Debug, Args)]

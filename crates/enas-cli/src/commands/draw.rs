@@ -17,8 +17,8 @@ use crate::failure::{OrUsage, usage};
 /// Draw architectures: both cells and the whole network, as SVG, PNG or DOT
 ///
 /// Writes cells.svg and network.svg, or what --part and --format say; several architectures are numbered. Files that
-/// are there already are replaced. The network is the final one, which `enas train` builds: with --run, or for a file in
-/// the directory of a run, for the run's images; else with the settings and --classes given.
+/// are there already are replaced. The network is the final one, which `enas train` builds: with --run, or for a file
+/// in the directory of a run, for the run's images; else with the settings and --classes given.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -18,10 +18,11 @@ use crate::{device, locate};
 
 /// Repeat the claim of a search with other seeds; exit code 1 if it does not hold
 ///
-/// A search claims that what it found is better than random architectures with the same training. This trains what was found
-/// again with other seeds, and random architectures beside it as long and by the same settings: those of the search, and
-/// others by lot. The claim holds if the 95 % interval of the difference on the test images, which the search never saw,
-/// lies above zero. A search that found no measurable difference claims nothing, and there is nothing to prove.
+/// A search claims that what it found is better than random architectures with the same training. This trains what was
+/// found again with other seeds, and random architectures beside it as long and by the same settings: those of the
+/// search, and others by lot. The claim holds if the 95 % interval of the difference on the test images, which the
+/// search never saw, lies above zero. A search that found no measurable difference claims nothing, and there is nothing
+/// to prove.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -1,5 +1,5 @@
-//! `enas search --space macro` and what follows from it: a network that is trained, measured and used, and one clear word
-//! from everything that works with cells only.
+//! `enas search --space macro` and what follows from it: a network that is trained, measured and used, and one clear
+//! word from everything that works with cells only.
 
 use std::fs;
 use std::path::Path;

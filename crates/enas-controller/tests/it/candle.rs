@@ -105,8 +105,8 @@ fn the_gradient_of_nll_is_its_slope() {
     }
 }
 
-/// What `reinforce` does, written by a user of candle. The number of arcs is a power of two, so that dividing by it before
-/// or after the advantage rounds alike.
+/// What `reinforce` does, written by a user of candle. The number of arcs is a power of two, so that dividing by it
+/// before or after the advantage rounds alike.
 #[test]
 fn the_update_written_in_candle_gives_the_weights_of_reinforce_to_the_bit() {
     for config in [small(Config::reference()), small(Config::improved())] {

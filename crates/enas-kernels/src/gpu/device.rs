@@ -1,8 +1,8 @@
 //! The interface of a GPU: memory, copies, and kernels that run one after another.
 //!
 //! There are two real implementations. One is the CUDA driver, with the feature `cuda`. The other is the emulator of
-//! this project's tests, which runs the same kernel sources on the host. [`CountingDevice`](super::CountingDevice) computes nothing and only
-//! counts.
+//! this project's tests, which runs the same kernel sources on the host. [`CountingDevice`](super::CountingDevice)
+//! computes nothing and only counts.
 
 use std::fmt::Debug;
 

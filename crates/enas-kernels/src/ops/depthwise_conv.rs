@@ -26,8 +26,8 @@ pub(crate) fn forward(input: &Activation, filter: &[f32], k: usize, stride: usiz
 
 /// Returns the gradients of the input, `[n, c, h, w]` (if `with_input`), and of the filter, `[k, k, c]`.
 ///
-/// `grad` is the gradient of [`forward`]'s result. Its lanes past the last image must be zero, as [`FeatureMap::from_nchw`]
-/// leaves them.
+/// `grad` is the gradient of [`forward`]'s result. Its lanes past the last image must be zero, as
+/// [`FeatureMap::from_nchw`] leaves them.
 pub(crate) fn backward(
     input: &Activation,
     filter: &[f32],

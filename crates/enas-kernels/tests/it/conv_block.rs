@@ -1,4 +1,4 @@
-//! The convolution conv block with every kind of rows.
+//! The conv block with every kind of rows.
 
 use enas_kernels::{Activation, Branch, ConvBlock, FeatureMap, Im2row};
 use enas_rng::Stream;

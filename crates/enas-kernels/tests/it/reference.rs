@@ -378,7 +378,7 @@ pub(crate) fn mean_backward(t: &Tensor, g: &[f64]) -> Tensor {
     Tensor::new((0..t.data.len()).map(|i| g[i / plane] / plane as f64).collect(), t.shape())
 }
 
-/// What one branch of a convolution conv block does to its (rectified, concatenated) input.
+/// What one branch of a conv block does to its (rectified, concatenated) input.
 #[derive(Clone, Debug)]
 pub(crate) enum Layer {
     /// 1×1 convolution.

@@ -1,5 +1,5 @@
-//! A configuration that extends the defaults holds only what differs from them; this puts both together. All presets are
-//! of this kind.
+//! A configuration that extends the defaults holds only what differs from them; this puts both together. All presets
+//! are of this kind.
 
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
@@ -13,8 +13,8 @@ const ABSENT: &str = "absent";
 /// Reads a text of settings: all of them, or on top of `defaults` if it says so.
 ///
 /// # Errors
-/// If a text is not TOML or the settings are not those of `C`. In a text that extends the defaults, only errors of syntax
-/// have a place.
+/// If a text is not TOML or the settings are not those of `C`. In a text that extends the defaults, only errors of
+/// syntax have a place.
 pub(super) fn read<C: DeserializeOwned>(defaults: &str, text: &str) -> Result<C, toml::de::Error> {
     let mut own: Table = toml::from_str(text)?;
     match own.remove(EXTENDS) {

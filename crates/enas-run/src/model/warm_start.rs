@@ -9,12 +9,12 @@ use crate::directory::files::{MEASURED, PICTURES, stored_split};
 use crate::directory::known_images::KnownImages;
 use crate::error::Result;
 
-/// Loads the network of `model` for trainings in `dir`, a run or a series. With `folds`, every image of the directory is
-/// measured on at some time; otherwise the validation and test images are.
+/// Loads the network of `model` for trainings in `dir`, a run or a series. With `folds`, every image of the directory
+/// is measured on at some time; otherwise the validation and test images are.
 ///
-/// A network that learned from such images would report accuracies that are too high. If it learned from them in a refit, the
-/// network before the refit is taken in its place. Otherwise a warning tells how many images it knows. A model file that was
-/// moved away from its run cannot be checked.
+/// A network that learned from such images would report accuracies that are too high. If it learned from them in a
+/// refit, the network before the refit is taken in its place. Otherwise a warning tells how many images it knows. A
+/// model file that was moved away from its run cannot be checked.
 ///
 /// # Errors
 /// As [`Model::load`].

@@ -64,8 +64,8 @@ impl Training<'_> {
             None => refit.divide(self.config.run.epochs).0,
         };
         let done = self.at.epoch + 1 - before;
-        // A refit ends without a measurement, and a rate that follows the clock has reached its end wherever that is: its last
-        // epoch may be cut short.
+        // A refit ends without a measurement, and a rate that follows the clock has reached its end wherever that is:
+        // its last epoch may be cut short.
         let may_cut = self.at.measured.is_some() && self.schedule().is_per_step();
         before
             + match may_cut {
@@ -139,7 +139,8 @@ impl Training<'_> {
     /// network stays in the model file, because a network in the middle of its schedule would be worse.
     pub(super) fn keep_refitted(&self, measured: &Measured) -> Result<()> {
         let mut about = self.about(measured.accuracy.valid);
-        // The measured network was trained for a shorter time. If its answers were too timid, those of this one need not be.
+        // The measured network was trained for a shorter time. If its answers were too timid, those of this one need
+        // not be.
         about.temperature = measured.temperature.map(|temperature| temperature.max(1.0));
         about.accuracy.test =
             (self.config.refit.images == RefitImages::All).then_some(measured.accuracy.test).flatten();

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 const NEVER: u64 = u64::MAX;
 
-/// With this penalty a learning rate of 0.3 makes the weights of a search four times as large at every step, which are no
-/// numbers any more after an epoch or two; a tenth of it is stable.
+/// With this penalty a learning rate of 0.3 makes the weights of a search four times as large at every step, which are
+/// no numbers any more after an epoch or two; a tenth of it is stable.
 const SEARCH_ONCE: [&str; 4] =
     ["child.l2=5.0", "schedule.lr_max=0.32", "schedule.lr_min=0.3", "child.clip_norm=0.0"];
 

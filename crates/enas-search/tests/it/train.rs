@@ -237,8 +237,8 @@ fn nothing_is_said_of_macro_f1_by_default() {
     }
 }
 
-/// Averaged weights with statistics made for them, smoothed labels, mixed and strongly varied pictures, patience, a warm-up
-/// and a rate per step.
+/// Averaged weights with statistics made for them, smoothed labels, mixed and strongly varied pictures, patience, a
+/// warm-up and a rate per step.
 const RECIPE: [&str; 11] = [
     "run.ema_decay=0.9",
     "run.bn_reestimate=2",

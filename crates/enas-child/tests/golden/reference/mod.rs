@@ -98,8 +98,8 @@ impl<'a> Reference<'a> {
         let mut left: Vec<&Tie> = ties.iter().collect();
         let mut flips = Vec::new();
         loop {
-            // What taking it shortens the squared distance by: 1 for a decision that was taken otherwise, −1 for any other
-            // one, relative to its effect.
+            // What taking it shortens the squared distance by: 1 for a decision that was taken otherwise, −1 for any
+            // other one, relative to its effect.
             let gains = left.iter().map(|tie| 2.0 * self.product(&rest, &tie.effect) / tie.size - 1.0);
             let likely = gains.enumerate().filter(|(_, gain)| *gain > 0.5);
             let best = likely.max_by(|a, b| (a.1 * left[a.0].size).total_cmp(&(b.1 * left[b.0].size)));
@@ -115,8 +115,8 @@ impl<'a> Reference<'a> {
         Explanation { flips, gradients }
     }
 
-    /// The gradient with one decision taken otherwise, of those near a tie the one that changes it most, and the margin of
-    /// that decision.
+    /// The gradient with one decision taken otherwise, of those near a tie the one that changes it most, and the margin
+    /// of that decision.
     pub(crate) fn with_one_flipped(&self) -> (Gradients, f64) {
         let ties = self.ties.get_or_init(|| self.near_ties());
         let largest = ties.iter().max_by(|a, b| a.size.total_cmp(&b.size));

@@ -39,8 +39,8 @@ pub(crate) struct Auto {
     /// Search an architecture, or train a ready cell; auto: search if there are images and time enough
     #[arg(long, value_name = "WHEN", default_value = "auto", hide_default_value = true)]
     pub(crate) search: Search,
-    /// Train this cell instead of searching one: a ready cell (see `enas train --help`), an architecture, or a file that
-    /// holds it. Not with --search, nor with --resume, which keeps the cell of the run
+    /// Train this cell instead of searching one: a ready cell (see `enas train --help`), an architecture, or a file
+    /// that holds it. Not with --search, nor with --resume, which keeps the cell of the run
     #[arg(long, value_name = "NAME|ARC|FILE", conflicts_with_all = ["search", "resume"])]
     pub(crate) cell: Option<String>,
     #[command(flatten)]

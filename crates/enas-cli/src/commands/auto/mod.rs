@@ -218,8 +218,8 @@ fn write_interrupted(error: &Error, run: &AutoRun) -> io::Result<()> {
     writeln!(err, "go on with: enas auto --resume {}", shell_word(run.dir()))
 }
 
-/// Exports the model to ONNX, if possible and if the check fits into the seconds that are `left`. A failure does not make the
-/// run fail.
+/// Exports the model to ONNX, if possible and if the check fits into the seconds that are `left`. A failure does not
+/// make the run fail.
 #[cfg(feature = "export")]
 fn onnx(model: &Path, data: &Dataset, left: Option<f64>) -> Option<PathBuf> {
     crate::commands::export::beside(model, data, left)

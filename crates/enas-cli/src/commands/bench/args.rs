@@ -13,8 +13,8 @@ const STEPS: &str = "Single steps";
 /// Time a model, or single steps of searching, training and predicting
 ///
 /// With --model or --run: how long one image takes (median and 95th percentile of single images), and how many go
-/// through in batches of 64. With --mode: a step of a network that the flags describe. Prints one line of JSON. Images and
-/// labels are random numbers.
+/// through in batches of 64. With --mode: a step of a network that the flags describe. Prints one line of JSON. Images
+/// and labels are random numbers.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:

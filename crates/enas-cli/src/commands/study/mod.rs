@@ -11,9 +11,9 @@ use super::Context;
 /// Measure whether a search finds anything better than chance
 ///
 /// Searches several times, trains what was found alone, and beside it random architectures, random wide ones and random
-/// ones of the same size and cost, all by one recipe. Tells by how many points the search is above each of them, with 95 %
-/// intervals, and whether a short training ranks architectures as a whole one does. "better" is said only where the
-/// interval excludes zero. Every finished training is kept: a study that was stopped goes on where it was.
+/// ones of the same size and cost, all by one recipe. Tells by how many points the search is above each of them, with
+/// 95 % intervals, and whether a short training ranks architectures as a whole one does. "better" is said only where
+/// the interval excludes zero. Every finished training is kept: a study that was stopped goes on where it was.
 ///
 /// With --table it judges a strategy without any image, on a table with one row per architecture: one small integer per
 /// decision, and what its training came to on validation and test images.

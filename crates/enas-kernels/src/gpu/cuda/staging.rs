@@ -52,7 +52,8 @@ impl Staging {
             let to = address + (index * MOST) as u64;
             let Ok(piece) = self.piece(stream.context(), part.len()) else {
                 // Systems limit pinned memory; the driver's own way needs none.
-                // SAFETY: the caller vouches for the destination; from pageable memory the part has been read on return.
+                // SAFETY: the caller vouches for the destination; from pageable memory the part has been read on
+                // return.
                 unsafe { result::memcpy_htod_async(to, part, stream.cu_stream()) }?;
                 continue;
             };

@@ -99,8 +99,8 @@ impl Gradient {
 }
 
 impl BatchStats {
-    /// Propagates the gradient `gy` through a batch norm that is not part of a conv block. `z` is the raw map with these
-    /// statistics; `gamma`, `[c]`, is the scale. `z` and `gy` are `[n, c, h, w]`.
+    /// Propagates the gradient `gy` through a batch norm that is not part of a conv block. `z` is the raw map with
+    /// these statistics; `gamma`, `[c]`, is the scale. `z` and `gy` are `[n, c, h, w]`.
     ///
     /// Adds the gradient of `z` to `gradient`, which is created if it is `None`. Returns the gradients of scale and
     /// offset, `[c]` each.

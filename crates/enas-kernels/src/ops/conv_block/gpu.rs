@@ -1,4 +1,5 @@
-//! The convolution block: gather rows (im2row), multiply by a matrix, normalise; the counterpart of [`crate::ConvBlock`].
+//! The convolution block: gather rows (im2row), multiply by a matrix, normalise; the counterpart of
+//! [`crate::ConvBlock`].
 //!
 //! Rows are gathered into memory, a whole map at a time. The exception is a 1×1 convolution of a single input: its
 //! product reads the input directly. Batch statistics come from the registers of the product. The backward pass gathers
@@ -100,7 +101,8 @@ impl GpuConvBlock<'_> {
         self.backward_raw(&gz, inputs, &into.branches);
     }
 
-    /// The same for a conv block without batch norm: `gz` is the gradient of its raw output, zero in lanes without an image.
+    /// The same for a conv block without batch norm: `gz` is the gradient of its raw output, zero in lanes without an
+    /// image.
     ///
     /// # Panics
     /// If shapes do not fit.

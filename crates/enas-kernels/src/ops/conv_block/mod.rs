@@ -194,8 +194,9 @@ impl ConvBlock<'_> {
         total
     }
 
-    /// [`backward`](Self::backward), fused with the reductions of the batch norm before. For a conv block with one input,
-    /// which is the output of another conv block with the statistics `before`, and whose gradient is complete with this call.
+    /// [`backward`](Self::backward), fused with the reductions of the batch norm before. For a conv block with one
+    /// input, which is the output of another conv block with the statistics `before`, and whose gradient is complete
+    /// with this call.
     ///
     /// The backward pass of the other conv block needs two sums over this gradient. They are computed here, while the
     /// gradient is written, and attached to `input`. This saves one pass over the map and its gradient.
@@ -233,8 +234,8 @@ impl ConvBlock<'_> {
         self.propagate(profile::start(), norm, z, gy, inputs.map(InputGradients::new), total);
     }
 
-    /// Propagates the gradient `gz`, `[n, Σ outputs, h_out, w_out]`, of the raw output: for a conv block without batch norm.
-    /// Otherwise as [`backward`](Self::backward); `gamma` and `beta` of the result are empty.
+    /// Propagates the gradient `gz`, `[n, Σ outputs, h_out, w_out]`, of the raw output: for a conv block without batch
+    /// norm. Otherwise as [`backward`](Self::backward); `gamma` and `beta` of the result are empty.
     pub fn backward_raw(
         &self,
         gz: &FeatureMap,

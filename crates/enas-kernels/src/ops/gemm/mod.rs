@@ -168,9 +168,9 @@ impl Multiply<'_> {
 
 /// `w[k][o] += Σ_p a[k][p]·g[o][p]`, summed over pixels and the sixteen images.
 ///
-/// `a` holds `k` rows of `pixels` lanes, and [`WEIGHT_GRADIENT_PANEL`] lanes of scratch if they are planes; `g` holds `outputs`
-/// rows, `g_stride` lanes apart; `w` is `[k, outputs]`, rows `w_stride` numbers apart. All must be valid for these
-/// extents; `w` must not overlap.
+/// `a` holds `k` rows of `pixels` lanes, and [`WEIGHT_GRADIENT_PANEL`] lanes of scratch if they are planes; `g` holds
+/// `outputs` rows, `g_stride` lanes apart; `w` is `[k, outputs]`, rows `w_stride` numbers apart. All must be valid for
+/// these extents; `w` must not overlap.
 ///
 /// # Method outline
 /// An outer-product form with the pixels as the summed dimension:

@@ -1,4 +1,5 @@
-//! Operands and results of the products of [`gemm`](crate::ops::gemm): rows in scratch memory, or feature maps in place.
+//! Operands and results of the products of [`gemm`](crate::ops::gemm): rows in scratch memory, or feature maps in
+//! place.
 //!
 //! A 1×1 convolution needs no gathered copy of its input. Its product packs a few pixels of every channel at a time,
 //! normalised, into a panel in the first-level cache. Its gradients go from registers straight to the input's gradient.
@@ -38,7 +39,8 @@ pub(crate) enum LeftOperand<'a> {
     Planes { planes: &'a [InputPlane], first: usize, panel: *mut Lane },
 }
 
-/// GradientTarget for the gradient of one channel of sixteen images: `to (+)= g` where the ReLU of `plane` let the value pass.
+/// GradientTarget for the gradient of one channel of sixteen images: `to (+)= g` where the ReLU of `plane` let the
+/// value pass.
 #[derive(Clone, Copy)]
 pub(crate) struct GradientPlane {
     pub(crate) plane: InputPlane,

@@ -1,8 +1,8 @@
 //! Rows that are filtered per channel: the depthwise half of separable convolutions.
 //!
 //! # Method outline
-//! 1. The outer loop goes over input channels. Per channel, all work stays on the bordered input rows of one tile in the
-//!    cache.
+//! 1. The outer loop goes over input channels. Per channel, all work stays on the bordered input rows of one tile in
+//!    the cache.
 //! 2. Forward: copy the input rows with their border, normalised; correlate it with the filter (see `depthwise`).
 //! 3. Backward: copy and correlate again to get the rows for the weight gradient; then sum the filter's gradient over
 //!    the bordered rows.
@@ -114,8 +114,8 @@ impl Gather<'_> {
                 k: self.y.k,
                 taps: taps[c * taps_per_channel..][..taps_per_channel].as_mut_ptr(),
             };
-            // SAFETY: the bordered rows were just filled and cover every column read; the gradient rows and the taps are
-            // slices of the extents that the kernel states.
+            // SAFETY: the bordered rows were just filled and cover every column read; the gradient rows and the taps
+            // are slices of the extents that the kernel states.
             unsafe { simd::run(gradient) };
             if let Some((target, accumulate)) = targets.as_mut().and_then(Iterator::next) {
                 self.input_gradient(c, channel, grad, plane, target, accumulate, scratch);

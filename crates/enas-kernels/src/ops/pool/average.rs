@@ -13,7 +13,8 @@ use enas_simd::{Kernel, Lane, Simd};
 /// 1. The gather form of the scatter: the outer loop goes over rows of pixels, and each row sums the windows that hold
 ///    it.
 /// 2. Per window column, up to three gradients (rows of windows) are weighted by their shares along `y` and summed.
-/// 3. [`RowScatter`] adds overlapping windows along the row in registers, so each pixel is written once, in memory order.
+/// 3. [`RowScatter`] adds overlapping windows along the row in registers, so each pixel is written once, in memory
+///    order.
 pub(super) struct Average3x3<'a> {
     pub(super) plane: Backward,
     pub(super) shares: (&'a [f32], &'a [f32]),

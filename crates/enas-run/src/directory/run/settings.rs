@@ -98,8 +98,8 @@ impl Run {
     /// Warm start: the training begins with those weights of a trained network that fit, instead of random ones. A
     /// copy of the model is kept in the directory, so that the run does not depend on the original.
     ///
-    /// A network that learned from the validation or test images of this run is replaced by the one before its refit, or
-    /// causes a warning.
+    /// A network that learned from the validation or test images of this run is replaced by the one before its refit,
+    /// or causes a warning.
     ///
     /// # Errors
     /// [`crate::Error::File`] if `model` is not a model file; [`crate::Error::Io`] if it cannot be read or copied.

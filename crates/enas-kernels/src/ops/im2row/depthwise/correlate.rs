@@ -13,8 +13,8 @@ use enas_simd::{Kernel, Lane, Simd};
 /// Direct convolution, vectorised over images:
 ///
 /// 1. The outer loop goes over output rows. It looks up at most `k` tap rows; rows outside the plane are dropped here.
-/// 2. The next loop goes over register tiles of up to 8 output pixels (4 with 16 registers). Their sums stay in registers, so
-///    `out` is written once.
+/// 2. The next loop goes over register tiles of up to 8 output pixels (4 with 16 registers). Their sums stay in
+///    registers, so `out` is written once.
 /// 3. The inner loops go over tap rows, then taps. With stride 1 and 32 registers, `8 + k − 1` inputs of a tap row are
 ///    loaded once and shared by all taps: at most 8 sums, 12 inputs and a weight.
 /// 4. The bordered rows and the filter lie in the cache, since [`Pad`](super::Pad) has just written the rows.
@@ -58,8 +58,8 @@ impl Correlate {
         for y in 0..self.n_rows {
             let taps = self.taps::<K>(y);
             let mut x = 0;
-            // Register tiles of nearly equal width: a narrow last tile would have too few independent sums to hide the latency
-            // of additions.
+            // Register tiles of nearly equal width: a narrow last tile would have too few independent sums to hide the
+            // latency of additions.
             for left in (1..=self.width.div_ceil(if S::MANY { 8 } else { 4 })).rev() {
                 // `left` counts the register tiles that remain, this one included.
                 let pixels = (self.width - x).div_ceil(left);

@@ -8,8 +8,8 @@ use enas_simd::{Kernel, Lane, Simd};
 /// The rows cover every column read, `g` holds `n_rows·width` lanes, `taps` holds `k·k` lanes.
 ///
 /// # Method outline
-/// 1. The sums of one or more tap rows stay in registers over all pixels of the row tile: `ROWS·k` sums, kept twice (even
-///    and odd pixels) so that additions overlap.
+/// 1. The sums of one or more tap rows stay in registers over all pixels of the row tile: `ROWS·k` sums, kept twice
+///    (even and odd pixels) so that additions overlap.
 /// 2. 3×3 with stride 1 and 32 registers takes all three tap rows in one pass (18 sums). Other shapes make one pass per
 ///    tap row, because more sums would not fit.
 /// 3. Inside, the loops go over output rows, then four pixels at a time. With stride 1 their `4 + k − 1` inputs are
