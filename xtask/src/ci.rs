@@ -2,12 +2,12 @@
 //!
 //! All steps build with the release profile, so that the tests and the smoke run share one build.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 
+use crate::process::check;
 use crate::{deny, fuzz, package, python, repo, sanitize, smoke, static_build, tidy};
 
 /// Run every check: format, clippy, tests, docs, house rules, a smoke run of the real program, and its exports.
@@ -70,7 +70,7 @@ impl Step {
                 &["doc", "--release", "--workspace", "--no-deps"],
                 Some(("RUSTDOCFLAGS", "-D warnings")),
             ),
-            Step::Tidy => tidy::run(&tidy::Args { strict: false }),
+            Step::Tidy => tidy::run(&tidy::Args {}),
             Step::Package => package::run(),
             Step::Smoke => smoke::run(),
             Step::Static => static_build::run(&static_build::Args {}),
@@ -119,21 +119,10 @@ fn cargo(arguments: &[&str], environment: Option<(&str, &str)>) -> Result<()> {
     check(&mut command)
 }
 
-/// Runs `command` with the input and output of this program.
-///
-/// # Errors
-/// If it cannot be started or fails.
-pub(crate) fn check(command: &mut Command) -> Result<()> {
-    let status =
-        command.status().with_context(|| format!("cannot start {}", command.get_program().display()))?;
-    if !status.success() {
-        bail!("{} ended with {status}", command.get_program().display());
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
 
     #[test]

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{ci, python, repo};
+use crate::{process, python, repo};
 
 /// Check the licences, sources and versions of all libraries.
 #[derive(clap::Args)]
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let check = |what: &[&str]| {
         let mut command = Command::new(&deny);
         command.current_dir(repo::root()).args(["--workspace", "check", "--hide-inclusion-graph"]);
-        ci::check(command.args(what))
+        process::check(command.args(what))
     };
     check(&["bans", "licenses", "sources"])?;
     if args.advisories { check(&["advisories"]) } else { Ok(()) }

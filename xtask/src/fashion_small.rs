@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use enas_data::Seed;
 use enas_data::fashion_small::{self, PER_CLASS, SIDE, STORED};
 use enas_data::lossless;
-use enas_datasets::formats::Images;
+use enas_datasets::formats::RawImages;
 use enas_datasets::{DataSet, read_published_images};
 
 use crate::fetch::Bars;
@@ -72,7 +72,7 @@ fn draw(labels: &[u8]) -> Result<Vec<usize>> {
 }
 
 /// The pixels of the drawn images, `[n, SIDE, SIDE]`.
-fn pixels(images: &Images) -> Result<Vec<u8>> {
+fn pixels(images: &RawImages) -> Result<Vec<u8>> {
     ensure!((images.height, images.width) == (SIDE, SIDE), "the images have {} rows", images.height);
     let size = SIDE * SIDE;
     let of = |image: usize| &images.pixels[image * size..][..size];
@@ -103,7 +103,7 @@ mod tests {
     fn the_drawn_images_are_stored_in_their_order_and_differences_are_told_apart() {
         let mut all: Vec<u8> = (0..6000 * SIDE * SIDE).map(|i| (i / (SIDE * SIDE) % 251) as u8).collect();
         let labels: Vec<u8> = (0..6000).map(|i| (i % 10) as u8).collect();
-        let images = Images { channels: 1, height: SIDE, width: SIDE, pixels: all.clone(), labels };
+        let images = RawImages { channels: 1, height: SIDE, width: SIDE, pixels: all.clone(), labels };
         let drawn = draw(&images.labels).unwrap();
         let pixels = pixels(&images).unwrap();
         assert!((0..6000).all(|i| usize::from(pixels[i * SIDE * SIDE]) == drawn[i] % 251));

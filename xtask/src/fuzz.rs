@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{ci, repo};
+use crate::{process, repo};
 
 /// Feed made-up input to everything that reads files or requests of others.
 ///
@@ -96,7 +96,7 @@ fn build(folder: &Path) -> Result<PathBuf> {
     // With an explicit target, build scripts and procedural macros are built without the flags.
     cargo.args(["build", "--release", "--bins", "--target", &host, "--target-dir"]).arg(&target);
     cargo.current_dir(folder).env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", FLAGS);
-    ci::check(&mut cargo)?;
+    process::check(&mut cargo)?;
     Ok(target.join(host).join("release"))
 }
 

@@ -11,6 +11,7 @@ mod fashion_small;
 mod fetch;
 mod fuzz;
 mod package;
+mod process;
 mod python;
 mod quality;
 mod repo;

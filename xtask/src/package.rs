@@ -12,7 +12,7 @@ use flate2::read::GzDecoder;
 use serde_json::Value;
 use tar::Archive;
 
-use crate::{ci, repo};
+use crate::{process, repo};
 
 /// Maximum size of an archive that the registry accepts, in bytes.
 const LARGEST: u64 = 10 << 20;
@@ -21,7 +21,7 @@ const LARGEST: u64 = 10 << 20;
 pub(crate) fn run() -> Result<()> {
     let mut cargo = repo::cargo();
     // `--offline` works, as everything it needs was downloaded for the build of the workspace.
-    ci::check(cargo.args([
+    process::check(cargo.args([
         "package",
         "--workspace",
         "--no-verify",

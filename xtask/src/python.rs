@@ -9,7 +9,7 @@ use std::{env, fs};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{ci, repo};
+use crate::{process, repo};
 
 /// The directory of the scripts, below the root.
 const FOLDER: &str = "xtask/python";
@@ -62,13 +62,13 @@ pub(crate) fn run() -> Result<()> {
     ];
     let mut searching = Command::new(&enas);
     searching.args(["search", "--quiet", "--epochs", "2", "--out"]).arg(&search);
-    ci::check(with_settings(&mut searching, &small))?;
+    process::check(with_settings(&mut searching, &small))?;
 
     let folders = || networks.iter().map(|(network, _)| network);
-    ci::check(script("onnx_check.py").args(folders()))?;
-    ci::check(script("predict_check.py").arg(&enas).args(folders()))?;
-    ci::check(script("tensorboard_check.py").arg(&networks[0].0))?;
-    ci::check(script("tensorboard_check.py").arg(&search))
+    process::check(script("onnx_check.py").args(folders()))?;
+    process::check(script("predict_check.py").arg(&enas).args(folders()))?;
+    process::check(script("tensorboard_check.py").arg(&networks[0].0))?;
+    process::check(script("tensorboard_check.py").arg(&search))
 }
 
 fn with_settings<'a>(command: &'a mut Command, settings: &[&str]) -> &'a mut Command {
@@ -84,11 +84,11 @@ fn export(enas: &Path, folder: &Path, settings: &[&str]) -> Result<()> {
     let small = ["child.filters=8", "child.layers=4", "child.nodes=3"];
     let mut train = Command::new(enas);
     train.args(["train", "--quiet", "--epochs", "1", "--arc", ARC, "--out", &shown]);
-    ci::check(with_settings(&mut train, &[&small[..], settings].concat()))?;
+    process::check(with_settings(&mut train, &[&small[..], settings].concat()))?;
     let (model, out) = (folder.join("model.safetensors"), folder.join("model.onnx"));
     let mut export = Command::new(enas);
     export.arg("export").arg("--model").arg(model).arg("--out").arg(out).args(["--samples", &shown]);
-    ci::check(&mut export)
+    process::check(&mut export)
 }
 
 /// The packages of the check, as a requirements file of pip.

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::{ci, fuzz, repo};
+use crate::{fuzz, process, repo};
 
 /// Run the tests of the kernels, which hold all unsafe code, under AddressSanitizer or valgrind.
 #[derive(clap::Args)]
@@ -50,7 +50,7 @@ fn address(args: &Args) -> Result<()> {
     cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-Zsanitizer=address -Cforce-frame-pointers=yes");
     // Leaks are not reported, because the thread pool lives until the end.
     cargo.env("ASAN_OPTIONS", "detect_leaks=0:detect_stack_use_after_return=1");
-    ci::check(&mut cargo)
+    process::check(&mut cargo)
 }
 
 fn valgrind(level: &str, args: &Args) -> Result<()> {
@@ -59,7 +59,7 @@ fn valgrind(level: &str, args: &Args) -> Result<()> {
     let runner = format!("CARGO_TARGET_{}_RUNNER", fuzz::host()?.to_uppercase().replace('-', "_"));
     cargo.env(runner, "valgrind --quiet --error-exitcode=99 --leak-check=no");
     cargo.env("ENAS_SIMD", level).env("PROPTEST_CASES", "4");
-    ci::check(&mut cargo)
+    process::check(&mut cargo)
 }
 
 /// The command that builds the kernels' tests in a separate directory and runs them.

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{ci, repo};
+use crate::{process, repo};
 
 /// The target whose programs are linked statically by default.
 const MUSL: &str = "x86_64-unknown-linux-musl";
@@ -41,7 +41,7 @@ fn build_musl() -> Result<PathBuf> {
         .args(["build", "--release", "--package", "enas-cli", "--target", MUSL, "--target-dir"])
         .arg(&folder);
     eprintln!("for {MUSL}");
-    ci::check(&mut cargo)?;
+    process::check(&mut cargo)?;
     Ok(folder.join(MUSL).join("release/enas"))
 }
 
@@ -50,7 +50,7 @@ fn link_statically() -> Result<PathBuf> {
     let mut cargo = repo::cargo();
     cargo.args(["rustc", "--release", "--package", "enas-cli", "--bin", "enas"]);
     cargo.args(["--", "-C", "target-feature=+crt-static"]);
-    ci::check(&mut cargo)?;
+    process::check(&mut cargo)?;
     Ok(repo::target()?.join("release/enas"))
 }
 
@@ -69,7 +69,7 @@ fn work(program: &Path) -> Result<()> {
     let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
     let out = folder.path().join("search");
     let mut search = Command::new(program);
-    ci::check(search.args(["search", "--epochs", "1", "--quiet", "--out"]).arg(&out))?;
+    process::check(search.args(["search", "--epochs", "1", "--quiet", "--out"]).arg(&out))?;
     ensure!(out.join("best.arc.json").is_file(), "search left no best.arc.json");
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! of the previous layer. Every [`Node`] adds a state: it applies an [`Op`] to each of two earlier states and sums
 //! the results. A [`Cell`] is a list of nodes. The states that no node reads are its *loose ends*; together they form
 //! its output. An [`Arc`] is one cell for the normal layers of a network and one with as many nodes for the reduction
-//! layers. The [`Space`] is the set of all arcs with a given number of nodes (Pham et al., "Efficient Neural
+//! layers. The [`ArcSpace`] is the set of all arcs with a given number of nodes (Pham et al., "Efficient Neural
 //! Architecture Search via Parameter Sharing", 2018, section 2.4).
 //!
 //! A [`MacroArc`] belongs to the other search space of the paper (section 2.3). For every layer of a network it gives
@@ -18,7 +18,7 @@
 //! normal cell first. The readable form names the operations and can be edited by hand.
 //!
 //! ```
-//! use enas_arc::{Arc, Op, Space};
+//! use enas_arc::{Arc, ArcSpace, Op};
 //!
 //! let arc: Arc = "1 2 0 0 2 4 1 0  0 1 1 3 0 0 0 4".parse()?;
 //! assert_eq!(arc.n_nodes(), 2);
@@ -43,7 +43,7 @@
 //!     "position 6 (normal cell, node 3, second input): 5 is out of range, allowed 0..=2"
 //! );
 //!
-//! assert_eq!(Space { n_nodes: 5 }.size(), 2.562890625e25);
+//! assert_eq!(ArcSpace { n_nodes: 5 }.size(), 2.562890625e25);
 //! # Ok::<(), enas_arc::ArcError>(())
 //! ```
 #![forbid(unsafe_code)]
@@ -69,9 +69,9 @@ pub use cell::{Branch, Cell, Node};
 pub use cell_kind::CellKind;
 pub use entry::{ArcEntry, EntryPosition, Location, NodeField};
 pub use error::ArcError;
-pub use macro_arc::{LayerField, MacroArc, MacroArcError, MacroEntry, MacroLayer, MacroOp, MacroSpace};
+pub use macro_arc::{LayerField, MacroArc, MacroArcError, MacroArcSpace, MacroEntry, MacroLayer, MacroOp};
 pub use op::Op;
-pub use space::Space;
+pub use space::ArcSpace;
 #[cfg(feature = "candle")]
 pub use tensors::TensorError;
 

@@ -9,12 +9,12 @@ use crate::op::Op;
 
 /// The set of all arcs whose cells have `n_nodes` nodes each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Space {
+pub struct ArcSpace {
     /// Nodes per cell: `B − 2` in the paper, which counts the two inputs as well; 5 in its experiments.
     pub n_nodes: usize,
 }
 
-impl Space {
+impl ArcSpace {
     /// The number of arcs if the order of a node's branches counts: the number of different integer forms.
     ///
     /// `∏ₖ (5k)²` per cell, where `k = 2, 3, …` is the number of states that a node can read. Infinite beyond the
@@ -49,7 +49,7 @@ impl Space {
 }
 
 impl Arc {
-    /// An arc drawn uniformly from the [`Space`] with `n_nodes` nodes.
+    /// An arc drawn uniformly from the [`ArcSpace`] with `n_nodes` nodes.
     ///
     /// The numbers are drawn in the order of the integer form, each from one `next_u64` (with a chance below 10⁻¹⁷
     /// from more). So a generator with the same state gives the same arc in every version.
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn the_size_is_the_square_of_the_number_of_cells() {
-        let space = Space { n_nodes: 5 };
+        let space = ArcSpace { n_nodes: 5 };
         assert_eq!(space.size(), 5.0625e12 * 5.0625e12);
         assert!((space.max_entropy() - space.size().ln()).abs() < 1e-12, "{}", space.max_entropy());
         assert!((space.max_entropy() - 58.5057).abs() < 1e-4, "{}", space.max_entropy());
@@ -156,7 +156,7 @@ mod tests {
             canonical.insert(arc.canonical());
             forms.insert(arc);
         }
-        let space = Space { n_nodes: 1 };
+        let space = ArcSpace { n_nodes: 1 };
         assert_eq!(forms.len() as f64, space.size());
         assert_eq!(canonical.len() as f64, space.canonical_size());
     }

@@ -3,7 +3,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::{AdamW, Module, Optimizer, VarMap, linear, loss::cross_entropy};
-use enas_child::{Arc, Child, Config, InputShape, Mode, Seed, Step, seeded};
+use enas_child::{Arc, Child, Config, ForwardMode, InputShape, Seed, Step, seeded};
 
 /// Images `[n, 1, 12, 12]` of stripes, whose direction is the class, and their labels.
 fn images(n: usize, classes: usize, salt: u64) -> candle_core::Result<(Tensor, Tensor)> {
@@ -46,12 +46,12 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut optimizer = AdamW::new_lr(vars, 5e-3)?;
     for i in 0..40 {
         let (images, labels) = images(64, 4, 100 + i)?;
-        let features = trunk.features(&arc, &images, Mode::Train(&at(i)))?;
+        let features = trunk.features(&arc, &images, ForwardMode::Train(&at(i)))?;
         let loss = cross_entropy(&head.forward(&features)?, &labels)?;
         optimizer.backward_step(&loss)?; // candle's autograd; the trunk is one operation of its graph
     }
     let (images, labels) = images(100, 4, 999)?;
-    let logits = head.forward(&trunk.features(&arc, &images, Mode::Eval)?)?;
+    let logits = head.forward(&trunk.features(&arc, &images, ForwardMode::Eval)?)?;
     let right = logits.argmax(1)?.eq(&labels)?.to_dtype(DType::F32)?.sum_all()?.to_scalar::<f32>()?;
     assert!(right > 60.0, "{right} of 100 images are right");
     Ok(())

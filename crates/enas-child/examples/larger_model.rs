@@ -3,7 +3,7 @@
 
 use candle_core::{D, Device, Result, Tensor};
 use candle_nn::{Linear, Module, Optimizer, VarBuilder, VarMap, linear, loss};
-use enas_child::{Arc, Child, Config, InputShape, Mode, Seed, Step, seeded};
+use enas_child::{Arc, Child, Config, ForwardMode, InputShape, Seed, Step, seeded};
 use enas_kernels::candle::{NesterovConfig, NesterovSgd};
 
 /// Decides whether two images are of the same class.
@@ -26,8 +26,10 @@ impl Siamese {
     fn forward(&self, left: &Tensor, right: &Tensor, step: &Step) -> Result<Tensor> {
         let n = left.dim(0)?;
         let both = Tensor::cat(&[left, right], 0)?;
-        let features =
-            self.trunk.features(&self.arc, &both, Mode::Train(step)).map_err(candle_core::Error::wrap)?;
+        let features = self
+            .trunk
+            .features(&self.arc, &both, ForwardMode::Train(step))
+            .map_err(candle_core::Error::wrap)?;
         let apart = (features.narrow(0, 0, n)? - features.narrow(0, n, n)?)?.abs()?;
         self.head.forward(&apart)
     }

@@ -54,10 +54,11 @@ pub use analysis::{
     Convolution, Costs, Footprint, InferenceGraph, LayerCost, NonFiniteLayer, NonFiniteReport, Operation,
     ValueKind, Work, worst_arcs,
 };
-pub use batch::{Batch, Mix, ResidentImages};
+pub use batch::{Batch, MixedLabels, ResidentImages};
 pub use checkpointing::Recompute;
 pub use child::{
-    Along, BatchStatistics, Child, FixedNet, Inspection, LoadedWeights, Mode, Norm, Outputs, Step, StepStats,
+    Along, BatchStatistics, Child, FixedNet, ForwardMode, Inspection, LoadedWeights, Norm, Outputs, Step,
+    StepStats,
 };
 pub use config::{AuxHead, Config, InputShape, Reductions, SharedInit};
 pub use error::Error;

@@ -6,7 +6,7 @@ mod sizes;
 use std::sync::LazyLock;
 
 use enas_child::Error;
-use enas_kernels::gpu::{Counts, Precision};
+use enas_kernels::gpu::{LaunchCounts, Precision};
 use sizes::{Size, dry};
 
 /// Launches of one training step, memory set to zero included.
@@ -23,7 +23,7 @@ struct Steps {
     /// Launches of the first step.
     launches: u64,
     /// Counts before the first, between both, and after the second.
-    counts: [Counts; 3],
+    counts: [LaunchCounts; 3],
 }
 
 /// Measured once for all tests: the weights of the large sizes take a while to draw.

@@ -1,15 +1,17 @@
 //! The progress of a search or a training on stderr: bars on a terminal, lines otherwise.
 
+mod clock;
+mod plans;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use enas_arc::{Arc, Arch};
-use enas_search::{
-    AutoPhase, AutoPlan, EpochSummary, Event, Observer, Position, ReadyCell, RunReader, SearchPlan,
-    SearchWhen, ready_cells,
-};
+use enas_search::{AutoPhase, EpochSummary, Event, Observer, Position, ReadyCell, RunReader, ready_cells};
 use indicatif::ProgressBar;
 
+use self::clock::Clock;
+use self::plans::{planned, search_planned};
 use crate::interrupt::Interrupt;
 use crate::messages::{Activity, Console};
 use crate::output::{counted, duration, grouped, percent};
@@ -318,113 +320,8 @@ fn epoch_line(summary: &EpochSummary, eta: &str, width: Option<usize>) -> String
     fitted(fields, width)
 }
 
-fn planned(plan: &AutoPlan, is_cell_given: bool) -> String {
-    let total = duration(plan.total());
-    let network = plan.network.map_or(String::new(), |network| {
-        format!(
-            " with child.filters={} and child.layers={}, what there is time for",
-            network.filters, network.layers
-        )
-    });
-    let [first, search, train, finish] = [plan.first, plan.search, plan.train, plan.finish].map(duration);
-    if is_cell_given {
-        return format!(
-            "plan: training of the given cell {train}{network}, afterwards {finish}; in all about {total}. There is \
-             no search, as --cell names what to train"
-        );
-    }
-    if !plan.searches {
-        return format!(
-            "plan: training of a ready cell {train}{network}, afterwards {finish}; in all about {total}. A search \
-             would need {} training images and time for {} steps; --search always does it anyway",
-            grouped(SearchWhen::IMAGES as u64),
-            grouped(SearchWhen::STEPS as u64),
-        );
-    }
-    format!(
-        "plan: first model {first}, search {search}, training {train}{network}, afterwards {finish}; in all about {total}"
-    )
-}
-
-/// The phases of a search with the reason, and the smallest difference that its images can show.
-fn search_planned(plan: &SearchPlan) -> String {
-    let SearchPlan { shares_weights, steps, warmup_steps, candidates, reporting } = *plan;
-    let finals = format!("then {candidates} networks are trained alone, and the best go on");
-    // Half width of a 95 % interval for two networks that disagree on a tenth of the images.
-    let visible = 100.0 * 1.96 * (0.1 / reporting.max(1) as f64).sqrt();
-    let phases = if shares_weights {
-        format!(
-            "plan: {} steps of shared weights, the first {} before any reward; {finals}",
-            grouped(steps),
-            grouped(warmup_steps)
-        )
-    } else {
-        format!(
-            "plan: no shared weights ({}); {} networks are trained alone, and the best go on",
-            if steps < 2 * warmup_steps {
-                format!(
-                    "{} steps are too few for them, they need {}",
-                    grouped(steps),
-                    grouped(2 * warmup_steps)
-                )
-            } else {
-                "finals.policy is 0".to_owned()
-            },
-            candidates
-        )
-    };
-    format!(
-        "{phases}. {} validation images report the result: differences below about {visible:.1} points may be chance",
-        grouped(reporting as u64)
-    )
-}
-
 fn of_epochs(place: &Position) -> String {
     format!("epoch {}/{}  ", place.epoch, place.epochs)
-}
-
-/// Estimates the remaining time of a run, for display only.
-#[derive(Debug, Default)]
-struct Clock {
-    first_step: Option<Instant>,
-    steps: u32,
-    epoch_seconds: Option<f64>,
-    /// The end of the time limit.
-    end: Option<Instant>,
-}
-
-impl Clock {
-    fn step(&mut self) {
-        self.first_step.get_or_insert_with(Instant::now);
-        self.steps += 1;
-    }
-
-    fn epoch_done(&mut self, summary: &EpochSummary) {
-        self.epoch_seconds = Some(summary.seconds);
-    }
-
-    /// The estimate from the duration of the last epoch, or from the steps so far if there is none.
-    fn eta(&self, place: &Position) -> String {
-        let left = place.epochs.saturating_sub(place.epoch) as f64;
-        let in_epoch = 1.0 - place.step as f64 / place.steps.max(1) as f64;
-        let epoch_seconds = self.epoch_seconds.or_else(|| {
-            let measured = self.steps.checked_sub(1).filter(|n| *n > 0)?;
-            Some(self.first_step?.elapsed().as_secs_f64() / f64::from(measured) * place.steps as f64)
-        });
-        epoch_seconds.map_or(String::new(), |s| self.within_limit((left + in_epoch) * s))
-    }
-
-    fn eta_after_epoch(&self, epoch: u64, epochs: u64) -> String {
-        match self.epoch_seconds {
-            Some(seconds) if epoch < epochs => self.within_limit((epochs - epoch) as f64 * seconds),
-            _ => String::new(),
-        }
-    }
-
-    fn within_limit(&self, seconds: f64) -> String {
-        let limit = self.end.map(|end| end.saturating_duration_since(Instant::now()).as_secs_f64());
-        format!("  eta {}", duration(limit.map_or(seconds, |limit| limit.min(seconds))))
-    }
 }
 
 #[cfg(test)]

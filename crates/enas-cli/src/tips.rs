@@ -373,7 +373,6 @@ mod tests {
     #[test]
     fn wrong_flags_and_commands_are_answered_for_their_command() {
         let cases = [
-            ("auto photos --cell wide", "enas train DATA trains a given one (--arc ARC) or a ready one"),
             ("auto photos --arc 0", "this command chooses the architecture"),
             ("predict --output x a.png", "results go to stdout: --csv or --json"),
             ("eval --output x", "results go to stdout: --json"),

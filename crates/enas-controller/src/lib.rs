@@ -69,7 +69,7 @@ pub use error::Error;
 pub use init::{VariableSource, seeded};
 pub use macro_policy::MacroPolicy;
 pub use named_tensor::NamedTensor;
-pub use plan::{Plan, Step};
+pub use plan::{Plan, PlanStep};
 pub use policy::Policy;
 
 /// Types of lower crates that occur in this crate's interface.

@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use enas_data::augment::{self, Mode};
+use enas_data::augment::{self, AugmentMode};
 use enas_data::{Config, EpochPlan, LoadOptions, load};
 use enas_rng::Seed;
 
@@ -15,10 +15,10 @@ fn main() {
     let mut group = criterion.benchmark_group("epoch of the digits, 32×32");
     group.sample_size(10).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(2));
     for (name, mode) in [
-        ("as they are", Mode::None),
-        ("reference", Mode::Reference),
-        ("corrected", Mode::Corrected),
-        ("crop-flip", Mode::CropFlip),
+        ("as they are", AugmentMode::None),
+        ("reference", AugmentMode::Reference),
+        ("corrected", AugmentMode::Corrected),
+        ("crop-flip", AugmentMode::CropFlip),
     ] {
         let augment = augment::Config { mode, ..Default::default() };
         let config = Config { image_size: 32, augment, ..Config::default() };

@@ -2,7 +2,7 @@
 //!
 //! [`load`] reads class folders (or a zip of them, or an embedded data set) into a [`Dataset`] of three [`Split`]s
 //! and reports what is wrong with them. Its [`LoadOptions`] also serve data that do not fit into memory, and the split
-//! of an earlier run. A split gives [`Batch`]es: augmented for training, in stored order for evaluation, or drawn at
+//! of an earlier run. A split gives [`ImageBatch`]es: augmented for training, in stored order for evaluation, or drawn at
 //! random for a reward. [`prepare`] converts one new image exactly as loading converted the training images.
 //! [`check::check_dataset`] checks a data set before training.
 //!
@@ -40,7 +40,7 @@ pub use self::image::prepare::{InputSpec, prepare, prepare_file};
 pub use self::image::resize::{Filter, Resize};
 pub use self::image::white_level::WhiteLevels;
 pub use config::{Config, NormalizationMode, Sampling};
-pub use dataset::contact_sheet::{Tile, contact_tiles};
+pub use dataset::contact_sheet::{SheetTile, contact_tiles};
 pub use dataset::fingerprint::{Fingerprint, ImageFile};
 pub use dataset::load::{LabelledImages, LabelledOptions, LoadOptions, image_files, load, load_labelled};
 pub use dataset::split::Split;
@@ -51,7 +51,7 @@ pub use dataset::survey::{Survey, survey};
 pub use dataset::{Dataset, Skipped};
 pub use error::{Error, ImageError};
 pub use loader::augment;
-pub use loader::batches::{Batch, Batches};
+pub use loader::batches::{Batches, ImageBatch};
 pub use loader::plan::{EpochPlan, Last};
 pub use source::built_in::digits::DIGITS;
 pub use source::built_in::fashion_small::FASHION_SMALL;

@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use flate2::read::MultiGzDecoder;
 
-use crate::images::{Images, TrainTest};
+use crate::images::{RawImages, TrainTest};
 use crate::limited_reader::LimitedReader;
 use crate::pickle::{self, Value};
 
@@ -41,7 +41,7 @@ pub(crate) fn read_archive(path: &Path, form: CifarFormat) -> Result<TrainTest> 
 
 fn read_parts(path: &Path, form: CifarFormat) -> Result<TrainTest> {
     let mut archive = open(path)?;
-    let mut batches: [Option<Images>; TRAIN_BATCHES + 1] = Default::default();
+    let mut batches: [Option<RawImages>; TRAIN_BATCHES + 1] = Default::default();
     // Raw entries: otherwise the reader would allocate any length that a member claims for its long name.
     for entry in archive.entries()?.raw(true) {
         let entry = entry.context("cannot read the archive; it is cut short or damaged")?;
@@ -107,7 +107,7 @@ fn batch_name(slot: usize, form: CifarFormat) -> String {
     if form == CifarFormat::Binary { stem + ".bin" } else { stem }
 }
 
-fn read_batch(mut entry: tar::Entry<'_, impl Read>, form: CifarFormat) -> Result<Images> {
+fn read_batch(mut entry: tar::Entry<'_, impl Read>, form: CifarFormat) -> Result<RawImages> {
     let size = entry.size();
     ensure!(size <= MAX_BATCH, "{size} bytes, expected at most {MAX_BATCH}");
     let mut bytes = Vec::new();
@@ -120,7 +120,7 @@ fn read_batch(mut entry: tar::Entry<'_, impl Read>, form: CifarFormat) -> Result
 }
 
 /// Parses records of one label and one image each.
-fn parse_binary(bytes: &[u8]) -> Result<Images> {
+fn parse_binary(bytes: &[u8]) -> Result<RawImages> {
     const RECORD: usize = 1 + IMAGE;
     let whole = bytes.len() / RECORD * RECORD;
     ensure!(whole > 0, "{} bytes, expected records of {RECORD} bytes", bytes.len());
@@ -139,7 +139,7 @@ fn parse_binary(bytes: &[u8]) -> Result<Images> {
 }
 
 /// Parses a dictionary with `labels`, a list of numbers, and `data`, an array of `[n, 3072]` bytes.
-fn parse_python(bytes: &[u8]) -> Result<Images> {
+fn parse_python(bytes: &[u8]) -> Result<RawImages> {
     let batch = pickle::load(bytes)?;
     let Some(Value::List(labels)) = batch.get("labels") else { bail!("no list under \"labels\"") };
     let Some(Value::Array { shape, data }) = batch.get("data") else {
@@ -164,12 +164,12 @@ fn parse_python(bytes: &[u8]) -> Result<Images> {
     Ok(images)
 }
 
-fn empty(capacity: usize) -> Images {
-    Images { channels: 3, height: 32, width: 32, pixels: Vec::with_capacity(capacity), labels: vec![] }
+fn empty(capacity: usize) -> RawImages {
+    RawImages { channels: 3, height: 32, width: 32, pixels: Vec::with_capacity(capacity), labels: vec![] }
 }
 
 /// Joins the training batches in order, and adds the test batch.
-fn join(batches: [Option<Images>; TRAIN_BATCHES + 1], form: CifarFormat) -> Result<TrainTest> {
+fn join(batches: [Option<RawImages>; TRAIN_BATCHES + 1], form: CifarFormat) -> Result<TrainTest> {
     let missing: Vec<_> = (0..=TRAIN_BATCHES)
         .filter(|&slot| batches[slot].is_none())
         .map(|slot| batch_name(slot, form))

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use crate::data_set::DataSet;
 use crate::error::Error;
 use crate::images::TrainTest;
-use crate::install::{Counts, Manifest};
+use crate::install::{ImageCounts, Manifest};
 use crate::local::SourceFiles;
 use crate::progress::{Progress, Unit};
 use crate::sources::{DataSetSource, Format, PublishedFile};
@@ -30,7 +30,7 @@ pub struct Fetched {
     /// Its folder, `DEST/NAME`.
     pub folder: PathBuf,
     /// Number of images in each split.
-    pub images: Counts,
+    pub images: ImageCounts,
     /// Whether they are the published ones, by checksum.
     pub published: bool,
     /// Whether it existed before.
@@ -72,7 +72,7 @@ impl Fetch {
 impl fmt::Display for Fetched {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let already = if self.was_there { " already" } else { "" };
-        let Counts { train, valid, test } = self.images;
+        let ImageCounts { train, valid, test } = self.images;
         let origin = if self.published { "the published data set" } else { "from your own files" };
         write!(
             f,

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 pub use crate::cifar::CifarFormat;
 pub use crate::idx::Idx;
-pub use crate::images::{Images, TrainTest};
+pub use crate::images::{RawImages, TrainTest};
 
 use crate::error::Error;
-use crate::install::Counts;
+use crate::install::ImageCounts;
 use crate::progress::Progress;
 use crate::{cifar, idx, zips};
 
@@ -23,7 +23,7 @@ pub fn read_idx(path: &Path, rank: u8) -> Result<Idx, Error> {
 ///
 /// # Errors
 /// If they do not match; the message calls the files `images_name` and `labels_name`.
-pub fn label_idx(images: Idx, labels: Idx, images_name: &str, labels_name: &str) -> Result<Images, Error> {
+pub fn label_idx(images: Idx, labels: Idx, images_name: &str, labels_name: &str) -> Result<RawImages, Error> {
     Ok(idx::pair(images, labels, images_name, labels_name)?)
 }
 
@@ -40,6 +40,10 @@ pub fn read_cifar10(path: &Path, form: CifarFormat) -> Result<TrainTest, Error> 
 ///
 /// # Errors
 /// If one cannot be read, or contains names that would leave the folder.
-pub fn unpack_zips(archives: &[PathBuf; 3], to: &Path, progress: &dyn Progress) -> Result<Counts, Error> {
+pub fn unpack_zips(
+    archives: &[PathBuf; 3],
+    to: &Path,
+    progress: &dyn Progress,
+) -> Result<ImageCounts, Error> {
     Ok(zips::unpack(archives, to, progress)?)
 }

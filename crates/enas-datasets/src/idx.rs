@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use flate2::read::MultiGzDecoder;
 
 use crate::digest::HashingReader;
-use crate::images::Images;
+use crate::images::RawImages;
 
 /// Maximum height or width of an image.
 const MAX_SIDE: usize = 1024;
@@ -39,7 +39,7 @@ pub(crate) fn read_file(path: &Path, rank: u8) -> Result<Idx> {
 }
 
 /// Pairs `images` (`[n, h, w]`) with `labels` (`[n]`); the names are for messages.
-pub(crate) fn pair(images: Idx, labels: Idx, images_name: &str, labels_name: &str) -> Result<Images> {
+pub(crate) fn pair(images: Idx, labels: Idx, images_name: &str, labels_name: &str) -> Result<RawImages> {
     let [n, height, width] = images.dims[..] else { bail!("{images_name}: expected 3 dimensions") };
     if labels.data.len() != n {
         bail!("{images_name} holds {n} images, but {labels_name} holds {} labels", labels.data.len());
@@ -51,7 +51,7 @@ pub(crate) fn pair(images: Idx, labels: Idx, images_name: &str, labels_name: &st
     if let Some(at) = labels.data.iter().position(|&label| label > 9) {
         bail!("{labels_name}: byte {}: label {}, expected 0 to 9", 8 + at, labels.data[at]);
     }
-    Ok(Images { channels: 1, height, width, pixels: images.data, labels: labels.data })
+    Ok(RawImages { channels: 1, height, width, pixels: images.data, labels: labels.data })
 }
 
 /// A reader of the decompressed content, and its expected size in bytes.

@@ -8,7 +8,7 @@ use crate::error::Error;
 
 /// Labelled images of one size.
 #[derive(Debug, PartialEq)]
-pub struct Images {
+pub struct RawImages {
     /// Number of channels: 1 (grey) or 3 (red, green, blue).
     pub channels: usize,
     /// Height in pixels.
@@ -25,12 +25,12 @@ pub struct Images {
 #[derive(Debug, PartialEq)]
 pub struct TrainTest {
     /// The training part, which is split into `train` and `valid`.
-    pub train: Images,
+    pub train: RawImages,
     /// The test part, which becomes `test`.
-    pub test: Images,
+    pub test: RawImages,
 }
 
-impl Images {
+impl RawImages {
     /// Image `index` as a PNG file: 8 bits per channel, no metadata. Equal pixels give equal bytes.
     ///
     /// # Errors
@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn a_colour_image_comes_back_from_png_with_its_channels_in_place() {
         let pixels: Vec<u8> = (0..2 * 3 * 2 * 2).map(|i| i * 10).collect();
-        let images = Images { channels: 3, height: 2, width: 2, pixels, labels: vec![0, 1] };
+        let images = RawImages { channels: 3, height: 2, width: 2, pixels, labels: vec![0, 1] };
 
         let decoded = image::load_from_memory(&images.png(1).unwrap()).unwrap().to_rgb8();
 

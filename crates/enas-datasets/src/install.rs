@@ -11,7 +11,7 @@ const MANIFEST: &str = ".fetch-data.json";
 
 /// Number of images in each split.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Counts {
+pub struct ImageCounts {
     /// Training images.
     pub train: usize,
     /// Validation images.
@@ -32,7 +32,7 @@ pub(crate) struct Manifest {
     pub(crate) published: bool,
     /// Number of images.
     #[serde(rename = "pictures")]
-    pub(crate) images: Counts,
+    pub(crate) images: ImageCounts,
 }
 
 /// An advisory file lock: only one process at a time makes a data set. Released when dropped.
@@ -104,7 +104,7 @@ fn remove_tree(folder: &Path) -> Result<()> {
 }
 
 /// Number of files in the class folders of each split.
-pub(crate) fn count(target: &Path) -> Result<Counts> {
+pub(crate) fn count(target: &Path) -> Result<ImageCounts> {
     let split = |name: &str| -> Result<usize> {
         let mut n = 0;
         let folder = target.join(name);
@@ -115,7 +115,7 @@ pub(crate) fn count(target: &Path) -> Result<Counts> {
         }
         Ok(n)
     };
-    Ok(Counts { train: split("train")?, valid: split("valid")?, test: split("test")? })
+    Ok(ImageCounts { train: split("train")?, valid: split("valid")?, test: split("test")? })
 }
 
 #[cfg(test)]
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     fn manifest() -> Manifest {
-        let images = Counts { train: 1, valid: 0, test: 0 };
+        let images = ImageCounts { train: 1, valid: 0, test: 0 };
         Manifest { data_set: "some".into(), source: "here".into(), published: false, images }
     }
 

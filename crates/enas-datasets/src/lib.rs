@@ -28,7 +28,7 @@ mod zips;
 pub use data_set::DataSet;
 pub use error::Error;
 pub use fetch::{Fetch, Fetched, read_published_images};
-pub use install::Counts;
+pub use install::ImageCounts;
 pub use progress::{Progress, Unit};
 
 /// The example of the README compiles and runs.

@@ -8,8 +8,8 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 
-use crate::images::{Images, TrainTest};
-use crate::install::Counts;
+use crate::images::{RawImages, TrainTest};
+use crate::install::ImageCounts;
 use crate::progress::Progress;
 
 /// Writes `parts` below `folder`, in parallel.
@@ -22,10 +22,10 @@ pub(crate) fn write_tree(
     train_per_valid: usize,
     folder: &Path,
     progress: &dyn Progress,
-) -> Result<Counts> {
+) -> Result<ImageCounts> {
     let (train, valid) = divide(&parts.train.labels, train_per_valid);
     let test: Vec<usize> = (0..parts.test.labels.len()).collect();
-    let counts = Counts { train: train.len(), valid: valid.len(), test: test.len() };
+    let counts = ImageCounts { train: train.len(), valid: valid.len(), test: test.len() };
     ensure!(counts.valid > 0, "{} training images are too few to set some aside for validation", train.len());
     progress.set_length((train.len() + valid.len() + test.len()) as u64);
     let splits =
@@ -51,7 +51,7 @@ fn divide(labels: &[u8], train_per_valid: usize) -> (Vec<usize>, Vec<usize>) {
 }
 
 fn write_split(
-    images: &Images,
+    images: &RawImages,
     indices: &[usize],
     classes: &[&str],
     folder: &Path,
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn every_pixel_comes_back_from_the_files() {
-        let images = |n: usize| Images {
+        let images = |n: usize| RawImages {
             channels: 1,
             height: 2,
             width: 3,
@@ -105,7 +105,7 @@ mod tests {
 
         let counts = write_tree(&parts, &["a", "b"], 8, folder.path(), &()).unwrap();
 
-        assert_eq!(counts, Counts { train: 6, valid: 2, test: 3 });
+        assert_eq!(counts, ImageCounts { train: 6, valid: 2, test: 3 });
         for (place, i, of) in [
             ("train/a/00000", 0, &parts.train),
             ("valid/b/00007", 7, &parts.train),

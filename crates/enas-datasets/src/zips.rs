@@ -11,7 +11,7 @@ use enas_data::{is_image_name, open_zip};
 use unicode_normalization::UnicodeNormalization;
 use zip::ZipArchive;
 
-use crate::install::Counts;
+use crate::install::ImageCounts;
 use crate::progress::Progress;
 
 /// Size limit of an image file in bytes, equal to that of the loader.
@@ -24,10 +24,10 @@ pub(crate) fn find(folder: &Path) -> Option<[PathBuf; 3]> {
 }
 
 /// Unpacks the archives found by [`find`] below `to`.
-pub(crate) fn unpack(archives: &[PathBuf; 3], to: &Path, progress: &dyn Progress) -> Result<Counts> {
+pub(crate) fn unpack(archives: &[PathBuf; 3], to: &Path, progress: &dyn Progress) -> Result<ImageCounts> {
     let [train, valid, test] = archives;
     let valid = if valid.exists() { unpack_split(valid, &to.join("valid"), progress)? } else { 0 };
-    Ok(Counts {
+    Ok(ImageCounts {
         train: unpack_split(train, &to.join("train"), progress)?,
         valid,
         test: unpack_split(test, &to.join("test"), progress)?,

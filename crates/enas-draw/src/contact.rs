@@ -5,7 +5,7 @@ use crate::text;
 
 /// An image on a contact sheet. Its values are bytes, 0 to 255.
 #[derive(Clone, Copy, Debug)]
-pub struct Tile<'a> {
+pub struct ContactTile<'a> {
     /// `[height, width, 3]`, in the order red, green, blue.
     pub rgb: &'a [u8],
     /// Width in pixels.
@@ -18,11 +18,11 @@ pub struct Tile<'a> {
 
 /// Images that belong together. Tiles smaller than the largest one of the sheet leave empty space.
 #[derive(Clone, Debug)]
-pub struct Group<'a> {
+pub struct ContactGroup<'a> {
     /// The text above the images.
     pub label: &'a str,
     /// The images, from left to right.
-    pub tiles: Vec<Tile<'a>>,
+    pub tiles: Vec<ContactTile<'a>>,
 }
 
 /// An RGB image with 8 bits per channel.
@@ -62,9 +62,9 @@ const FRAME: [u8; 3] = [0, 114, 178];
 ///
 /// A label that is wider than its group is cut and ends in `…`. The font has Latin, Greek and Cyrillic letters; other
 /// characters are written as their code, such as `\u{82f9}`.
-pub fn contact_sheet(groups: &[Group<'_>]) -> Bitmap {
+pub fn contact_sheet(groups: &[ContactGroup<'_>]) -> Bitmap {
     let tiles = || groups.iter().flat_map(|group| &group.tiles);
-    let side = |of: fn(&Tile<'_>) -> usize| tiles().map(of).max().unwrap_or(1).max(1);
+    let side = |of: fn(&ContactTile<'_>) -> usize| tiles().map(of).max().unwrap_or(1).max(1);
     let (width, height) = (side(|tile| tile.width), side(|tile| tile.height));
     let per_group = groups.iter().map(|group| group.tiles.len()).max().unwrap_or(1).max(1);
     let per_row = (COLUMNS / per_group).clamp(1, groups.len().max(1));
@@ -114,7 +114,7 @@ impl Bitmap {
     }
 
     /// Draws an image enlarged `scale` times by nearest-neighbour interpolation.
-    fn draw_tile(&mut self, tile: &Tile<'_>, scale: usize, (left, top): (usize, usize)) {
+    fn draw_tile(&mut self, tile: &ContactTile<'_>, scale: usize, (left, top): (usize, usize)) {
         let (width, height) = (tile.width * scale, tile.height * scale);
         if tile.framed {
             for y in top - DEPTH..top + height + DEPTH {
@@ -151,8 +151,8 @@ mod tests {
 
     fn sheet(labels: &[&str], tiles: usize) -> Bitmap {
         let rgb = RED.repeat(64);
-        let tile = |i| Tile { rgb: &rgb, width: 8, height: 8, framed: i == 0 };
-        let group = |label| Group { label, tiles: (0..tiles).map(tile).collect() };
+        let tile = |i| ContactTile { rgb: &rgb, width: 8, height: 8, framed: i == 0 };
+        let group = |label| ContactGroup { label, tiles: (0..tiles).map(tile).collect() };
         contact_sheet(&labels.iter().map(|label| group(label)).collect::<Vec<_>>())
     }
 

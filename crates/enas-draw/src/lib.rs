@@ -44,7 +44,7 @@ mod theme;
 
 use diagram::Diagram;
 
-pub use contact::{Bitmap, Group, Tile, contact_sheet};
+pub use contact::{Bitmap, ContactGroup, ContactTile, contact_sheet};
 pub use describe::grouped;
 pub use dot::{cell_dot, cells_dot};
 pub use error::Error;

@@ -7,9 +7,9 @@ use enas_kernels::gpu::{self, Device, Gpu, Handle};
 use crate::buffer::BufferId;
 use crate::emulator::Emulator;
 use crate::error::{self, Error};
-use crate::launch::{Arg, Launch};
+use crate::launch::{LaunchArg, LaunchRequest};
 
-/// An emulated GPU that runs blocks and threads in an order given by a seed; see [`Launch::order_seed`].
+/// An emulated GPU that runs blocks and threads in an order given by a seed; see [`LaunchRequest::order_seed`].
 pub struct EmulatedGpu {
     emulator: Emulator,
     order_seed: u64,
@@ -59,17 +59,18 @@ impl Device for EmulatedGpu {
     }
 
     fn launch(&self, launch: &gpu::Launch, args: &[gpu::Arg]) -> Result<(), gpu::Error> {
-        let args: Vec<Arg> = args
+        let args: Vec<LaunchArg> = args
             .iter()
             .map(|arg| match *arg {
-                gpu::Arg::Memory(memory, offset) => Arg::Buffer(BufferId(memory.0), offset as u64),
-                gpu::Arg::U32(value) => Arg::U32(value),
-                gpu::Arg::F32(value) => Arg::F32(value),
+                gpu::Arg::Memory(memory, offset) => LaunchArg::Buffer(BufferId(memory.0), offset as u64),
+                gpu::Arg::U32(value) => LaunchArg::U32(value),
+                gpu::Arg::F32(value) => LaunchArg::F32(value),
             })
             .collect();
         let gpu::Launch { kernel, maps, grid, block } = *launch;
         let kernel = &maps.variant(kernel);
-        let launch = Launch { kernel, grid, block, order_seed: self.order_seed, ..Launch::default() };
+        let launch =
+            LaunchRequest { kernel, grid, block, order_seed: self.order_seed, ..LaunchRequest::default() };
         self.emulator.launch(&launch, &args).map_err(failed)
     }
 }

@@ -5,15 +5,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::buffer::BufferId;
 use crate::element::{self, Element};
 use crate::error::{Error, Fault, Result};
-use crate::kernel::Kernel;
-use crate::launch::{Arg, Launch};
+use crate::kernel::EmulatedKernel;
+use crate::launch::{LaunchArg, LaunchRequest};
 use crate::program::Response;
 use crate::session::Session;
 use crate::wire::RequestKind;
 
 /// An emulated GPU: its memory, and launches over it.
 pub struct Emulator {
-    kernels: Vec<Kernel>,
+    kernels: Vec<EmulatedKernel>,
     session: Mutex<Session>,
 }
 
@@ -28,7 +28,7 @@ impl Emulator {
     }
 
     /// All kernels of the project, sorted by name.
-    pub fn kernels(&self) -> &[Kernel] {
+    pub fn kernels(&self) -> &[EmulatedKernel] {
         &self.kernels
     }
 
@@ -145,18 +145,18 @@ impl Emulator {
     /// Runs a kernel to its end, or to its first fault.
     ///
     /// # Errors
-    /// - [`Error::UnknownKernel`], [`Error::Arguments`] or [`Error::Launch`] if the request does not fit the kernel's
+    /// - [`Error::UnknownKernel`], [`Error::Arguments`] or [`Error::LaunchRequest`] if the request does not fit the kernel's
     ///   signature or a device's limits.
     /// - [`Error::UnknownBuffer`] or [`Error::Range`] if an argument is not part of a buffer.
     /// - [`Error::Fault`] if the kernel does something wrong. Memory is then as the kernel left it.
     /// - [`Error::Lost`] if the program ended. All buffers are then gone and the emulator is as new.
-    pub fn launch(&self, launch: &Launch<'_>, args: &[Arg]) -> Result<()> {
+    pub fn launch(&self, launch: &LaunchRequest<'_>, args: &[LaunchArg]) -> Result<()> {
         let (number, kernel) = self.kernel(launch.kernel)?;
         if let Some(problem) = kernel.mismatch(args) {
             return Err(Error::Arguments { kernel: kernel.to_string(), problem });
         }
         if let Some(problem) = launch.exceeded_limit(kernel.max_threads) {
-            return Err(Error::Launch { kernel: kernel.name.clone(), problem });
+            return Err(Error::LaunchRequest { kernel: kernel.name.clone(), problem });
         }
         let mut session = self.lock();
         let request = session.launch_request(number, launch, args)?;
@@ -172,7 +172,7 @@ impl Emulator {
         }
     }
 
-    fn kernel(&self, name: &str) -> Result<(u32, &Kernel)> {
+    fn kernel(&self, name: &str) -> Result<(u32, &EmulatedKernel)> {
         match self.kernels.binary_search_by(|kernel| kernel.name.as_str().cmp(name)) {
             Ok(i) => Ok((i as u32, &self.kernels[i])),
             Err(_) => Err(Error::UnknownKernel { name: name.to_owned(), nearest: self.nearest(name) }),
@@ -181,9 +181,10 @@ impl Emulator {
 
     /// The three names that share the longest prefix with `name`.
     fn nearest(&self, name: &str) -> String {
-        let common =
-            |kernel: &&Kernel| kernel.name.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
-        let mut kernels: Vec<&Kernel> = self.kernels.iter().collect();
+        let common = |kernel: &&EmulatedKernel| {
+            kernel.name.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count()
+        };
+        let mut kernels: Vec<&EmulatedKernel> = self.kernels.iter().collect();
         kernels.sort_by_key(|kernel| std::cmp::Reverse(common(kernel)));
         let names: Vec<&str> = kernels.iter().take(3).map(|kernel| kernel.name.as_str()).collect();
         names.join(", ")

@@ -37,7 +37,7 @@ pub enum Error {
     },
     /// A launch that exceeds the limits of every device, of the kernel or of the emulator.
     #[error("kernel `{kernel}`: {problem}")]
-    Launch {
+    LaunchRequest {
         /// Name of the kernel.
         kernel: String,
         /// The limit that is exceeded.

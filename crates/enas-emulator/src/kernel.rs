@@ -3,12 +3,12 @@
 use std::fmt;
 use std::io;
 
-use crate::launch::Arg;
+use crate::launch::LaunchArg;
 use crate::wire::PayloadReader;
 
 /// A kernel of the project.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kernel {
+pub struct EmulatedKernel {
     /// Its name, as launches give it.
     pub name: String,
     /// Its source, `folder/file.cu`.
@@ -30,7 +30,7 @@ pub struct Parameter {
     pub element: Option<u32>,
 }
 
-impl fmt::Display for Kernel {
+impl fmt::Display for EmulatedKernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parameters: Vec<String> =
             self.parameters.iter().map(|p| format!("{}: {}", p.name, p.kind)).collect();
@@ -38,15 +38,15 @@ impl fmt::Display for Kernel {
     }
 }
 
-impl Kernel {
+impl EmulatedKernel {
     /// Reads the table that the program sends when it starts.
-    pub(crate) fn table(payload: &[u8]) -> io::Result<Vec<Kernel>> {
+    pub(crate) fn table(payload: &[u8]) -> io::Result<Vec<EmulatedKernel>> {
         let mut payload = PayloadReader(payload);
         let count = payload.u32()?;
-        (0..count).map(|_| Kernel::read(&mut payload)).collect()
+        (0..count).map(|_| EmulatedKernel::read(&mut payload)).collect()
     }
 
-    fn read(payload: &mut PayloadReader<'_>) -> io::Result<Kernel> {
+    fn read(payload: &mut PayloadReader<'_>) -> io::Result<EmulatedKernel> {
         let name = payload.text()?;
         let file = payload.text()?.trim_end_matches(":0").to_owned();
         let max_threads = payload.u32()?;
@@ -56,11 +56,11 @@ impl Kernel {
             Ok(Parameter { name, kind, element: (element > 0).then_some(element) })
         };
         let parameters = (0..count).map(|_| parameter()).collect::<io::Result<_>>()?;
-        Ok(Kernel { name, file, max_threads, parameters })
+        Ok(EmulatedKernel { name, file, max_threads, parameters })
     }
 
     /// Describes the first argument that does not fit the parameters, if there is one.
-    pub(crate) fn mismatch(&self, args: &[Arg]) -> Option<String> {
+    pub(crate) fn mismatch(&self, args: &[LaunchArg]) -> Option<String> {
         if args.len() != self.parameters.len() {
             return Some(format!("takes {} arguments, got {}", self.parameters.len(), args.len()));
         }
@@ -73,14 +73,14 @@ impl Kernel {
 }
 
 impl Parameter {
-    fn mismatch(&self, arg: &Arg) -> Option<String> {
+    fn mismatch(&self, arg: &LaunchArg) -> Option<String> {
         let Some(element) = self.element else {
             return (arg.kind() != self.kind).then(|| format!("got {}", arg.kind()));
         };
         let offset = match *arg {
-            Arg::Null => return None,
-            Arg::Buffer(_, first) | Arg::Slice(_, first, _) => first,
-            Arg::U32(_) | Arg::I32(_) | Arg::F32(_) | Arg::U64(_) => {
+            LaunchArg::Null => return None,
+            LaunchArg::Buffer(_, first) | LaunchArg::Slice(_, first, _) => first,
+            LaunchArg::U32(_) | LaunchArg::I32(_) | LaunchArg::F32(_) | LaunchArg::U64(_) => {
                 return Some(format!("got {}", arg.kind()));
             }
         };

@@ -12,11 +12,11 @@ const MAX_BLOCKS: u64 = 1 << 29;
 /// A launch of a kernel.
 ///
 /// ```
-/// let launch = enas_emulator::Launch { kernel: "emulator_copy4", ..Default::default() };
+/// let launch = enas_emulator::LaunchRequest { kernel: "emulator_copy4", ..Default::default() };
 /// assert_eq!((launch.grid, launch.block, launch.order_seed), ([1; 3], [1; 3], 0));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Launch<'a> {
+pub struct LaunchRequest<'a> {
     /// Name of the kernel.
     pub kernel: &'a str,
     /// Number of blocks in x, y and z.
@@ -35,9 +35,9 @@ pub struct Launch<'a> {
     pub seconds: u32,
 }
 
-impl Default for Launch<'_> {
+impl Default for LaunchRequest<'_> {
     fn default() -> Self {
-        Launch {
+        LaunchRequest {
             kernel: "",
             grid: [1; 3],
             block: [1; 3],
@@ -51,7 +51,7 @@ impl Default for Launch<'_> {
 
 /// An argument of a kernel.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Arg {
+pub enum LaunchArg {
     /// A buffer from this byte to its end.
     Buffer(BufferId, u64),
     /// Part of a buffer: first byte, number of bytes. Accesses beyond the part are faults.
@@ -68,20 +68,20 @@ pub enum Arg {
     U64(u64),
 }
 
-impl Arg {
+impl LaunchArg {
     pub(crate) fn kind(&self) -> &'static str {
         match self {
-            Arg::Buffer(..) | Arg::Slice(..) => "buffer",
-            Arg::Null => "null",
-            Arg::U32(_) => "u32",
-            Arg::I32(_) => "i32",
-            Arg::F32(_) => "f32",
-            Arg::U64(_) => "u64",
+            LaunchArg::Buffer(..) | LaunchArg::Slice(..) => "buffer",
+            LaunchArg::Null => "null",
+            LaunchArg::U32(_) => "u32",
+            LaunchArg::I32(_) => "i32",
+            LaunchArg::F32(_) => "f32",
+            LaunchArg::U64(_) => "u64",
         }
     }
 }
 
-impl Launch<'_> {
+impl LaunchRequest<'_> {
     /// Describes the limit that this launch exceeds, if there is one. `max_threads` is the kernel's bound.
     pub(crate) fn exceeded_limit(&self, max_threads: u32) -> Option<String> {
         let shape =

@@ -12,7 +12,7 @@
 //! - barriers and shuffles that not every thread reaches at the same line;
 //! - signed overflow, division by zero, shifts that are too large, stack overflow, and endless loops.
 //!
-//! Blocks run one after another and threads in turns. [`Launch::order_seed`] permutes both: a kernel whose output bytes
+//! Blocks run one after another and threads in turns. [`LaunchRequest::order_seed`] permutes both: a kernel whose output bytes
 //! depend on it is wrong.
 //!
 //! It does *not* model a device's speed, its caches or the order of its memory operations. nvcc fuses `a * b + c`
@@ -34,12 +34,12 @@
 //! A buffer takes twice its size in host memory, and four times more for the parts that launches write.
 //!
 //! ```
-//! use enas_emulator::{Arg, Emulator, Launch};
+//! use enas_emulator::{Emulator, LaunchArg, LaunchRequest};
 //!
 //! let gpu = Emulator::start()?;
 //! let (x, y) = (gpu.upload(&[1_f32, 2.0, 3.0])?, gpu.alloc(12)?);
-//! let launch = Launch { kernel: "emulator_copy4", block: [32, 1, 1], order_seed: 7, ..Launch::default() };
-//! gpu.launch(&launch, &[Arg::Buffer(x, 0), Arg::Buffer(y, 0), Arg::U32(3)])?;
+//! let launch = LaunchRequest { kernel: "emulator_copy4", block: [32, 1, 1], order_seed: 7, ..Launch::default() };
+//! gpu.launch(&launch, &[LaunchArg::Buffer(x, 0), LaunchArg::Buffer(y, 0), LaunchArg::U32(3)])?;
 //! assert_eq!(gpu.download::<f32>(y)?, [1.0, 2.0, 3.0]);
 //! # Ok::<(), enas_emulator::Error>(())
 //! ```
@@ -62,5 +62,5 @@ pub use device::EmulatedGpu;
 pub use element::Element;
 pub use emulator::Emulator;
 pub use error::{Error, Fault, FaultKind, Result};
-pub use kernel::{Kernel, Parameter};
-pub use launch::{Arg, Launch};
+pub use kernel::{EmulatedKernel, Parameter};
+pub use launch::{LaunchArg, LaunchRequest};

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use crate::error::{Error, Fault, FaultKind};
-use crate::kernel::Kernel;
+use crate::kernel::EmulatedKernel;
 use crate::wire::{PayloadReader, RawResponse, Request};
 
 /// Path of the program, set by the build.
@@ -32,7 +32,7 @@ pub(crate) struct Program {
 
 impl Program {
     /// Starts the program and reads its table of kernels.
-    pub(crate) fn start() -> Result<(Program, Vec<Kernel>), Error> {
+    pub(crate) fn start() -> Result<(Program, Vec<EmulatedKernel>), Error> {
         let problem = |source| Error::Start { path: Path::new(PATH).to_owned(), source };
         let mut child =
             Command::new(PATH).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(problem)?;
@@ -40,7 +40,7 @@ impl Program {
         let input = Some(child.stdin.take().ok_or_else(missing).map_err(problem)?);
         let mut output = BufReader::new(child.stdout.take().ok_or_else(missing).map_err(problem)?);
         let greeting = RawResponse::receive(&mut output).map_err(problem)?;
-        let kernels = Kernel::table(&greeting.payload).map_err(problem)?;
+        let kernels = EmulatedKernel::table(&greeting.payload).map_err(problem)?;
         Ok((Program { child, input, output }, kernels))
     }
 

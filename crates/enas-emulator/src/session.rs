@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::buffer::BufferId;
 use crate::error::{Error, Result};
-use crate::kernel::Kernel;
-use crate::launch::{Arg, Launch};
+use crate::kernel::EmulatedKernel;
+use crate::launch::{LaunchArg, LaunchRequest};
 use crate::program::{Program, Response};
 use crate::wire::{Request, RequestKind};
 
@@ -20,7 +20,7 @@ pub(crate) struct Session {
 
 impl Session {
     /// Starts the program; returns also its table of kernels.
-    pub(crate) fn start() -> Result<(Session, Vec<Kernel>)> {
+    pub(crate) fn start() -> Result<(Session, Vec<EmulatedKernel>)> {
         let (program, kernels) = Program::start()?;
         Ok((Session { program, buffers: BTreeMap::new(), next_buffer: 1, launches: 0 }, kernels))
     }
@@ -64,8 +64,13 @@ impl Session {
         Ok(Request::new(kind).u64(buffer.0).u64(first).u64(bytes))
     }
 
-    pub(crate) fn launch_request(&self, kernel: u32, launch: &Launch<'_>, args: &[Arg]) -> Result<Request> {
-        let request = Request::new(RequestKind::Launch)
+    pub(crate) fn launch_request(
+        &self,
+        kernel: u32,
+        launch: &LaunchRequest<'_>,
+        args: &[LaunchArg],
+    ) -> Result<Request> {
+        let request = Request::new(RequestKind::LaunchRequest)
             .u32(kernel)
             .u32s(launch.grid)
             .u32s(launch.block)
@@ -78,16 +83,16 @@ impl Session {
     }
 
     /// Appends an argument. The tags are those of `take_argument` in `shim/main.cpp`.
-    fn with_argument(&self, request: Request, arg: &Arg) -> Result<Request> {
+    fn with_argument(&self, request: Request, arg: &LaunchArg) -> Result<Request> {
         let scalar = |request: Request, bits: u64| request.u8(0).u64(bits);
         let (buffer, first, bytes) = match *arg {
-            Arg::Null => return Ok(request.u8(1)),
-            Arg::U32(value) => return Ok(scalar(request, value.into())),
-            Arg::I32(value) => return Ok(scalar(request, u64::from(value as u32))),
-            Arg::F32(value) => return Ok(scalar(request, value.to_bits().into())),
-            Arg::U64(value) => return Ok(scalar(request, value)),
-            Arg::Buffer(buffer, first) => (buffer, first, self.length(buffer)?.saturating_sub(first)),
-            Arg::Slice(buffer, first, bytes) => (buffer, first, bytes),
+            LaunchArg::Null => return Ok(request.u8(1)),
+            LaunchArg::U32(value) => return Ok(scalar(request, value.into())),
+            LaunchArg::I32(value) => return Ok(scalar(request, u64::from(value as u32))),
+            LaunchArg::F32(value) => return Ok(scalar(request, value.to_bits().into())),
+            LaunchArg::U64(value) => return Ok(scalar(request, value)),
+            LaunchArg::Buffer(buffer, first) => (buffer, first, self.length(buffer)?.saturating_sub(first)),
+            LaunchArg::Slice(buffer, first, bytes) => (buffer, first, bytes),
         };
         self.check(buffer, first, bytes)?;
         Ok(request.u8(2).u64(buffer.0).u64(first).u64(bytes))

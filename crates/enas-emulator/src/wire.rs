@@ -12,7 +12,7 @@ pub(crate) enum RequestKind {
     Fill = 4,
     Undefine = 5,
     Copy = 6,
-    Launch = 7,
+    LaunchRequest = 7,
 }
 
 /// A request under construction.

@@ -8,10 +8,10 @@ use std::iter;
 use std::sync::Arc as SyncArc;
 
 use enas_kernels::gpu::{
-    Buffer, Gpu, GpuActivation, GpuBatchStats, GpuBranch, GpuConvBlock, GpuConvBlockGradient, GpuFeatureMap,
-    GpuIm2row, GpuRunningStats, Precision, Span,
+    Buffer, Gpu, GpuActivation, GpuBatchStats, GpuConvBlock, GpuConvBlockGradient, GpuConvBranch,
+    GpuFeatureMap, GpuIm2row, GpuRunningStats, Precision, Span,
 };
-use enas_kernels::{Activation, Affine, BatchStats, Branch, ConvBlock, FeatureMap, Im2row, RunningStats};
+use enas_kernels::{Activation, Affine, BatchStats, ConvBlock, ConvBranch, FeatureMap, Im2row, RunningStats};
 
 /// What single precision may lose, as a share of the largest number of a result.
 const TOLERANCE: f32 = 1e-5;
@@ -87,7 +87,7 @@ fn littered_map(gpu: &Gpu, precision: Precision, pictures: &[f32], shape: Shape)
         [GpuActivation { map: gpu_map(gpu, precision, &halves, shape), affine: Some(gpu.upload(&affine)) }];
     let identity: Vec<f32> = (0..c * c).map(|i| if i % (c + 1) == 0 { 1.0 } else { 0.0 }).collect();
     let weight = gpu.upload(&identity);
-    let branch = GpuBranch { rows: GpuIm2row::Pixels, weight: weight.span(0, c * c), outputs: c };
+    let branch = GpuConvBranch { rows: GpuIm2row::Pixels, weight: weight.span(0, c * c), outputs: c };
     GpuConvBlock { inputs: &inputs, relu: false, branches: &[branch] }.forward(false).0
 }
 
@@ -194,7 +194,7 @@ impl Case {
         let each = 0..self.kinds.len();
         let weights: Vec<Vec<f32>> = each.clone().map(|b| self.weight(b)).collect();
         let filters: Vec<Vec<f32>> = each.clone().map(|b| self.filter(b)).collect();
-        let branches: Vec<Branch> = each
+        let branches: Vec<ConvBranch> = each
             .map(|b| {
                 let rows = match self.kinds[b] {
                     Kind::Pixels => Im2row::Pixels,
@@ -202,7 +202,7 @@ impl Case {
                     Kind::Depthwise { k, stride } => Im2row::Depthwise { filter: &filters[b], k, stride },
                     Kind::Patches(k) => Im2row::Patches { k },
                 };
-                Branch { rows, weight: &weights[b], outputs: self.outputs }
+                ConvBranch { rows, weight: &weights[b], outputs: self.outputs }
             })
             .collect();
         let conv_block = ConvBlock { inputs: &values, relu: self.relu, branches: &branches };
@@ -249,7 +249,7 @@ impl Case {
         let places: Vec<[Place; 2]> =
             each.clone().map(|b| [pack.add(&self.weight(b)), pack.add(&self.filter(b))]).collect();
         let params = gpu.upload(&pack.0);
-        let branches: Vec<GpuBranch> = each
+        let branches: Vec<GpuConvBranch> = each
             .map(|b| {
                 let filter = places[b][1].of(&params);
                 let rows = match self.kinds[b] {
@@ -258,7 +258,7 @@ impl Case {
                     Kind::Depthwise { k, stride } => GpuIm2row::Depthwise { filter, k, stride },
                     Kind::Patches(k) => GpuIm2row::Patches { k },
                 };
-                GpuBranch { rows, weight: places[b][0].of(&params), outputs: self.outputs }
+                GpuConvBranch { rows, weight: places[b][0].of(&params), outputs: self.outputs }
             })
             .collect();
         let conv_block = GpuConvBlock { inputs: &values, relu: self.relu, branches: &branches };
@@ -480,7 +480,7 @@ fn far_from_zero(gpu: &Gpu, precision: Precision, shape: Shape) -> (GpuBatchStat
     let mut weight = vec![1000.0; c];
     weight.extend((0..c * c).map(|i| if i % (c + 1) == 0 { 1.0 } else { 0.0 }));
     let weight = gpu.upload(&weight);
-    let branch = GpuBranch { rows: GpuIm2row::Pixels, weight: weight.span(0, (1 + c) * c), outputs: c };
+    let branch = GpuConvBranch { rows: GpuIm2row::Pixels, weight: weight.span(0, (1 + c) * c), outputs: c };
     let (z, stats) = GpuConvBlock { inputs: &[ones, around], relu: false, branches: &[branch] }.forward(true);
     (stats.expect("asked for"), BatchStats::of(&cpu_map(&pictures(&z), shape)))
 }

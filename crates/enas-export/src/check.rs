@@ -7,10 +7,12 @@ use enas_data::Normalization;
 use tract_onnx::Onnx;
 use tract_onnx::prelude::{Framework, InferenceModelExt, IntoTValue, Tensor, TractResult, tvec};
 
-use crate::TOLERANCE;
 use crate::error::{Error, Result};
 use crate::lower::{LOGITS, PROBABILITIES};
 use crate::operators;
+
+/// Lower bound of the automatic tolerance, for logits of about 1. [`Exported::tolerance`] gives the rule.
+pub const TOLERANCE: f32 = 1e-4;
 
 /// Batch sizes, used in turn: the smallest, an odd one, a large one.
 pub(crate) const BATCHES: [usize; 3] = [1, 7, 64];

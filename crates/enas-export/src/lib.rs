@@ -11,13 +11,13 @@
 //!
 //! ```no_run
 //! use std::path::Path;
-//! use enas_export::{Options, export};
+//! use enas_export::{ExportOptions, export};
 //! use enas_run::Model;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let model = Model::load(Path::new("model.safetensors"))?;
 //! let out = Path::new("model.onnx");
-//! let options = Options { out, force: false, tolerance: None, samples: None, images: None, data: None };
+//! let options = ExportOptions { out, force: false, tolerance: None, samples: None, images: None, data: None };
 //! let exported = export(&model, &options)?;
 //! println!("{} bytes, {:e} from the network", exported.bytes, exported.max_abs_difference);
 //! # Ok(())
@@ -42,6 +42,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Types of other crates that occur in this crate's interface.
+pub use check::TOLERANCE;
 pub use enas_data::Dataset;
 pub use enas_run::Model;
 use prost::Message;
@@ -50,9 +51,6 @@ use crate::check::Reference;
 pub use crate::error::{Error, Result};
 use crate::sample_images::SampleImages;
 
-/// Lower bound of the automatic tolerance, for logits of about 1. [`Exported::tolerance`] gives the rule.
-pub const TOLERANCE: f32 = 1e-4;
-
 /// A Python script that gives the same answers as `enas predict`, from an exported file and an image.
 ///
 /// It decodes, resizes and lays transparency over white as the metadata of the file say.
@@ -60,7 +58,7 @@ pub const PYTHON: &str = include_str!("predict.py");
 
 /// The options of an export.
 #[derive(Clone, Copy, Debug)]
-pub struct Options<'a> {
+pub struct ExportOptions<'a> {
     /// The file to write.
     pub out: &'a Path,
     /// Whether existing files are replaced.
@@ -84,7 +82,7 @@ pub struct Options<'a> {
 pub struct Exported {
     /// Largest absolute difference between a logit of the file and one of the network.
     pub max_abs_difference: f32,
-    /// The tolerated difference: the value in [`Options`], or what rounding explains.
+    /// The tolerated difference: the value in [`ExportOptions`], or what rounding explains.
     ///
     /// The latter is the larger of two values: [`TOLERANCE`] times the largest logit, and ten times the effect of
     /// folding the batch norms. It is limited to a hundredth of the range of the logits, but not below [`TOLERANCE`].
@@ -107,8 +105,8 @@ pub struct Exported {
 /// [`Error::Exists`] and [`Error::Target`] if a file must not be written, [`Error::Io`] if it cannot be written.
 /// [`Error::Unreadable`] and [`Error::Differs`] if the check fails, [`Error::NotFinite`] if the network's logits are
 /// infinite or NaN. After an error the file does not exist, or is the old one.
-pub fn export(model: &Model, options: &Options<'_>) -> Result<Exported> {
-    let &Options { out, force, tolerance, samples, images, data } = options;
+pub fn export(model: &Model, options: &ExportOptions<'_>) -> Result<Exported> {
+    let &ExportOptions { out, force, tolerance, samples, images, data } = options;
     let sample_paths = samples.map(|folder| [folder.join("pictures.npy"), folder.join("logits.npy")]);
     std::iter::once(out)
         .chain(sample_paths.iter().flatten().map(PathBuf::as_path))

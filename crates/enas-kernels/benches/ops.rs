@@ -10,8 +10,8 @@ use std::time::Duration;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
 use enas_kernels::{
-    Activation, Affine, BatchStats, Branch, ConvBlock, FeatureMap, Im2row, Nesterov, Pool, PoolKind, Term,
-    TfAdam, add, add_backward, relu_mean, relu_mean_backward,
+    Activation, Affine, BatchStats, ConvBlock, ConvBranch, FeatureMap, Im2row, Nesterov, Pool, PoolKind,
+    Term, TfAdam, add, add_backward, relu_mean, relu_mean_backward,
 };
 use enas_rng::Seed;
 
@@ -62,7 +62,7 @@ fn measure(
 fn conv_block(c: &mut Criterion, name: &str, stride: usize, branches_of: impl Fn(usize) -> Vec<Kind>) {
     group(c, name, |group, shape| {
         let kinds = branches_of(shape.1);
-        let branches: Vec<Branch> = kinds.iter().map(Kind::branch).collect();
+        let branches: Vec<ConvBranch> = kinds.iter().map(Kind::branch).collect();
         let inputs = [value(shape)];
         let conv_block = ConvBlock { inputs: &inputs, relu: true, branches: &branches };
         let (z, moments) = conv_block.forward(true);
@@ -95,13 +95,13 @@ impl Kind {
         Self { taps, stride, offset, filter, weight: numbers(channels * outputs), outputs }
     }
 
-    fn branch(&self) -> Branch<'_> {
+    fn branch(&self) -> ConvBranch<'_> {
         let rows = match (self.offset, self.taps) {
             (Some(offset), _) => Im2row::EverySecond { offset },
             (None, 1) => Im2row::Pixels,
             (None, k) => Im2row::Depthwise { filter: &self.filter, k, stride: self.stride },
         };
-        Branch { rows, weight: &self.weight, outputs: self.outputs }
+        ConvBranch { rows, weight: &self.weight, outputs: self.outputs }
     }
 }
 

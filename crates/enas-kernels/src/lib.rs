@@ -6,11 +6,11 @@
 //! blocked layout: sixteen images form one vector.
 //!
 //! ```
-//! use enas_kernels::{Activation, Branch, ConvBlock, FeatureMap, Im2row};
+//! use enas_kernels::{Activation, ConvBranch, ConvBlock, FeatureMap, Im2row};
 //!
 //! // A 1×1 convolution from one channel to two, on two images of 2×2 pixels.
 //! let images = FeatureMap::from_nchw(&[1., 2., 3., 4., 5., 6., 7., 8.], 2, 1, 2, 2);
-//! let branch = Branch { rows: Im2row::Pixels, weight: &[1.0, -1.0], outputs: 2 };
+//! let branch = ConvBranch { rows: Im2row::Pixels, weight: &[1.0, -1.0], outputs: 2 };
 //! let conv_block = ConvBlock { inputs: &[Activation::plain(images)], relu: false, branches: &[branch] };
 //! let (z, statistics) = conv_block.forward(true);
 //! assert_eq!(z.to_nchw()[..8], [1., 2., 3., 4., -1., -2., -3., -4.]);
@@ -40,7 +40,7 @@ pub use enas_simd::{LANES, Lane, Level, level};
 pub use feature_map::{Activation, Affine, FeatureMap};
 pub use geometry::Axis;
 pub use ops::batch_norm::{BatchStats, BatchStatsSums, EPSILON, GradientSums, RunningStats};
-pub use ops::conv_block::{Branch, ConvBlock, ConvBlockGradient};
+pub use ops::conv_block::{ConvBlock, ConvBlockGradient, ConvBranch};
 pub use ops::elementwise::{Term, add, add_backward, concat, concat_backward, relu_mean, relu_mean_backward};
 pub use ops::im2row::Im2row;
 pub use ops::optim::{Nesterov, TfAdam};

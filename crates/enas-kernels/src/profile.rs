@@ -18,7 +18,7 @@ struct Total {
 
 /// Cost of one kind of operation since [`enable`].
 #[derive(Clone, Debug, PartialEq)]
-pub struct Row {
+pub struct ProfileRow {
     /// Operation and direction, such as `depthwise backward`.
     pub name: String,
     /// Number of calls.
@@ -38,10 +38,10 @@ pub fn enable() {
 }
 
 /// The measurements so far; the kind that took the most time comes first.
-pub fn report() -> Vec<Row> {
-    let mut rows: Vec<Row> = totals()
+pub fn report() -> Vec<ProfileRow> {
+    let mut rows: Vec<ProfileRow> = totals()
         .iter()
-        .map(|((name, direction), t)| Row {
+        .map(|((name, direction), t)| ProfileRow {
             name: format!("{name} {direction}"),
             calls: t.calls,
             milliseconds: t.seconds * 1e3,

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use enas_kernels::gpu::{
-    self, Buffer, CountingDevice, Gpu, GpuActivation, GpuBranch, GpuConvBlock, GpuConvBlockGradient,
+    self, Buffer, CountingDevice, Gpu, GpuActivation, GpuConvBlock, GpuConvBlockGradient, GpuConvBranch,
     GpuFeatureMap, GpuIm2row, GpuTerm, Precision,
 };
 use enas_kernels::{Nesterov, Pool, PoolKind};
@@ -42,7 +42,7 @@ fn conv_block(
     let (weight, d_weight) = (gpu.zeros(k * outputs), gpu.zeros(k * outputs));
     let (gamma, d_gamma) = (gpu.zeros(outputs), gpu.zeros(outputs));
     let inputs = [value(gpu, shape)];
-    let branches = [GpuBranch { rows, weight: weight.span(0, k * outputs), outputs }];
+    let branches = [GpuConvBranch { rows, weight: weight.span(0, k * outputs), outputs }];
     let conv_block = GpuConvBlock { inputs: &inputs, relu: true, branches: &branches };
     let (z, moments) = conv_block.forward(true);
     let moments = moments.expect("they were asked for");

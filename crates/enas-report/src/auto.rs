@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::curves::{self, Figure};
 use crate::finals::{Finals, finals};
 use crate::log::Log;
+use crate::search_choice;
 use crate::text::{counted, duration, grouped, percent};
 
 /// What is known about an automatic run in addition to its final training.
@@ -33,7 +34,7 @@ pub(crate) struct Automatic {
     /// The curves of the search.
     pub(crate) search_curves: Vec<Figure>,
     /// The selection among candidates at the end of the search.
-    pub(crate) choice: Option<curves::Choice>,
+    pub(crate) choice: Option<search_choice::MetricChoice>,
     /// The finals of the search.
     pub(crate) finals: Option<Finals>,
     pub(crate) command: String,
@@ -91,7 +92,7 @@ impl Automatic {
             checked,
             choices: preparation.choices,
             search_curves: log.as_ref().map_or(Vec::new(), |log| curves::of_search(log, nodes)),
-            choice: log.as_ref().and_then(curves::choice),
+            choice: log.as_ref().and_then(search_choice::choice),
             finals: log.as_ref().and_then(finals),
             command: match preparation.command {
                 command if command.is_empty() => "enas auto".into(),

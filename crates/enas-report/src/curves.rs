@@ -1,14 +1,11 @@
 //! The figures of a run: which curves there are, with titles and captions.
 
 use askama::Template;
-use enas_arc::{Op, Space};
-use enas_run::PairedDifference;
-use serde_json::Value;
+use enas_arc::{ArcSpace, Op};
 
-use crate::chart::{Axis, Chart, DotPlot, DotRow, Format, Mark, Rule, Series, Table};
+use crate::chart::{Chart, ChartAxis, ChartSeries, ChartTable, Format, Mark, Rule};
 use crate::error::Result;
 use crate::log::Log;
-use crate::text::percent;
 
 /// A chart with title, caption and table.
 #[derive(Clone, Debug)]
@@ -22,7 +19,7 @@ pub struct Figure {
     /// The chart as an SVG element.
     pub svg: String,
     /// Its numbers as a table.
-    pub table: Table,
+    pub table: ChartTable,
 }
 
 /// A figure without a page around it.
@@ -98,7 +95,7 @@ pub(crate) fn figure(id: &str, chart: Chart, caption: impl Into<String>) -> Opti
 /// A description for screen readers: the first and the last value of each line.
 fn described(chart: &Chart) -> String {
     let format = chart.y.format;
-    let line = |series: &Series| {
+    let line = |series: &ChartSeries| {
         let ends = (series.points.first()?[1], series.points.last()?[1]);
         Some(format!("{}: from {} to {}.", series.name, format.value(ends.0), format.value(ends.1)))
     };
@@ -106,19 +103,19 @@ fn described(chart: &Chart) -> String {
 }
 
 /// The axis of epochs. It reaches to the last epoch, as steps are logged only up to shortly before its end.
-fn epochs(log: &Log) -> Axis {
+fn epochs(log: &Log) -> ChartAxis {
     let last = log.of("epoch").filter_map(|event| event["epoch"].as_f64()).next_back();
-    Axis { to: last, ..Axis::new("epoch", Format::Whole) }
+    ChartAxis { to: last, ..ChartAxis::new("epoch", Format::Whole) }
 }
 
 fn loss(log: &Log, steps: u64) -> Option<Figure> {
     let chart = Chart {
         title: "Training loss".into(),
         x: epochs(log),
-        y: Axis::new("cross entropy, nats", Format::Number),
+        y: ChartAxis::new("cross entropy, nats", Format::Number),
         series: vec![
-            Series::line("single steps", 1, log.curve("step", "/loss", steps)).with(Mark::Faint),
-            Series::line("mean of the epoch", 1, log.curve("epoch", "/loss", 1)),
+            ChartSeries::line("single steps", 1, log.curve("step", "/loss", steps)).with(Mark::Faint),
+            ChartSeries::line("mean of the epoch", 1, log.curve("epoch", "/loss", 1)),
         ],
         ..Chart::default()
     };
@@ -143,12 +140,12 @@ fn accuracies_as(id: &str, title: &str, log: &Log) -> Option<Figure> {
     let chart = Chart {
         title: title.into(),
         x: epochs(log),
-        y: Axis::new("share recognised", Format::Percent),
+        y: ChartAxis::new("share recognised", Format::Percent),
         series: vec![
-            Series::line("training", 1, log.curve("epoch", "/train_accuracy", 1)),
-            Series::line("best so far", 3, log.curve("epoch", "/best_valid_accuracy", 1)),
-            Series::line("sampled arcs", 4, log.curve("epoch", "/policy/accuracy", 1)),
-            Series::line(valid, 2, log.curve("epoch", "/valid_accuracy", 1)),
+            ChartSeries::line("training", 1, log.curve("epoch", "/train_accuracy", 1)),
+            ChartSeries::line("best so far", 3, log.curve("epoch", "/best_valid_accuracy", 1)),
+            ChartSeries::line("sampled arcs", 4, log.curve("epoch", "/policy/accuracy", 1)),
+            ChartSeries::line(valid, 2, log.curve("epoch", "/valid_accuracy", 1)),
         ],
         ..Chart::default()
     };
@@ -163,8 +160,8 @@ fn learning_rate(log: &Log, steps: u64) -> Option<Figure> {
     let chart = Chart {
         title: "Learning rate".into(),
         x: epochs(log),
-        y: Axis::new("learning rate", Format::Number),
-        series: vec![Series::line("learning rate", 1, points)],
+        y: ChartAxis::new("learning rate", Format::Number),
+        series: vec![ChartSeries::line("learning rate", 1, points)],
         ..Chart::default()
     };
     figure("lr", chart, "As the schedule sets it, epoch by epoch.")
@@ -174,11 +171,11 @@ fn reward(log: &Log, updates: u64) -> Option<Figure> {
     let chart = Chart {
         title: "Reward".into(),
         x: epochs(log),
-        y: Axis::new("reward", Format::Number),
+        y: ChartAxis::new("reward", Format::Number),
         series: vec![
-            Series::line("update", 1, log.curve("controller", "/reward", updates)).with(Mark::Faint),
-            Series::line("mean of the epoch", 1, log.curve("epoch", "/policy/reward", 1)),
-            Series::line("baseline", 2, log.curve("controller", "/baseline", updates)),
+            ChartSeries::line("update", 1, log.curve("controller", "/reward", updates)).with(Mark::Faint),
+            ChartSeries::line("mean of the epoch", 1, log.curve("epoch", "/policy/reward", 1)),
+            ChartSeries::line("baseline", 2, log.curve("controller", "/baseline", updates)),
         ],
         ..Chart::default()
     };
@@ -190,14 +187,14 @@ fn reward(log: &Log, updates: u64) -> Option<Figure> {
 }
 
 fn entropy(log: &Log, updates: u64, n_nodes: usize) -> Option<Figure> {
-    let most = Space { n_nodes }.max_entropy();
+    let most = ArcSpace { n_nodes }.max_entropy();
     let points = log.curve("controller", "/entropy", updates);
     let end = points.last().map(|p| p[1] / most);
     let chart = Chart {
         title: "Entropy of the policy".into(),
         x: epochs(log),
-        y: Axis::new("nats", Format::Number).within(0.0, most * 1.12),
-        series: vec![Series::line("entropy", 1, points)],
+        y: ChartAxis::new("nats", Format::Number).within(0.0, most * 1.12),
+        series: vec![ChartSeries::line("entropy", 1, points)],
         rules: vec![Rule { label: format!("uniform choice: {most:.1}"), y: most }],
         ..Chart::default()
     };
@@ -218,151 +215,16 @@ fn operations(log: &Log, cell: usize) -> Option<Figure> {
     let name = ["normal", "reduction"][cell];
     let line = |op: &Op| {
         let pointer = format!("/policy/op_frequencies/{cell}/{}", op.id());
-        Series::line(op.name(), op.id() + 1, log.curve("epoch", &pointer, 1))
+        ChartSeries::line(op.name(), op.id() + 1, log.curve("epoch", &pointer, 1))
     };
     let chart = Chart {
         title: format!("Operations in {name} cells"),
         x: epochs(log),
-        y: Axis::new("share of the choices", Format::Percent),
+        y: ChartAxis::new("share of the choices", Format::Percent),
         series: Op::ALL.iter().map(line).collect(),
         rules: vec![Rule { label: "all alike".into(), y: 1.0 / Op::ALL.len() as f64 }],
         ..Chart::default()
     };
     let caption = format!("How often the policy samples each operation in {name} cells.");
     figure(&format!("ops-{name}"), chart, caption)
-}
-
-/// The selection at the end of a search.
-#[derive(Clone, Debug)]
-pub struct Choice {
-    /// All candidates with their accuracies.
-    pub figure: Figure,
-    /// The result of the comparison with random architectures.
-    pub verdict: String,
-    /// The best candidates of the policy, best first.
-    pub ranking: Vec<Ranked>,
-    /// The accuracies of random architectures, if any were measured.
-    pub random: Option<Random>,
-}
-
-/// The random architectures that the candidates are compared with.
-#[derive(Clone, Copy, Debug)]
-pub struct Random {
-    /// How many there are.
-    pub count: usize,
-    /// Mean of their accuracies, 0 to 1.
-    pub mean: f64,
-    /// The highest of their accuracies, 0 to 1.
-    pub best: f64,
-}
-
-/// A row of the ranking.
-#[derive(Clone, Debug)]
-pub struct Ranked {
-    /// The rank, from 1.
-    pub place: usize,
-    /// Accuracy on the validation split with the shared weights, 0 to 1.
-    pub accuracy: f64,
-    /// Multiply-adds per image.
-    pub macs: u64,
-    /// How the search found it.
-    pub origin: String,
-    /// The arc as integers.
-    pub arc: String,
-}
-
-/// Number of candidates shown in the ranking.
-const RANKED: usize = 8;
-
-/// The selection among the candidates in the log; `None` if there are none yet.
-pub fn choice(log: &Log) -> Option<Choice> {
-    let accuracy = |event: &Value| event["valid_accuracy"].as_f64();
-    let is_random = |event: &&Value| event["origin"] == "random";
-    let random: Vec<f64> = log.of("candidate").filter(is_random).filter_map(accuracy).collect();
-    let mut policy: Vec<&Value> =
-        log.of("candidate").filter(|e| !is_random(e) && accuracy(e).is_some()).collect();
-    let key = |event: &Value| (accuracy(event).unwrap_or(0.0), event["macs"].as_u64().unwrap_or(u64::MAX));
-    // The search ranks in the same way: higher accuracy first, then fewer multiply-adds.
-    policy.sort_by(|a, b| {
-        let ((a, a_macs), (b, b_macs)) = (key(a), key(b));
-        b.total_cmp(&a).then(a_macs.cmp(&b_macs))
-    });
-    let best = accuracy(policy.first()?)?;
-    let plot = DotPlot {
-        title: "Candidates of the final choice".into(),
-        description:
-            "Each dot is an architecture, scored with the shared weights on the whole validation split."
-                .into(),
-        x: Axis::new("validation accuracy with shared weights", Format::Percent),
-        rows: vec![
-            DotRow {
-                name: "from the policy".into(),
-                values: policy.iter().copied().filter_map(accuracy).collect(),
-                chosen: Some(best),
-                colour: 1,
-            },
-            DotRow { name: "uniformly random".into(), values: random.clone(), chosen: None, colour: 2 },
-        ],
-    };
-    let caption = "Each dot is an architecture, scored with the shared weights on the whole validation split. A line \
-                   marks the mean, a ring the chosen one.";
-    let figure = Figure {
-        id: "candidates".into(),
-        title: plot.title.clone(),
-        caption: caption.into(),
-        svg: plot.svg("candidates"),
-        table: plot.table(),
-    };
-    let random = Random::of(&random);
-    let result = log.of("result").last();
-    let difference = result.and_then(|event| serde_json::from_value(event["difference"].clone()).ok());
-    let ranking =
-        (1..).zip(policy.iter().take(RANKED)).map(|(place, event)| Ranked::of(place, event)).collect();
-    Some(Choice { figure, verdict: verdict(random, difference), ranking, random })
-}
-
-impl Random {
-    fn of(accuracies: &[f64]) -> Option<Self> {
-        let count = accuracies.len();
-        (count > 0).then(|| Self {
-            count,
-            mean: accuracies.iter().sum::<f64>() / count as f64,
-            best: accuracies.iter().copied().fold(0.0, f64::max),
-        })
-    }
-}
-
-/// The comparison with the best random architecture in words.
-///
-/// "Better" and "worse" require a confidence interval that excludes zero.
-fn verdict(random: Option<Random>, difference: Option<PairedDifference>) -> String {
-    let Some(Random { count, mean, best, .. }) = random else {
-        return "No random architectures were scored to compare with.".into();
-    };
-    let figures = format!(
-        "Of {count} random architectures with the same weights, the mean is {} and the best {}.",
-        percent(mean),
-        percent(best)
-    );
-    let compared = difference.map_or(String::new(), |difference| {
-        let PairedDifference { points, low, high } = difference;
-        format!(
-            " Beside the best of them, on the same pictures: {points:+.1} points, 95\u{a0}% interval {low:+.1} to {high:+.1}: {}.",
-            difference.verdict().words()
-        )
-    });
-    format!("{figures}{compared} These are not accuracies of trained networks.")
-}
-
-impl Ranked {
-    fn of(place: usize, event: &Value) -> Self {
-        let text = |key: &str| event[key].as_str().unwrap_or_default().to_owned();
-        Self {
-            place,
-            accuracy: event["valid_accuracy"].as_f64().unwrap_or(0.0),
-            macs: event["macs"].as_u64().unwrap_or(0),
-            origin: text("origin"),
-            arc: text("arc"),
-        }
-    }
 }

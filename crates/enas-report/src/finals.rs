@@ -1,11 +1,12 @@
 //! The finals of a search: accuracy against cost of every network that was trained alone, and the comparison of the
 //! network found with random ones.
 
-use enas_run::{Finalist, FinalsOutcome, Pick, Source};
+use enas_run::{CandidateOrigin, Finalist, FinalsOutcome, Pick};
 
-use crate::chart::{Axis, Chart, Format, Mark, Series};
-use crate::curves::{Figure, Random, figure};
+use crate::chart::{Chart, ChartAxis, ChartSeries, Format, Mark};
+use crate::curves::{Figure, figure};
 use crate::log::Log;
+use crate::search_choice::Random;
 use crate::text::percent;
 
 /// The result of the finals, for a page.
@@ -73,13 +74,13 @@ fn front(outcome: &FinalsOutcome) -> Option<Figure> {
         points.sort_by(|a, b| a[0].total_cmp(&b[0]));
         points
     };
-    let is_random = |finalist: &Finalist| matches!(finalist.origin, Source::Random);
-    let series = |name: &str, colour, points| Series::line(name, colour, points).with(Mark::Dots);
+    let is_random = |finalist: &Finalist| matches!(finalist.origin, CandidateOrigin::Random);
+    let series = |name: &str, colour, points| ChartSeries::line(name, colour, points).with(Mark::Dots);
     let chart = Chart {
         title: "Accuracy and cost".into(),
         description: "Each dot is a network that was trained alone.".into(),
-        x: Axis::new("million multiply-adds per picture", Format::Number),
-        y: Axis::new("accuracy on pictures that no choice looked at", Format::Percent),
+        x: ChartAxis::new("million multiply-adds per picture", Format::Number),
+        y: ChartAxis::new("accuracy on pictures that no choice looked at", Format::Percent),
         series: vec![
             series("trained shorter", 6, points(&|finalist| finalist.steps < last)),
             series(

@@ -2,9 +2,9 @@
 
 use enas_run::{Kind, interval};
 
-use crate::curves::Random;
 use crate::page::chance;
-use crate::run::{Facts, Network};
+use crate::run::{Network, RunSummary};
+use crate::search_choice::Random;
 use crate::text::{bytes, duration, percent, short};
 
 /// A main number with its label and a remark.
@@ -24,7 +24,7 @@ pub(crate) struct Compared {
 }
 
 /// The main numbers of a run.
-pub(crate) fn headlines(facts: &Facts) -> Vec<Headline> {
+pub(crate) fn headlines(facts: &RunSummary) -> Vec<Headline> {
     let headline =
         |label, value: Option<String>, remark: String| value.map(|value| Headline { label, value, remark });
     let share = |key: &str| facts.number(key).map(percent);
@@ -81,14 +81,14 @@ pub(crate) fn headlines(facts: &Facts) -> Vec<Headline> {
 }
 
 /// The random architectures that the one found is compared with.
-fn random(facts: &Facts) -> Option<Random> {
+fn random(facts: &RunSummary) -> Option<Random> {
     match &facts.finals {
         Some(finals) => finals.random,
         None => facts.choice.as_ref().and_then(|choice| choice.random),
     }
 }
 
-fn test_interval(facts: &Facts) -> String {
+fn test_interval(facts: &RunSummary) -> String {
     facts.predicted.as_ref().map_or(String::new(), |p| {
         let (low, high) = interval(p.evaluation.correct(), p.evaluation.total());
         format!("95\u{a0}% interval {:.1} to {:.1}\u{a0}%", 100.0 * low, 100.0 * high)
@@ -109,7 +109,7 @@ pub(crate) fn time_of(seconds: f64) -> String {
 }
 
 /// Bars that compare the result with random architectures (search) or with chance (training).
-pub(crate) fn comparison(facts: &Facts) -> Vec<Compared> {
+pub(crate) fn comparison(facts: &RunSummary) -> Vec<Compared> {
     let compared = |label: &str, share: f64, own| Compared {
         label: label.into(),
         value: percent(share),

@@ -27,62 +27,32 @@ mod headlines;
 mod log;
 mod machine;
 mod occlusion;
+mod options;
 mod page;
 mod predictions;
 mod quality;
 mod repeat;
 mod run;
 pub mod runs;
+mod search_choice;
 mod settings;
+mod style;
 pub mod text;
 mod thumbnails;
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use askama::Template;
-use enas_data::Dataset;
-use enas_run::{AutoPhase, AutoRunReader, Model, RunReader};
+use enas_run::{AutoPhase, AutoRunReader, RunReader};
 
-pub use curves::{Choice, Figure, Random, Ranked, choice, curves};
+pub use curves::{Figure, curves};
 pub use error::{Error, Result};
 pub use log::Log;
+pub use options::{FILE_NAME, Place, ReportOptions};
 pub use run::planned_steps;
-pub use settings::Settings;
-
-/// The name of a report in a run directory.
-pub const FILE_NAME: &str = "report.html";
-
-/// The style sheet of pages about runs; to be included after [`chart::STYLE`].
-pub const STYLE: &str = include_str!("../templates/report.css");
-
-/// Moves a network to the device that computes.
-pub type Place<'a> = &'a dyn Fn(&mut Model) -> enas_run::Result<()>;
-
-/// Optional inputs of a report.
-#[derive(Clone, Copy, Default)]
-pub struct Options<'a> {
-    /// The file to write; `None` means `report.html` in the run directory.
-    pub out: Option<&'a Path>,
-    /// The images of the run, if they are loaded already.
-    pub data: Option<&'a Dataset>,
-    /// Moves the network to a device other than the CPU before it predicts.
-    pub place: Option<Place<'a>>,
-    /// Wall time of an automatic run so far, in seconds; `None` takes the time that its directory records.
-    pub seconds: Option<f64>,
-    /// Seconds that the whole report may take; `None` means no limit. With too little time, maps of occlusion
-    /// sensitivity are left out.
-    pub left: Option<f64>,
-}
-
-impl fmt::Debug for Options<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (data, place) = (self.data.map(|data| &data.name), self.place.is_some());
-        let mut options = f.debug_struct("Options");
-        options.field("out", &self.out).field("data", &data).field("place", &place);
-        options.field("seconds", &self.seconds).field("left", &self.left).finish()
-    }
-}
+pub use search_choice::{MetricChoice, Random, Ranked, choice};
+pub use settings::RunSettings;
+pub use style::STYLE;
 
 /// Writes the report of a run atomically and returns its path.
 ///
@@ -91,14 +61,14 @@ impl fmt::Debug for Options<'_> {
 ///
 /// # Errors
 /// If `run` is neither, if an automatic run has nothing to report yet, or if the file cannot be written.
-pub fn write(run: &Path, options: &Options<'_>) -> Result<PathBuf> {
+pub fn write(run: &Path, options: &ReportOptions<'_>) -> Result<PathBuf> {
     let out = options.out.map_or_else(|| run.join(FILE_NAME), Path::to_owned);
     let facts = if AutoRunReader::is_at(run) {
         let auto = AutoRunReader::open(run)?;
-        let facts = run::Facts::gather(&delivered(&auto)?, options, &out);
+        let facts = run::RunSummary::gather(&delivered(&auto)?, options, &out);
         facts.of(&auto, options.seconds)
     } else {
-        run::Facts::gather(&RunReader::open(run)?, options, &out)
+        run::RunSummary::gather(&RunReader::open(run)?, options, &out)
     };
     let html = page::Page::new(&facts).render()?;
     enas_run::write_file(&out, html.as_bytes())?;

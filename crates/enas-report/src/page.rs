@@ -10,7 +10,8 @@ use crate::chart;
 use crate::curves::Figure;
 use crate::headlines::{Compared, Headline, comparison, headlines, time_of};
 use crate::predictions::Confusion;
-use crate::run::{Architecture, Facts};
+use crate::run::{Architecture, RunSummary};
+use crate::style::STYLE;
 use crate::text::{breakable, bytes, counted, duration, grouped, now, percent, short};
 use crate::{machine, text};
 
@@ -18,7 +19,7 @@ use crate::{machine, text};
 #[derive(Template)]
 #[template(path = "report.html")]
 pub(crate) struct Page<'a> {
-    facts: &'a Facts,
+    facts: &'a RunSummary,
     title: String,
     style: String,
     /// What was done and on which data.
@@ -43,7 +44,7 @@ fn fact(name: &'static str, value: impl Into<String>) -> Fact {
 }
 
 impl<'a> Page<'a> {
-    pub(crate) fn new(facts: &'a Facts) -> Self {
+    pub(crate) fn new(facts: &'a RunSummary) -> Self {
         let verb = match (&facts.automatic, facts.manifest.kind) {
             (Some(_), _) => "Automatic run",
             (None, Kind::Search) => "Search",
@@ -51,7 +52,7 @@ impl<'a> Page<'a> {
         };
         Self {
             title: format!("{verb} on {}", facts.manifest.data),
-            style: format!("{}\n{}", chart::STYLE, crate::STYLE),
+            style: format!("{}\n{}", chart::STYLE, STYLE),
             done: done(facts),
             outcome: outcome(facts),
             figures: headlines(facts),
@@ -87,7 +88,7 @@ impl<'a> Page<'a> {
 }
 
 /// What was done and on which data, as a sentence.
-fn done(facts: &Facts) -> String {
+fn done(facts: &RunSummary) -> String {
     let verb = match (&facts.automatic, facts.manifest.kind) {
         (Some(auto), Kind::Train) => auto.verb(),
         (_, Kind::Search) => "An architecture was searched",
@@ -107,7 +108,7 @@ fn done(facts: &Facts) -> String {
 }
 
 /// The result in one sentence.
-fn outcome(facts: &Facts) -> String {
+fn outcome(facts: &RunSummary) -> String {
     if facts.result.is_none() {
         return "The run is not finished yet; this is how far it has come.".into();
     }
@@ -117,7 +118,7 @@ fn outcome(facts: &Facts) -> String {
     }
 }
 
-fn searched(facts: &Facts) -> String {
+fn searched(facts: &RunSummary) -> String {
     let found = facts.number("valid_accuracy").map_or("–".into(), percent);
     let verdict = facts.choice.as_ref().map_or(String::new(), |choice| format!(" {}", choice.verdict));
     format!(
@@ -125,7 +126,7 @@ fn searched(facts: &Facts) -> String {
     )
 }
 
-fn trained(facts: &Facts) -> String {
+fn trained(facts: &RunSummary) -> String {
     let test = facts.number("test_accuracy").map_or("–".into(), percent);
     let beside = facts.predicted.as_ref().map_or_else(
         || chance(facts).map_or(String::new(), |share| format!("; guessing would reach {}", percent(share))),
@@ -135,11 +136,11 @@ fn trained(facts: &Facts) -> String {
 }
 
 /// The accuracy of uniform guessing, 0 to 1.
-pub(crate) fn chance(facts: &Facts) -> Option<f64> {
+pub(crate) fn chance(facts: &RunSummary) -> Option<f64> {
     facts.split.as_ref().map(|split| 1.0 / split.classes.len().max(1) as f64)
 }
 
-fn network_facts(facts: &Facts) -> Vec<Fact> {
+fn network_facts(facts: &RunSummary) -> Vec<Fact> {
     let Some(Architecture { network: Some(network), .. }) = &facts.architecture else { return vec![] };
     let (input, trains) = (network.input, facts.manifest.kind == Kind::Train);
     let (params, macs) = if trains {
@@ -162,7 +163,7 @@ fn network_facts(facts: &Facts) -> Vec<Fact> {
     all
 }
 
-fn provenance(facts: &Facts) -> Vec<Fact> {
+fn provenance(facts: &RunSummary) -> Vec<Fact> {
     let manifest = &facts.manifest;
     let mut all = vec![
         fact("Program", format!("enas {}, revision {}", manifest.version, manifest.revision)),

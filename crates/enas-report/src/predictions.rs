@@ -5,7 +5,7 @@ use std::time::Instant;
 use enas_data::{Dataset, Split};
 use enas_run::{ClassScore, Evaluation, Model, is_at_lower_bound, is_at_upper_bound};
 
-use crate::chart::{Axis, Chart, Format, Mark, Series};
+use crate::chart::{Chart, ChartAxis, ChartSeries, Format, Mark};
 use crate::curves::Figure;
 use crate::occlusion::{self, GRID};
 use crate::quality::{BINS, Calibration, Mistake, Predictions};
@@ -260,12 +260,12 @@ fn reliability(before: &Calibration, after: &Calibration) -> Figure {
             percent(before.ece),
             percent(after.ece)
         ),
-        x: Axis::new("confidence: probability of the predicted class", Format::Percent).within(0.0, 1.0),
-        y: Axis::new("share of right predictions", Format::Percent).within(0.0, 1.0),
+        x: ChartAxis::new("confidence: probability of the predicted class", Format::Percent).within(0.0, 1.0),
+        y: ChartAxis::new("share of right predictions", Format::Percent).within(0.0, 1.0),
         series: vec![
-            Series::line("as trained", 1, bars).with(Mark::Bars(width)),
-            Series::line("after temperature scaling", 2, dots).with(Mark::Dots),
-            Series::line("honest", 6, vec![[0.0, 0.0], [1.0, 1.0]]).with(Mark::Faint),
+            ChartSeries::line("as trained", 1, bars).with(Mark::Bars(width)),
+            ChartSeries::line("after temperature scaling", 2, dots).with(Mark::Dots),
+            ChartSeries::line("honest", 6, vec![[0.0, 0.0], [1.0, 1.0]]).with(Mark::Faint),
         ],
         rules: Vec::new(),
     };

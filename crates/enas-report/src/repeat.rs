@@ -6,11 +6,12 @@ use std::path::{Component, Path, PathBuf};
 use enas_run::{Kind, Manifest, RunReader, SMALL_FILE, read_plain_text};
 use serde_json::Value;
 
-use crate::settings::Settings;
+use crate::options::FILE_NAME;
+use crate::settings::RunSettings;
 use crate::text::{percent, shell_word};
 
 /// The command that repeats the run, for the directory in which the run was started.
-pub(crate) fn command(record: &RunReader, settings: &Settings) -> String {
+pub(crate) fn command(record: &RunReader, settings: &RunSettings) -> String {
     let manifest = record.manifest();
     let config = shell_word(&record.config_path().display().to_string());
     let device = if manifest.device == "cpu" { "cpu" } else { "cuda" };
@@ -28,7 +29,7 @@ pub(crate) fn command(record: &RunReader, settings: &Settings) -> String {
 
 /// The command of a training after a search. It inherits images, splits and seed from the search unless set
 /// otherwise.
-fn after_search(record: &RunReader, search: &Path, settings: &Settings) -> String {
+fn after_search(record: &RunReader, search: &Path, settings: &RunSettings) -> String {
     let mut command = format!("train --run {}", shell_word(&search.display().to_string()));
     if let Some(seed) = settings.get("run.seed") {
         command += &format!(" --seed {seed}");
@@ -112,7 +113,7 @@ impl Related {
             Kind::Search => ("search", share("valid_accuracy").map(|p| format!("{p} with shared weights"))),
             Kind::Train => ("training", share("test_accuracy").map(|p| format!("{p} of the test pictures"))),
         };
-        let page = run.dir().join(crate::FILE_NAME);
+        let page = run.dir().join(FILE_NAME);
         let link = page.is_file().then(|| relative(report, &page)).flatten();
         Self { role, name, result: result.unwrap_or_else(|| "not finished".into()), link }
     }

@@ -11,23 +11,24 @@ use enas_rng::Seed;
 use enas_run::{AutoRunReader, Kind, Manifest, Model, RunReader};
 use serde_json::Value;
 
-use crate::Options;
 use crate::auto::Automatic;
-use crate::curves::{self, Choice, Figure};
+use crate::curves::{self, Figure};
 use crate::finals::{Finals, finals};
 use crate::log::Log;
 use crate::machine;
+use crate::options::ReportOptions;
 use crate::predictions::{Predicted, predicted};
 use crate::repeat::{self, Related};
-use crate::settings::Settings;
+use crate::search_choice::{self, MetricChoice};
+use crate::settings::RunSettings;
 use crate::thumbnails::{self, Views};
 
 /// What is known about a run.
 #[derive(Debug)]
-pub(crate) struct Facts {
+pub(crate) struct RunSummary {
     pub(crate) name: String,
     pub(crate) manifest: Manifest,
-    pub(crate) settings: Settings,
+    pub(crate) settings: RunSettings,
     /// The names of the images in each split, and the classes.
     pub(crate) split: Option<SplitFile>,
     /// The event `result`, with which the log of a finished run ends.
@@ -35,7 +36,7 @@ pub(crate) struct Facts {
     pub(crate) last_epoch: Option<Value>,
     pub(crate) seconds: Option<f64>,
     pub(crate) curves: Vec<Figure>,
-    pub(crate) choice: Option<Choice>,
+    pub(crate) choice: Option<MetricChoice>,
     pub(crate) finals: Option<Finals>,
     pub(crate) architecture: Option<Architecture>,
     pub(crate) predicted: Option<Predicted>,
@@ -79,11 +80,11 @@ pub(crate) struct Network {
     pub(crate) input: InputShape,
 }
 
-impl Facts {
+impl RunSummary {
     /// Reads the run, predicts its validation and test images, and measures the speed of its network.
-    pub(crate) fn gather(record: &RunReader, options: &Options<'_>, out: &Path) -> Self {
+    pub(crate) fn gather(record: &RunReader, options: &ReportOptions<'_>, out: &Path) -> Self {
         let manifest = record.manifest().clone();
-        let settings = Settings::read(&record.config_path());
+        let settings = RunSettings::read(&record.config_path());
         let log = Log::read(&record.metrics_path());
         let mut notes: Vec<String> = log.of("collapse").filter_map(collapse).collect();
         let split = noted(&mut notes, "The split of the pictures cannot be read", record.split());
@@ -112,7 +113,7 @@ impl Facts {
         Self {
             name: record.dir().file_name().unwrap_or(record.dir().as_os_str()).to_string_lossy().into_owned(),
             curves: curves::curves(&log, steps_per_epoch(&log, &settings, split.as_ref()), nodes),
-            choice: curves::choice(&log),
+            choice: search_choice::choice(&log),
             finals: finals(&log),
             result: log.last("result").cloned(),
             last_epoch: log.last("epoch").cloned(),
@@ -186,7 +187,7 @@ enum Built {
 }
 
 /// A network of the architecture alone with the settings of the run and random weights.
-fn built(settings: &Settings, arch: &Arch, split: Option<&SplitFile>) -> Result<Built, String> {
+fn built(settings: &RunSettings, arch: &Arch, split: Option<&SplitFile>) -> Result<Built, String> {
     let data: enas_data::Config = settings.section("data")?;
     let classes = split.ok_or("the classes are not known")?.classes.len();
     let input = InputShape { channels: data.channels, height: data.image_size, width: data.image_size };
@@ -259,8 +260,8 @@ fn drawing_of_layers(child: &MacroChild) -> Option<String> {
 /// The predictions of the model, and training images with their augmented variants.
 fn looked_at(
     record: &RunReader,
-    options: &Options<'_>,
-    settings: &Settings,
+    options: &ReportOptions<'_>,
+    settings: &RunSettings,
     mut model: Model,
     notes: &mut Vec<String>,
 ) -> (Option<Predicted>, Vec<Views>) {
@@ -288,19 +289,19 @@ fn looked_at(
     (found, views.unwrap_or_default())
 }
 
-fn load(record: &RunReader, settings: &Settings) -> Result<Dataset, String> {
+fn load(record: &RunReader, settings: &RunSettings) -> Result<Dataset, String> {
     let config: enas_data::Config = settings.section("data")?;
     let seed = Seed::new(settings.number("run.seed").unwrap_or(0));
     record.load_data(&config, seed).map_err(|e| e.to_string())
 }
 
 /// Training steps per epoch: as planned, but at least the highest number in the log.
-fn steps_per_epoch(log: &Log, settings: &Settings, split: Option<&SplitFile>) -> u64 {
+fn steps_per_epoch(log: &Log, settings: &RunSettings, split: Option<&SplitFile>) -> u64 {
     planned_steps(settings, split.map_or(0, |split| split.train.len())).max(log.steps("step"))
 }
 
 /// Training steps per epoch over `images` training images, as the settings say; 0 if they do not.
-pub fn planned_steps(settings: &Settings, images: usize) -> u64 {
+pub fn planned_steps(settings: &RunSettings, images: usize) -> u64 {
     let copies = match settings.get("data.augment.when").as_deref() {
         Some("once") => settings.number("data.augment.n_aug").unwrap_or(1),
         _ => 1,

@@ -8,13 +8,13 @@ use toml::{Table, Value};
 
 /// Dotted keys with their values, in alphabetical order.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Settings {
+pub struct RunSettings {
     /// Values in TOML notation, but strings without quotes.
     pub all: Vec<(String, String)>,
     table: Table,
 }
 
-impl Settings {
+impl RunSettings {
     /// Reads a file; returns no settings if it is missing or not valid TOML.
     pub fn read(path: &Path) -> Self {
         let table = read_plain_text(path, SMALL_FILE).ok().and_then(|text| text.parse::<Table>().ok());
@@ -66,12 +66,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config.toml");
         std::fs::write(&path, "keep = \"best\"\n[run]\nseed = 7\n[run.x]\ny = [1, 2]\n").unwrap();
-        let settings = Settings::read(&path);
+        let settings = RunSettings::read(&path);
         assert_eq!(settings.get("keep").as_deref(), Some("best"));
         assert_eq!(
             (settings.number("run.seed"), settings.get("run.x.y").as_deref()),
             (Some(7), Some("[1, 2]"))
         );
-        assert_eq!(Settings::read(&dir.path().join("missing")), Settings::default());
+        assert_eq!(RunSettings::read(&dir.path().join("missing")), RunSettings::default());
     }
 }

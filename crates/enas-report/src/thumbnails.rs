@@ -1,7 +1,7 @@
 //! Images embedded in the page as `data:` URLs of PNG files. Their sizes are limited so that a page has a few
 //! megabytes.
 
-use enas_data::{Dataset, Split, Tile, contact_tiles};
+use enas_data::{Dataset, SheetTile, Split, contact_tiles};
 use image::RgbImage;
 use image::codecs::png::PngEncoder;
 use image::imageops::{FilterType, resize};
@@ -71,7 +71,7 @@ pub(crate) fn views(data: &Dataset) -> enas_run::Result<Vec<Views>> {
     }
 }
 
-fn seen(tiles: &[Tile], longest: u32) -> Option<Views> {
+fn seen(tiles: &[SheetTile], longest: u32) -> Option<Views> {
     let (original, variations) = tiles.split_first()?;
     Some(Views {
         label: original.label.clone(),

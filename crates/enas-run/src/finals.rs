@@ -8,7 +8,7 @@ use crate::config::StrategyConfig;
 /// Origin of a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Source {
+pub enum CandidateOrigin {
     /// Proposed by the strategy: by a policy, or by a strategy that draws uniformly or among wide arcs.
     Policy,
     /// Uniformly random among wide arcs: every branch reads an input of the cell.
@@ -21,7 +21,7 @@ pub enum Source {
     Evolution,
 }
 
-impl Source {
+impl CandidateOrigin {
     /// The origin of the proposals of a strategy.
     pub fn of(strategy: &StrategyConfig) -> Self {
         match strategy {
@@ -39,7 +39,7 @@ pub struct Finalist {
     /// The architecture.
     pub arc: Arc,
     /// Its origin.
-    pub origin: Source,
+    pub origin: CandidateOrigin,
     /// Trained weights of its network.
     pub params: usize,
     /// Multiply-adds per image.

@@ -15,7 +15,7 @@
 //! use enas_run::{ConfigBuilder, RunReader, Run, SearchConfig, enas_data};
 //!
 //! let config: SearchConfig = ConfigBuilder::preset("quick").set("run.epochs=5").load()?;
-//! let data = enas_data::load(&config.data, config.run.seed())?;
+//! let data = enas_data::load(&config.data, &enas_data::LoadOptions::new(config.run.seed()))?;
 //! # let dir = tempfile::tempdir()?;
 //! # let folder = dir.path().join("run");
 //! let run = Run::for_search(Some(&folder), &config, &data)?;
@@ -69,7 +69,7 @@ pub use error::{ConfigError, Error, Result};
 pub use evaluation::{ClassScore, Evaluation, interval};
 pub use files::atomic::write_file;
 pub use files::limited_read::{SMALL_FILE, read_plain_text, read_text};
-pub use finals::{Control, Finalist, FinalsOutcome, FirstRound, Gain, Pick, Picks, Source};
+pub use finals::{CandidateOrigin, Control, Finalist, FinalsOutcome, FirstRound, Gain, Pick, Picks};
 pub use memory::{MemoryLimit, MemoryParts, MemoryPlan};
 pub use model::{Accuracies, Model, Refitted};
 pub use paired::{PairedDifference, Verdict};

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use candle_core::{Device, Tensor};
-use enas_child::{Child, Mix, ResidentImages};
-use enas_data::{Batch, Batches, EpochPlan, Split};
+use enas_child::{Child, MixedLabels, ResidentImages};
+use enas_data::{Batches, EpochPlan, ImageBatch, Split};
 use enas_kernels::gpu::Gpu;
 
 use crate::error::{Error, Result};
@@ -14,7 +14,7 @@ use crate::network::Network;
 
 /// A split as a network reads it. Clones share the images.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct ImageSource {
     split: Split,
     /// All images on the network's GPU; `None` if that is impossible: the host augments training images anew in every
     /// epoch, and large splits do not fit.
@@ -31,7 +31,7 @@ pub struct Minibatch {
     pub labels: Tensor,
 }
 
-impl Source {
+impl ImageSource {
     /// The images of `split` for `child`, which must be on its final device. Image sizes must agree.
     ///
     /// # Errors
@@ -110,7 +110,7 @@ impl Source {
     }
 
     /// A batch prepared by the host. With a GPU, its transfer starts here.
-    fn send(&self, batch: Batch) -> Result<Minibatch> {
+    fn send(&self, batch: ImageBatch) -> Result<Minibatch> {
         let Minibatch { examples, labels } = Minibatch::of_host(batch)?;
         let examples = match &self.gpu {
             Some(gpu) => examples.upload(gpu)?,
@@ -131,16 +131,16 @@ fn place(gpu: &Gpu, split: &Split, child: &Child) -> Result<Option<ResidentImage
 }
 
 /// The second labels of mixed images, as tensors for the network.
-fn mix(enas_data::augment::Mix { others, shares }: enas_data::augment::Mix) -> Result<Mix> {
+fn mix(enas_data::augment::Mix { others, shares }: enas_data::augment::Mix) -> Result<MixedLabels> {
     let n = others.len();
     let others = Tensor::from_vec(others, n, &Device::Cpu)?;
     let n = shares.len();
-    Ok(Mix { others, shares: Tensor::from_vec(shares, n, &Device::Cpu)? })
+    Ok(MixedLabels { others, shares: Tensor::from_vec(shares, n, &Device::Cpu)? })
 }
 
 impl Minibatch {
     /// Takes a batch of the host; its values are moved, not copied.
-    fn of_host(mut batch: Batch) -> Result<Self> {
+    fn of_host(mut batch: ImageBatch) -> Result<Self> {
         let mix = batch.mix.take().map(mix).transpose()?;
         let (images, labels) = batch.into_tensors(&Device::Cpu)?;
         let examples = match mix {
@@ -174,7 +174,7 @@ impl Minibatch {
 /// Batches in order. EvalOptions for the next one during a step overlaps its transfer to the GPU with the computation.
 #[derive(Debug)]
 pub struct Epoch {
-    source: Source,
+    source: ImageSource,
     batches: Prepared,
 }
 

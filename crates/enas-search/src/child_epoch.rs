@@ -16,7 +16,7 @@ use enas_run::config::RunConfig;
 use enas_run::directory::run::{SaveReason, State};
 use enas_run::divergence::LOWERED;
 use enas_run::error::{Error, Result};
-use enas_run::loader::Source;
+use enas_run::loader::ImageSource;
 use enas_run::network::Network;
 use enas_run::non_finite::{self, NonFinite, explain};
 
@@ -46,7 +46,7 @@ pub(crate) trait ChildLoop<'a> {
     /// The network in training.
     fn child(&mut self) -> &mut Network;
     /// The images to train on.
-    fn train_images(&self) -> &Source;
+    fn train_images(&self) -> &ImageSource;
     /// Settings of the run.
     fn run_config(&self) -> &RunConfig;
     /// Reports, checkpoints and time limits.

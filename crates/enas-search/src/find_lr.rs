@@ -7,7 +7,7 @@ use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
 use enas_run::config::{Settings as _, TrainConfig};
 use enas_run::error::Result;
-use enas_run::loader::Source;
+use enas_run::loader::ImageSource;
 use enas_run::network::{fixed_child, set_loss};
 use enas_run::non_finite::NonFinite;
 use serde::Serialize;
@@ -59,7 +59,7 @@ pub fn find_lr(config: &TrainConfig, arc: &Arc, data: &Dataset, gpu: Option<&Gpu
     if let Some(gpu) = gpu {
         child.use_gpu(gpu, config.run.activations.into())?;
     }
-    let source = Source::new(&data.train, &child)?;
+    let source = ImageSource::new(&data.train, &child)?;
     let steps = steps_per_epoch(&data.train, &config.run);
     let mut ramp = Ramp::default();
     for epoch in 0..STEPS.div_ceil(steps) {

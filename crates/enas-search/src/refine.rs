@@ -10,7 +10,7 @@ use enas_data::Split;
 use enas_run::config::RunConfig;
 use enas_run::error::Result;
 use enas_run::evaluation::even_batch;
-use enas_run::loader::Source;
+use enas_run::loader::ImageSource;
 
 /// Stream position of the images for the statistics. It is the same in every epoch, so that epochs stay comparable.
 const POSITION: [u64; 1] = [0];
@@ -45,7 +45,7 @@ impl Refinement {
     ///
     /// # Errors
     /// Errors of images and device.
-    pub(crate) fn apply(&self, child: &mut Child, arc: &Arc, train: &Source) -> Result<()> {
+    pub(crate) fn apply(&self, child: &mut Child, arc: &Arc, train: &ImageSource) -> Result<()> {
         if self.averaged {
             child.use_average()?;
         }

@@ -1,6 +1,7 @@
 //! The training of one architecture from scratch, and the model file it produces.
 
 mod measure;
+mod measured;
 mod outcome;
 mod plan;
 mod progress;

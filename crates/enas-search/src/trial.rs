@@ -9,7 +9,7 @@ use enas_kernels::gpu::Gpu;
 use enas_run::config::{Settings as _, TrainConfig};
 use enas_run::error::Result;
 use enas_run::evaluation::even_batch;
-use enas_run::loader::Source;
+use enas_run::loader::ImageSource;
 use enas_run::memory::MemoryPlan;
 use enas_run::network::{fixed_child, set_loss};
 use enas_run::non_finite::NonFinite;
@@ -28,7 +28,7 @@ pub struct Trial<'a> {
     arc: Arc,
     data: &'a Dataset,
     child: Child,
-    train: Source,
+    train: ImageSource,
     refinement: Option<Refinement>,
     /// First and last step of a cosine decay of the learning rate to 0, which multiplies the schedule.
     annealing: Option<(u64, u64)>,
@@ -70,7 +70,7 @@ impl<'a> Trial<'a> {
             child.use_gpu(gpu, config.run.activations.into())?;
         }
         let refinement = Refinement::new(&config.run, &data.train)?;
-        let train = Source::new(&data.train, &child)?;
+        let train = ImageSource::new(&data.train, &child)?;
         let (arc, losses) = (arc.clone(), Vec::new());
         Ok(Self { config, arc, data, child, train, refinement, annealing: None, losses, diverged: false })
     }
@@ -148,7 +148,7 @@ impl<'a> Trial<'a> {
     }
 
     fn ask(&self, split: &Split, indices: &[usize]) -> Result<Vec<ImageOutcome>> {
-        let source = Source::new(split, &self.child)?;
+        let source = ImageSource::new(split, &self.child)?;
         let mut answers = Vec::with_capacity(indices.len());
         for batch in indices.chunks(even_batch(indices.len(), self.config.run.eval_batch)) {
             let batch = source.gather(batch.to_vec())?;

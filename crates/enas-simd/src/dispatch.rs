@@ -2,7 +2,7 @@
 
 use crate::level::{Level, level};
 use crate::portable::Portable;
-use crate::vector::Kernel;
+use crate::vector::SimdKernel;
 #[cfg(target_arch = "x86_64")]
 use crate::x86;
 
@@ -10,7 +10,7 @@ use crate::x86;
 ///
 /// # Safety
 /// The pointers in `kernel` are valid as the kernel states.
-pub unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
+pub unsafe fn run<K: SimdKernel>(kernel: K) -> K::Output {
     // SAFETY: the caller vouches for the kernel's pointers.
     unsafe { run_at(level(), kernel) }
 }
@@ -19,7 +19,7 @@ pub unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
 ///
 /// # Safety
 /// As for [`run`], and `level` is at most the processor's best.
-pub unsafe fn run_at<K: Kernel>(level: Level, kernel: K) -> K::Output {
+pub unsafe fn run_at<K: SimdKernel>(level: Level, kernel: K) -> K::Output {
     match level {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `level()` found the instructions; the caller vouches for the pointers.

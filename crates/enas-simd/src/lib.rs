@@ -2,7 +2,7 @@
 //!
 //! Two kinds of kernels are here, with one choice of the instruction set ([`level()`], the variable `ENAS_SIMD`):
 //!
-//! - [`Kernel`]: loops over [`Lane`]s of sixteen numbers through raw pointers, for the operations of `enas-kernels`. A
+//! - [`SimdKernel`]: loops over [`Lane`]s of sixteen numbers through raw pointers, for the operations of `enas-kernels`. A
 //!   kernel is plain data and one generic body, `run::<S>()`. The compiler makes three copies of each body: AVX-512,
 //!   AVX2 + FMA, and portable Rust. [`run`] chooses one of them once per process.
 //! - [`safe::WithSimd`]: loops over slices of any length without `unsafe`, for the policy of `enas-controller`.
@@ -28,7 +28,7 @@ pub use dispatch::{run, run_at};
 pub use lane::{LANES, Lane};
 pub use level::{Level, level};
 pub use prefetch::{AHEAD, prefetch, prefetch_for_writing};
-pub use vector::{Kernel, Simd};
+pub use vector::{Simd, SimdKernel};
 
 /// Compiles and runs the example of the read-me.
 #[cfg(doctest)]

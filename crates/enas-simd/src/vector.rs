@@ -42,7 +42,7 @@ pub trait Simd: Copy {
 }
 
 /// A computation that is written once and compiled for every instruction set.
-pub trait Kernel {
+pub trait SimdKernel {
     /// The result type.
     type Output;
 

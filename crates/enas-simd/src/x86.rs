@@ -4,19 +4,19 @@
 use std::arch::x86_64::*;
 
 use crate::lane::Lane;
-use crate::vector::{Kernel, Simd};
+use crate::vector::{Simd, SimdKernel};
 
 /// # Safety
 /// The processor has AVX-512 F.
 #[target_feature(enable = "avx512f,avx2,fma")]
-pub(crate) unsafe fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
+pub(crate) unsafe fn run_avx512<K: SimdKernel>(kernel: K) -> K::Output {
     kernel.run::<Avx512>()
 }
 
 /// # Safety
 /// The processor has AVX2 and FMA.
 #[target_feature(enable = "avx2,fma")]
-pub(crate) unsafe fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
+pub(crate) unsafe fn run_avx2<K: SimdKernel>(kernel: K) -> K::Output {
     kernel.run::<Avx2>()
 }
 

@@ -47,8 +47,8 @@ pub use reinforce::{Reinforce, ReinforceSettings};
 pub use search::{Budget, Outcome, search};
 pub use space::{MicroSpace, Space};
 pub use strategy::{PartlyUniform, Strategy, Uniform, UniformAmong, Wide};
-pub use summary::Summary;
-pub use table::{Row, Table, TableEntry, TableSpace};
+pub use summary::TableSummary;
+pub use table::{Table, TableEntry, TableRow, TableSpace};
 
 /// Types of lower crates that occur in this crate's interface.
 pub use enas_rng::{Seed, Stream};

@@ -1,7 +1,7 @@
 //! The search space of macro arcs.
 
 use enas_arc::{MacroArc, MacroOp};
-use enas_controller::{Error, MacroPolicy, Plan, Step};
+use enas_controller::{Error, MacroPolicy, Plan, PlanStep};
 use enas_rng::Stream;
 
 use crate::space::Space;
@@ -29,9 +29,9 @@ impl MacroSpace {
         let n_ops = MacroOp::ALL.len();
         let mut steps = Vec::new();
         for layer in 0..n_layers {
-            steps.push(Step::Op { decision: steps.len(), first: 0, n_choices: n_ops });
+            steps.push(PlanStep::Op { decision: steps.len(), first: 0, n_choices: n_ops });
             for _earlier in 0..layer {
-                steps.push(Step::Op { decision: steps.len(), first: n_ops, n_choices: 2 });
+                steps.push(PlanStep::Op { decision: steps.len(), first: n_ops, n_choices: 2 });
             }
         }
         Ok(Self { n_layers, plan: Plan::new(steps)? })

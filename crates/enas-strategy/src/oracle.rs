@@ -69,9 +69,9 @@ mod tests {
     fn a_bias_falls_linearly_to_nothing() {
         let table = Table::from_csv("a,valid,test\n0,1,1\n1,2,2\n".as_bytes()).unwrap();
         let rows: Vec<_> = table.rows().collect();
-        let bias = |row: &crate::Row| if *row == rows[1] { 8.0 } else { 0.0 };
+        let bias = |row: &crate::TableRow| if *row == rows[1] { 8.0 } else { 0.0 };
         let mut oracle = DecayingBias::new(&table, bias, 4);
-        let mut scores = |rows: &[crate::Row]| Oracle::<TableSpace>::score(&mut oracle, rows).unwrap();
+        let mut scores = |rows: &[crate::TableRow]| Oracle::<TableSpace>::score(&mut oracle, rows).unwrap();
         assert_eq!(scores(&[rows[1], rows[1], rows[0]]), [10.0, 8.0, 1.0]);
         assert_eq!(scores(&[rows[1], rows[1]]), [4.0, 2.0]);
         assert_eq!(oracle.remaining(), 0.0);

@@ -2,7 +2,7 @@
 
 /// The mean of some numbers, their standard deviation, and the 95 % interval of the mean.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Summary {
+pub struct TableSummary {
     /// Arithmetic mean.
     pub mean: f64,
     /// Standard deviation of one number, with n − 1 in the denominator.
@@ -13,7 +13,7 @@ pub struct Summary {
     pub high: f64,
 }
 
-impl Summary {
+impl TableSummary {
     /// Summarises `numbers`, assuming that they are independent and normal (Student's t); `None` if there are none.
     ///
     /// With a single number `sd` is NaN and the interval is infinite.
@@ -80,8 +80,8 @@ mod tests {
 
     #[test]
     fn one_number_says_nothing_of_the_spread() {
-        let summary = Summary::of(&[3.0]).unwrap();
+        let summary = TableSummary::of(&[3.0]).unwrap();
         assert!(summary.mean == 3.0 && summary.sd.is_nan() && summary.low == f64::NEG_INFINITY);
-        assert_eq!(Summary::of(&[]), None);
+        assert_eq!(TableSummary::of(&[]), None);
     }
 }

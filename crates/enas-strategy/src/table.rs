@@ -33,9 +33,9 @@ pub struct Table {
 
 /// An architecture of a table: the index of its row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Row(u32);
+pub struct TableRow(u32);
 
-impl Row {
+impl TableRow {
     /// The index among the table's rows.
     pub fn position(self) -> usize {
         self.0 as usize
@@ -89,12 +89,12 @@ impl Table {
     }
 
     /// The rows.
-    pub fn rows(&self) -> impl Iterator<Item = Row> + use<> {
-        (0..self.valid.len() as u32).map(Row)
+    pub fn rows(&self) -> impl Iterator<Item = TableRow> + use<> {
+        (0..self.valid.len() as u32).map(TableRow)
     }
 
     /// The row with these decisions, given as integers of the table.
-    pub fn find(&self, decisions: &[i64]) -> Option<Row> {
+    pub fn find(&self, decisions: &[i64]) -> Option<TableRow> {
         if decisions.len() != self.names.len() {
             return None;
         }
@@ -104,7 +104,7 @@ impl Table {
     }
 
     /// The integers of a row.
-    pub fn decisions(&self, row: Row) -> Vec<i64> {
+    pub fn decisions(&self, row: TableRow) -> Vec<i64> {
         self.choices_of(row)
             .iter()
             .zip(&self.values)
@@ -113,12 +113,12 @@ impl Table {
     }
 
     /// The value of a row that a search sees.
-    pub fn valid(&self, row: Row) -> f64 {
+    pub fn valid(&self, row: TableRow) -> f64 {
         self.valid[row.position()]
     }
 
     /// The value of a row by which a search is judged.
-    pub fn test(&self, row: Row) -> f64 {
+    pub fn test(&self, row: TableRow) -> f64 {
         self.test[row.position()]
     }
 
@@ -134,7 +134,7 @@ impl Table {
 
     /// The share of the other rows, in percent, whose test value is below that of `row`; equal ones count half. The
     /// best row has 100, the worst 0; uniformly drawn rows have 50 on average.
-    pub fn percentile(&self, row: Row) -> f64 {
+    pub fn percentile(&self, row: TableRow) -> f64 {
         let test = self.test(row);
         let below = self.sorted_test.partition_point(|&other| other < test);
         let equal = self.sorted_test.partition_point(|&other| other <= test) - below - 1;
@@ -145,30 +145,35 @@ impl Table {
     }
 
     /// The best test value minus that of the row.
-    pub fn regret(&self, row: Row) -> f64 {
+    pub fn regret(&self, row: TableRow) -> f64 {
         self.best_test() - self.test(row)
     }
 
     /// The rows that are wide arcs ([`Arc::is_wide`]). `None` unless all rows are arcs of the ENAS micro search: 8
     /// columns per node, in the order of an arc's integers.
-    pub fn wide_rows(&self) -> Option<Vec<Row>> {
+    pub fn wide_rows(&self) -> Option<Vec<TableRow>> {
         let arcs =
             self.rows().map(|row| Arc::from_ints(&self.decisions(row)).ok().map(|arc| (row, arc.is_wide())));
-        let arcs: Vec<(Row, bool)> = arcs.collect::<Option<_>>()?;
+        let arcs: Vec<(TableRow, bool)> = arcs.collect::<Option<_>>()?;
         Some(arcs.into_iter().filter_map(|(row, wide)| wide.then_some(row)).collect())
     }
 
-    fn choices_of(&self, row: Row) -> &[u16] {
+    fn choices_of(&self, row: TableRow) -> &[u16] {
         &self.choices[row.position() * self.names.len()..][..self.names.len()]
     }
 
-    fn row_of(&self, choices: &[usize]) -> Option<Row> {
+    fn row_of(&self, choices: &[usize]) -> Option<TableRow> {
         let (mut low, mut high) = (0, self.valid.len() as u32);
         while low < high {
             let middle = low + (high - low) / 2;
-            match self.choices_of(Row(middle)).iter().map(|&c| usize::from(c)).cmp(choices.iter().copied()) {
+            match self
+                .choices_of(TableRow(middle))
+                .iter()
+                .map(|&c| usize::from(c))
+                .cmp(choices.iter().copied())
+            {
                 std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Equal => return Some(Row(middle)),
+                std::cmp::Ordering::Equal => return Some(TableRow(middle)),
                 std::cmp::Ordering::Greater => high = middle,
             }
         }
@@ -181,26 +186,26 @@ impl Table {
 pub struct TableSpace<'a>(pub &'a Table);
 
 impl Space for TableSpace<'_> {
-    type Arch = Row;
+    type Arch = TableRow;
 
     fn plan(&self) -> &Plan {
         &self.0.plan
     }
 
-    fn encode(&self, arch: &Row) -> Vec<usize> {
+    fn encode(&self, arch: &TableRow) -> Vec<usize> {
         self.0.choices_of(*arch).iter().map(|&choice| usize::from(choice)).collect()
     }
 
-    fn decode(&self, choices: &[usize]) -> Option<Row> {
+    fn decode(&self, choices: &[usize]) -> Option<TableRow> {
         self.0.row_of(choices)
     }
 
-    fn random(&self, stream: &mut Stream) -> Row {
-        Row(stream.below(self.0.n_rows()) as u32)
+    fn random(&self, stream: &mut Stream) -> TableRow {
+        TableRow(stream.below(self.0.n_rows()) as u32)
     }
 
     /// A uniformly drawn row among those that differ in one column; if there is none, any row.
-    fn mutated(&self, arch: &Row, stream: &mut Stream) -> Row {
+    fn mutated(&self, arch: &TableRow, stream: &mut Stream) -> TableRow {
         let mut choices = self.encode(arch);
         let mut neighbours = vec![];
         for (column, values) in self.0.values.iter().enumerate() {
@@ -219,7 +224,7 @@ impl Space for TableSpace<'_> {
 impl<'a> Oracle<TableSpace<'a>> for &'a Table {
     type Error = Infallible;
 
-    fn score(&mut self, archs: &[Row]) -> Result<Vec<f64>, Infallible> {
+    fn score(&mut self, archs: &[TableRow]) -> Result<Vec<f64>, Infallible> {
         Ok(archs.iter().map(|&row| self.valid(row)).collect())
     }
 }

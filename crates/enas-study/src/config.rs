@@ -23,7 +23,7 @@ pub struct StudyConfig {
     /// Seed of everything random: splits, architectures, trainings and searches.
     pub seed: u64,
     /// Numbers of architectures, searches and trainings.
-    pub counts: Counts,
+    pub counts: StudyCounts,
     /// Number of training images to use, a stratified sample; `None` for all.
     pub train_images: Option<usize>,
     /// Number of validation images to use, a stratified sample; `None` for all.
@@ -37,7 +37,7 @@ pub struct StudyConfig {
 /// How many architectures, searches and seeds a study has. They can be increased when it continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Counts {
+pub struct StudyCounts {
     /// Number of uniformly drawn architectures.
     pub pool: usize,
     /// Number of uniformly drawn wide architectures.
@@ -52,13 +52,13 @@ pub struct Counts {
     pub controls: usize,
 }
 
-impl Default for Counts {
+impl Default for StudyCounts {
     fn default() -> Self {
         Self { pool: 40, wide: 12, searches: 5, seeds: 2, pick_seeds: 3, controls: 4 }
     }
 }
 
-impl Counts {
+impl StudyCounts {
     /// The maximum of each pair of numbers. The number of controls stays, because controls are numbered by it.
     #[must_use]
     pub fn or_more(self, other: Self) -> Self {
@@ -86,7 +86,7 @@ impl StudyConfig {
         let train = recipe_set.iter().fold(layers, |layers, assignment| layers.set(assignment)).load()?;
         let config = Self {
             seed: search.run.seed,
-            counts: Counts::default(),
+            counts: StudyCounts::default(),
             train_images: None,
             valid_images: None,
             search,

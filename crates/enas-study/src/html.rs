@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use enas_report::chart::{Axis, Chart, Format, Mark, STYLE, Series};
+use enas_report::chart::{Chart, ChartAxis, ChartSeries, Format, Mark, STYLE};
 
-use crate::record::{Group, Trial};
-use crate::summary::Summary;
+use crate::record::{Group, StudyTrial};
+use crate::summary::StudySummary;
 
 /// Style of the page, except for its chart.
 const LAYOUT: &str = "\
@@ -17,7 +17,7 @@ dt { font-weight: 600; } dd { margin: 0 0 0.5em; }
 ";
 
 /// The page as HTML.
-pub(crate) fn page(summary: &Summary, trials: &[&Trial]) -> String {
+pub(crate) fn page(summary: &StudySummary, trials: &[&StudyTrial]) -> String {
     let title = format!("Study of {}", summary.data);
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -47,10 +47,10 @@ pub(crate) fn page(summary: &Summary, trials: &[&Trial]) -> String {
 }
 
 /// Test accuracy against multiply-adds: one dot per architecture, at the mean of its trainings.
-fn chart(trials: &[&Trial]) -> Chart {
+fn chart(trials: &[&StudyTrial]) -> Chart {
     let series = |(group, colour): (Group, usize)| {
         let points = points(group, trials);
-        (!points.is_empty()).then(|| Series {
+        (!points.is_empty()).then(|| ChartSeries {
             name: group.description().to_owned(),
             points,
             mark: Mark::Dots,
@@ -58,14 +58,14 @@ fn chart(trials: &[&Trial]) -> Chart {
         })
     };
     let groups =
-        [(Group::Pool, 6), (Group::Wide, 3), (Group::Control, 1), (Group::Small, 4), (Group::Pick, 2)];
+        [(Group::Pool, 6), (Group::Wide, 3), (Group::Control, 1), (Group::Small, 4), (Group::SearchPick, 2)];
     Chart {
         title: "Accuracy and cost".into(),
         description:
             "Test accuracy of each architecture, trained alone, against its multiply-adds per image, by group"
                 .into(),
-        x: Axis::new("million multiply-adds per image", Format::Number),
-        y: Axis::new("test accuracy", Format::Percent),
+        x: ChartAxis::new("million multiply-adds per image", Format::Number),
+        y: ChartAxis::new("test accuracy", Format::Percent),
         series: groups.into_iter().filter_map(series).collect(),
         rules: Vec::new(),
     }
@@ -73,8 +73,8 @@ fn chart(trials: &[&Trial]) -> Chart {
 
 /// Cost in millions and mean accuracy of a group's architectures, the cheapest first. Trials are sorted by their
 /// keys.
-fn points(group: Group, trials: &[&Trial]) -> Vec<[f64; 2]> {
-    let members: Vec<&&Trial> = trials.iter().filter(|trial| trial.key.group == group).collect();
+fn points(group: Group, trials: &[&StudyTrial]) -> Vec<[f64; 2]> {
+    let members: Vec<&&StudyTrial> = trials.iter().filter(|trial| trial.key.group == group).collect();
     let mut points: Vec<[f64; 2]> = members
         .chunk_by(|a, b| a.key.index == b.key.index)
         .map(|repeats| {
@@ -101,7 +101,7 @@ mod tests {
         let (mut trials, picks) = study(0.05, 0.0);
         trials.sort_by_key(|trial| trial.key);
         let subject = crate::summary::StudyInfo { data: "<cats>".into(), ..subject() };
-        let summary = Summary::of(&subject, &trials, &picks);
+        let summary = StudySummary::of(&subject, &trials, &picks);
         let page = page(&summary, &trials.iter().collect::<Vec<_>>());
         assert!(page.contains("<h1>Study of &lt;cats&gt;</h1>") && !page.contains("<cats>"));
         for (colour, least) in [(6, 12), (3, 3), (1, 6), (4, 3), (2, 3)] {

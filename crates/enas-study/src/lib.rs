@@ -3,7 +3,7 @@
 //! A [`Study`] trains the architectures that several searches found, and random ones for comparison, all by one
 //! recipe. The random ones are of three kinds: uniform, *wide* (which train fast), and equal in size and cost to
 //! those found. All trainings with one seed start alike and see the images in the same order, so differences come
-//! from the architecture. Each training uses the test images once, at its end. [`Summary`] states the results with 95
+//! from the architecture. Each training uses the test images once, at its end. [`StudySummary`] states the results with 95
 //! % intervals; it says "better" only if the interval excludes zero.
 //!
 //! A study has a directory and continues where it was stopped: every finished training is a line of `trials.jsonl`. A
@@ -53,13 +53,13 @@ mod trial_log;
 
 pub use arcs::Size;
 pub use clock::Clock;
-pub use config::{Counts, StudyConfig, recipe};
+pub use config::{StudyConfig, StudyCounts, recipe};
 pub use image_trainer::ImageTrainer;
 pub use observer::{StudyEvent, StudyObserver};
-pub use record::{Group, LogLine, Measurements, Pick, Trial, TrialKey};
+pub use record::{Group, LogLine, Measurements, SearchPick, StudyTrial, TrialKey};
 pub use replication::{Replication, ReplicationCounts, SearchClaim};
 pub use study::{SessionEnd, Study, read_summary};
-pub use summary::{BestOfK, Comparison, Comparisons, GroupSummary, StudyInfo, Summary};
+pub use summary::{BestOfK, Comparison, Comparisons, GroupSummary, StudyInfo, StudySummary};
 pub use trainer::{SearchResult, Trainer};
 
 /// Lower crates whose types occur in this crate's interface.

@@ -1,6 +1,6 @@
 //! How a study is observed and stopped from outside.
 
-use crate::record::{Pick, Trial};
+use crate::record::{SearchPick, StudyTrial};
 
 /// An observer of a study. It never changes a result; it can only stop the work early.
 pub trait StudyObserver {
@@ -32,7 +32,7 @@ pub enum StudyEvent<'a> {
     /// A training is finished.
     Trained {
         /// Its result.
-        trial: &'a Trial,
+        trial: &'a StudyTrial,
         /// Number of finished trainings and searches.
         done: usize,
         /// Number of all trainings and searches.
@@ -50,7 +50,7 @@ pub enum StudyEvent<'a> {
     /// A search is finished.
     Found {
         /// Its result.
-        pick: &'a Pick,
+        pick: &'a SearchPick,
         /// Number of finished trainings and searches.
         done: usize,
         /// Number of all trainings and searches.

@@ -12,23 +12,23 @@ pub enum Group {
     /// Uniformly drawn wide architectures, whose branches all read a cell's inputs.
     Wide,
     /// Architectures found by searches.
-    Pick,
+    SearchPick,
     /// Random architectures with the size and cost of a pick.
     Control,
-    /// The small picks of the same searches; see [`Pick::small`].
+    /// The small picks of the same searches; see [`SearchPick::small`].
     Small,
 }
 
 impl Group {
     /// All groups, in the order of tables.
-    pub const ALL: [Self; 5] = [Self::Pool, Self::Wide, Self::Control, Self::Small, Self::Pick];
+    pub const ALL: [Self; 5] = [Self::Pool, Self::Wide, Self::Control, Self::Small, Self::SearchPick];
 
     /// A description of the group for tables and legends.
     pub fn description(self) -> &'static str {
         match self {
             Self::Pool => "random",
             Self::Wide => "random, wide cells",
-            Self::Pick => "found by search",
+            Self::SearchPick => "found by search",
             Self::Control => "random, size of those found",
             Self::Small => "small, found by search",
         }
@@ -49,7 +49,7 @@ pub struct TrialKey {
 
 /// A network that was trained alone and measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Trial {
+pub struct StudyTrial {
     /// The training.
     #[serde(flatten)]
     pub key: TrialKey,
@@ -99,7 +99,7 @@ pub struct Measurements {
 
 /// The result of a search.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Pick {
+pub struct SearchPick {
     /// The number of the search, from 0.
     pub index: usize,
     /// Its seed.
@@ -122,9 +122,9 @@ pub struct Pick {
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum LogLine {
     /// A training.
-    Training(Trial),
+    Training(StudyTrial),
     /// A search.
-    Search(Pick),
+    Search(SearchPick),
 }
 
 #[cfg(test)]
@@ -132,7 +132,7 @@ pub(crate) mod tests {
     use super::*;
 
     /// A training with this accuracy; its losses follow from the accuracy.
-    pub(crate) fn trial(key: TrialKey, arc: &Arc, accuracy: f64, (params, macs): (usize, u64)) -> Trial {
+    pub(crate) fn trial(key: TrialKey, arc: &Arc, accuracy: f64, (params, macs): (usize, u64)) -> StudyTrial {
         let loss = 2.0 - accuracy;
         let measured = Measurements {
             params,
@@ -147,7 +147,7 @@ pub(crate) mod tests {
             test_accuracy: accuracy,
             test_loss: loss,
         };
-        Trial { key, seed: 8 + key.repeat, arc: arc.clone(), measured, fits: None, seconds: 1.5 }
+        StudyTrial { key, seed: 8 + key.repeat, arc: arc.clone(), measured, fits: None, seconds: 1.5 }
     }
 
     #[test]
@@ -165,11 +165,11 @@ pub(crate) mod tests {
         assert_eq!(serde_json::from_str::<LogLine>(&text).unwrap(), line);
         let (small, valid_accuracy, random_valid_accuracy) = (Some(arc.clone()), 0.7, None);
         let pick =
-            Pick { index: 0, seed: 2, arc, small, valid_accuracy, random_valid_accuracy, seconds: 2.0 };
+            SearchPick { index: 0, seed: 2, arc, small, valid_accuracy, random_valid_accuracy, seconds: 2.0 };
         let text = serde_json::to_string(&LogLine::Search(pick.clone())).unwrap();
         assert_eq!(serde_json::from_str::<LogLine>(&text).unwrap(), LogLine::Search(pick.clone()));
         // Studies of earlier versions kept the balanced architecture alone.
-        let earlier = Pick { small: None, ..pick };
+        let earlier = SearchPick { small: None, ..pick };
         let text = serde_json::to_string(&LogLine::Search(earlier.clone())).unwrap();
         assert!(!text.contains("small"), "{text}");
         assert_eq!(serde_json::from_str::<LogLine>(&text).unwrap(), LogLine::Search(earlier));

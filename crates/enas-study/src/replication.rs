@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use enas_arc::Arc;
 use enas_data::{Dataset, LoadOptions, Seed};
 use enas_kernels::gpu::Gpu;
-use enas_search::{Error, Gain, MemoryPlan, Result, RunReader, SearchConfig, Source, train_as_finalist};
+use enas_search::{
+    CandidateOrigin, Error, Gain, MemoryPlan, Result, RunReader, SearchConfig, train_as_finalist,
+};
 use enas_stats::{Estimate, welch_interval};
 use serde::Serialize;
 
@@ -69,7 +71,7 @@ impl SearchClaim {
         let Some(gain) = finals.gain.filter(|gain| gain.low > 0.0) else { return Ok(None) };
         let found = finals.balanced();
         let is_control = |other: &&enas_search::Finalist| {
-            other.origin == Source::Random && other.steps == found.steps && other.arc != found.arc
+            other.origin == CandidateOrigin::Random && other.steps == found.steps && other.arc != found.arc
         };
         let random = finals.finalists.iter().filter(is_control).map(|other| other.arc.clone()).collect();
         Ok(Some(Self { arc: found.arc.clone(), steps: found.steps, random, gain }))

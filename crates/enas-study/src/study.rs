@@ -22,14 +22,14 @@ use enas_search::{Error, Result, WorkDirectory, write_file};
 
 use crate::arcs::{self, Control};
 use crate::clock::Clock;
-use crate::config::{Counts, StudyConfig};
+use crate::config::{StudyConfig, StudyCounts};
 use crate::html;
 use crate::manifest::{CONFIG, StudyManifest};
 use crate::observer::{StudyEvent, StudyObserver};
 use crate::plan::{Task, tasks};
-use crate::record::{Group, LogLine, Pick, Trial, TrialKey};
+use crate::record::{Group, LogLine, SearchPick, StudyTrial, TrialKey};
 use crate::session::{NextTraining, PlannedTraining, RandomArcs, SearchObserver, Session, StopReason};
-use crate::summary::{StudyInfo, Summary};
+use crate::summary::{StudyInfo, StudySummary};
 use crate::trainer::{SearchResult, Trainer};
 use crate::trial_log::{self, TrialLog};
 
@@ -44,8 +44,8 @@ pub struct Study {
     workplace: WorkDirectory,
     manifest: StudyManifest,
     trial_log: TrialLog,
-    trials: BTreeMap<TrialKey, Trial>,
-    picks: BTreeMap<usize, Pick>,
+    trials: BTreeMap<TrialKey, StudyTrial>,
+    picks: BTreeMap<usize, SearchPick>,
 }
 
 /// How a session of a study ended.
@@ -105,7 +105,7 @@ impl Study {
     ///
     /// # Errors
     /// [`Error::Io`] if the settings cannot be written.
-    pub fn extend(&mut self, counts: Counts) -> Result<()> {
+    pub fn extend(&mut self, counts: StudyCounts) -> Result<()> {
         let counts = self.manifest.settings.counts.or_more(counts);
         if counts == self.manifest.settings.counts {
             return Ok(());
@@ -201,7 +201,7 @@ impl Study {
             found => found?,
         };
         let SearchResult { arc, small, valid_accuracy, random_valid_accuracy, seconds } = found;
-        let pick = Pick { index, seed, arc, small, valid_accuracy, random_valid_accuracy, seconds };
+        let pick = SearchPick { index, seed, arc, small, valid_accuracy, random_valid_accuracy, seconds };
         self.trial_log.append(&LogLine::Search(pick.clone()))?;
         self.picks.insert(index, pick.clone());
         session.observer.event(&StudyEvent::Found { pick: &pick, done: self.done(), total: session.total });
@@ -233,7 +233,7 @@ impl Study {
             return Ok(Some(session.stop_reason()));
         };
         let seconds = (began.elapsed().as_secs_f64() * 1e3).round() / 1e3;
-        let trial = Trial { key, seed, arc, measured, fits, seconds };
+        let trial = StudyTrial { key, seed, arc, measured, fits, seconds };
         self.trial_log.append(&LogLine::Training(trial.clone()))?;
         self.trials.insert(key, trial.clone());
         session.observer.event(&StudyEvent::Trained {
@@ -256,7 +256,7 @@ impl Study {
         Ok(match key.group {
             Group::Pool => of(&random.pool[key.index]),
             Group::Wide => of(&random.wide[key.index]),
-            Group::Pick => self.picks.get(&key.index).map_or(NextTraining::NoArc, |pick| of(&pick.arc)),
+            Group::SearchPick => self.picks.get(&key.index).map_or(NextTraining::NoArc, |pick| of(&pick.arc)),
             Group::Control => self.control(key.index, trainer, session)?,
             Group::Small => {
                 let small = self.picks.get(&key.index).and_then(|pick| pick.small.as_ref());
@@ -292,7 +292,7 @@ impl Study {
     }
 
     /// The results of the trainings so far.
-    pub fn summary(&self) -> Summary {
+    pub fn summary(&self) -> StudySummary {
         summary(
             &self.manifest,
             self.trials.values().cloned().collect(),
@@ -304,11 +304,11 @@ impl Study {
     ///
     /// # Errors
     /// [`Error::Io`] if a file cannot be written.
-    pub fn write(&self, summary: &Summary) -> Result<()> {
+    pub fn write(&self, summary: &StudySummary) -> Result<()> {
         let json = serde_json::to_string_pretty(summary).expect("a summary is plain data");
         write_file(&self.dir().join(RESULT), format!("{json}\n").as_bytes())?;
         write_file(&self.dir().join(TABLES), summary.markdown().as_bytes())?;
-        let trials: Vec<&Trial> = self.trials.values().collect();
+        let trials: Vec<&StudyTrial> = self.trials.values().collect();
         write_file(&self.page_path(), html::page(summary, &trials).as_bytes())
     }
 
@@ -322,22 +322,22 @@ impl Study {
 ///
 /// # Errors
 /// [`Error::RunDirectory`] if `dir` is not the directory of a study; [`Error::File`] if a file cannot be read.
-pub fn read_summary(dir: &Path) -> Result<Summary> {
+pub fn read_summary(dir: &Path) -> Result<StudySummary> {
     let manifest = StudyManifest::read(dir)?;
     let (trials, picks) = trials_and_picks(trial_log::read(dir)?);
     Ok(summary(&manifest, trials.into_values().collect(), picks.into_values().collect()))
 }
 
-fn summary(manifest: &StudyManifest, trials: Vec<Trial>, picks: Vec<Pick>) -> Summary {
+fn summary(manifest: &StudyManifest, trials: Vec<StudyTrial>, picks: Vec<SearchPick>) -> StudySummary {
     let settings = &manifest.settings;
-    Summary::of(
+    StudySummary::of(
         &StudyInfo { data: manifest.data.clone(), seed: settings.seed, counts: settings.counts },
         &trials,
         &picks,
     )
 }
 
-fn trials_and_picks(lines: Vec<LogLine>) -> (BTreeMap<TrialKey, Trial>, BTreeMap<usize, Pick>) {
+fn trials_and_picks(lines: Vec<LogLine>) -> (BTreeMap<TrialKey, StudyTrial>, BTreeMap<usize, SearchPick>) {
     let mut trials = BTreeMap::new();
     let mut picks = BTreeMap::new();
     for line in lines {

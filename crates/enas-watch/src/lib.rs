@@ -20,22 +20,22 @@
 mod error;
 mod follow;
 mod http;
-mod library;
 mod page;
 mod parts;
+mod run_catalog;
 
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 pub use error::{Error, Result};
-use library::Library;
+use run_catalog::RunCatalog;
 
 /// A server with an open port.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
-    library: Library,
+    run_catalog: RunCatalog,
     url: String,
 }
 
@@ -48,10 +48,10 @@ impl Server {
     /// # Errors
     /// [`Error::NoFolder`] if the directory does not exist, [`Error::Port`] if the port is not available.
     pub fn open(root: &Path, may_come: bool, port: Option<u16>) -> Result<Self> {
-        let library = Library::open(root, may_come)?;
+        let run_catalog = RunCatalog::open(root, may_come)?;
         let listener = http::listen(port)?;
         let url = format!("http://{}/", listener.local_addr()?);
-        Ok(Self { listener, library, url })
+        Ok(Self { listener, run_catalog, url })
     }
 
     /// The address to open in a browser.
@@ -64,7 +64,7 @@ impl Server {
     /// # Errors
     /// [`Error::Io`] if the operating system refuses a resource that every server needs.
     pub fn serve(self, stop: &AtomicBool) -> Result<()> {
-        http::serve(self.listener, self.library, stop)
+        http::serve(self.listener, self.run_catalog, stop)
     }
 }
 

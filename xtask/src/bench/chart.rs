@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use plotters::prelude::*;
 
-use super::sweep::{Ideal, Point};
+use super::point::{Ideal, Point};
 
 /// Width and height in pixels.
 const SIZE: (u32, u32) = (720, 440);
@@ -102,7 +102,7 @@ impl Ideal {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sweep::tests::point;
+    use super::super::point::tests::point;
     use super::*;
 
     #[test]

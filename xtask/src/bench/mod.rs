@@ -6,6 +6,7 @@
 mod chart;
 mod configurations;
 mod peer;
+mod point;
 mod program;
 mod sweep;
 mod table;

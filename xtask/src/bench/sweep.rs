@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 
 use super::chart;
 use super::configurations::{positions, sampled};
+use super::point::{Ideal, Point};
 use super::program::{Measurement, Program};
 
 /// The base of all axes: the published search, with a batch that keeps a sweep short.
@@ -23,17 +24,6 @@ pub(crate) struct Axis {
     label: &'static str,
     values: &'static [u32],
     pub(crate) ideal: Ideal,
-}
-
-/// The ideal growth to compare with.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Ideal {
-    /// Twice the work takes twice the time.
-    Proportional,
-    /// The time grows with the square, because images have two sides.
-    Quadratic,
-    /// Twice the threads take half the time.
-    Shared,
 }
 
 const AXES: &[Axis] = &[
@@ -68,12 +58,6 @@ const AXES: &[Axis] = &[
         ideal: Ideal::Shared,
     },
 ];
-
-/// The measurement for one value of an axis.
-pub(crate) struct Point {
-    pub(crate) value: u32,
-    pub(crate) measured: Measurement,
-}
 
 /// The axes that `--only` names; all if it is empty.
 pub(crate) fn chosen(only: &[String]) -> Result<Vec<&'static Axis>> {
@@ -130,17 +114,8 @@ fn csv(axis: &Axis, points: &[Point]) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use super::super::point::tests::point;
     use super::*;
-
-    pub(crate) fn point(value: u32, median_ms: f64) -> Point {
-        let measured = Measurement {
-            median_ms,
-            min_ms: median_ms - 0.5,
-            images_per_second: Some(80.0),
-            peak_rss_mb: None,
-        };
-        Point { value, measured }
-    }
 
     fn axis(name: &str) -> &'static Axis {
         chosen(&[name.to_owned()]).unwrap()[0]

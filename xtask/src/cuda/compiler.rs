@@ -1,12 +1,9 @@
 //! Discovery of NVIDIA's compiler, nvcc.
 
-use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-
-use super::install;
 
 /// An nvcc that starts.
 pub(crate) struct Compiler {
@@ -51,23 +48,8 @@ impl Compiler {
     }
 }
 
-/// The compiler in the environment variables, else on the search path, else installed in `folder`; `None` if there is
-/// none.
-///
-/// # Errors
-/// If the environment names one that does not work.
-pub(crate) fn find(folder: &Path) -> Result<Option<Compiler>> {
-    if let Some(nvcc) = named(env::var_os("NVCC").map(Into::into), env::var_os("CUDA_HOME").map(Into::into)) {
-        return Compiler::ask(nvcc).map(Some);
-    }
-    if let Ok(compiler) = Compiler::ask("nvcc".into()) {
-        return Ok(Some(compiler));
-    }
-    Ok(install::find(folder))
-}
-
 /// The compiler in the environment variables, with the rules of the build script of `enas-kernels`.
-fn named(nvcc: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
+pub(super) fn named(nvcc: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
     nvcc.or_else(|| home.map(|home| home.join("bin/nvcc")))
 }
 

@@ -1,13 +1,13 @@
 //! Installs NVIDIA's compiler from Python packages into a virtual environment, without a toolkit and without root.
 
-use std::fs;
 use std::path::{Path, PathBuf, absolute};
 use std::process::Command;
+use std::{env, fs};
 
 use anyhow::{Context, Result};
 
-use super::compiler::Compiler;
-use crate::ci;
+use super::compiler::{Compiler, named};
+use crate::process;
 
 /// The parts of nvcc. A newer version would write PTX that the driver 580 refuses.
 const PACKAGES: [&str; 5] = [
@@ -30,14 +30,29 @@ pub(crate) fn compiler(folder: &Path) -> Result<Compiler> {
     let remedy = "the CUDA compiler cannot be installed: this needs Linux, Python 3 with venv, and its package index; or install the CUDA toolkit and set CUDA_HOME";
     let environment = folder.join("python");
     eprintln!("installing {} into {}", PACKAGES.join(" "), folder.display());
-    ci::check(Command::new("python3").args(["-m", "venv"]).arg(&environment)).context(remedy)?;
+    process::check(Command::new("python3").args(["-m", "venv"]).arg(&environment)).context(remedy)?;
     let mut pip = Command::new(environment.join("bin/python"));
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(PACKAGES);
-    ci::check(&mut pip).context(remedy)?;
+    process::check(&mut pip).context(remedy)?;
     let toolkit =
         toolkit(&environment).context("the packages are installed, but there is no nvcc in them")?;
     link(&toolkit, &home(&folder))?;
     Compiler::ask(home(&folder).join("bin/nvcc"))
+}
+
+/// The compiler in the environment variables, else on the search path, else installed in `folder`; `None` if there is
+/// none.
+///
+/// # Errors
+/// If the environment names one that does not work.
+pub(crate) fn find_any(folder: &Path) -> Result<Option<Compiler>> {
+    if let Some(nvcc) = named(env::var_os("NVCC").map(Into::into), env::var_os("CUDA_HOME").map(Into::into)) {
+        return Compiler::ask(nvcc).map(Some);
+    }
+    if let Ok(compiler) = Compiler::ask("nvcc".into()) {
+        return Ok(Some(compiler));
+    }
+    Ok(find(folder))
 }
 
 /// The compiler that is installed in `folder`, if it works.

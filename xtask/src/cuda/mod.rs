@@ -104,7 +104,7 @@ fn compiler(args: &Args, needed: bool) -> Result<Option<Compiler>> {
     let default = repo::target()?.join("cuda");
     let found = match &args.install {
         Some(folder) => Some(install::compiler(folder.as_ref().unwrap_or(&default))?),
-        None => compiler::find(&default)?,
+        None => install::find_any(&default)?,
     };
     match &found {
         Some(compiler) => eprintln!("{}: {}", compiler.nvcc.display(), compiler.version),

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::compiler::Compiler;
 use super::stand_in;
-use crate::{ci, repo};
+use crate::{process, repo};
 
 /// A search step that takes milliseconds.
 const TINY_STEP: &str = "bench --mode search-step --batch 4 --size 8 --filters 4 --layers 1 --cells 2 --pools 2 --aux 0 --warmup 0 --iters 1";
@@ -147,7 +147,7 @@ fn cargo(arguments: &[&str], environment: &[(&str, OsString)]) -> Result<()> {
     command.args(arguments).env_remove("ENAS_CUDA_STUB");
     environment.iter().for_each(|(name, value)| _ = command.env(name, value));
     eprintln!("cargo {}", arguments.join(" "));
-    ci::check(&mut command)
+    process::check(&mut command)
 }
 
 /// The variables for the build scripts of candle, of cudarc and of our kernels: the given compiler, or the stand-in.

@@ -10,7 +10,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::{ci, repo};
+use crate::{process, repo};
 
 /// The script that replaces nvcc.
 const NVCC: &str = include_str!("stand_in.sh");
@@ -64,7 +64,7 @@ pub(crate) fn libraries() -> Result<PathBuf> {
     for (name, file) in LIBRARIES {
         let mut cc = Command::new("cc");
         cc.current_dir(&folder).args(["-w", "-fno-builtin", "-shared", "-fPIC", "-o", file]);
-        ci::check(cc.arg(format!("-Wl,-soname,{file}")).arg(&source_of_all))?;
+        process::check(cc.arg(format!("-Wl,-soname,{file}")).arg(&source_of_all))?;
         let link = folder.join(format!("lib{name}.so"));
         fs::copy(folder.join(file), &link).with_context(|| format!("cannot write {}", link.display()))?;
     }

@@ -25,12 +25,7 @@ use crate::repo;
 
 /// Check house rules: which crate may know which, unsafe code, documents and files that must agree.
 #[derive(clap::Args)]
-pub(crate) struct Args {
-    /// Show what breaks the rules that are not enforced yet (circles of modules, names of types, length of files), and
-    /// fail if anything does
-    #[arg(long)]
-    pub(crate) strict: bool,
-}
+pub(crate) struct Args {}
 
 /// Root files outside this workspace. The files of the fuzz targets cannot forbid unsafe code, because the macro in
 /// them generates it; all their work is done in this library.
@@ -40,26 +35,18 @@ const OUTSIDE: [&str; 2] = ["fuzz/src/lib.rs", "fuzz/examples/seeds.rs"];
 ///
 /// # Errors
 /// If there are violations.
-pub(crate) fn run(args: &Args) -> Result<()> {
+pub(crate) fn run(_: &Args) -> Result<()> {
     let root = repo::root();
     let files = files::files(&root)?;
     let mut problems = problems(&root, &files)?;
-    let of_sources = of_sources(&read_sources(&root, &files)?);
-    if args.strict {
-        problems.extend(of_sources);
-    } else if !of_sources.is_empty() {
-        println!(
-            "tidy: {} findings of rules that are not enforced yet; --strict shows them",
-            of_sources.len()
-        );
-    }
+    problems.extend(of_sources(&read_sources(&root, &files)?));
     problems.iter().for_each(|problem| println!("{problem}"));
     ensure!(problems.is_empty(), "{} house rules are broken", problems.len());
     println!("tidy: all house rules hold");
     Ok(())
 }
 
-/// What breaks the rules that hold today.
+/// What breaks the rules about crates, documents and files.
 fn problems(root: &Path, files: &[String]) -> Result<Vec<Problem>> {
     let packages = crates::packages(&repo::metadata()?)?;
     let mut problems: Vec<Problem> = packages.iter().flat_map(crates::layering).collect();

@@ -24,7 +24,7 @@ use tempfile::TempDir;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-use kill::Tally;
+use kill::KillCounts;
 
 /// Training images of the small data sets; a quarter as many test images.
 const IMAGES: usize = 600;
@@ -55,7 +55,7 @@ fn unpacking_goes_on_after_the_disk_was_full() {
     let whole = story.complete(undisturbed.path(), "undisturbed");
     // Every file takes whole pages of 4 KiB.
     let needed: u64 = whole.values().map(|content| (content.len() as u64).next_multiple_of(4096)).sum();
-    let mut tally = Tally::new(story.name);
+    let mut tally = KillCounts::new(story.name);
     for eighth in [0, 1, 4, 7] {
         let dest = temp();
         let disk = namespace::Disk::on(dest.path(), (needed * eighth / 8).next_multiple_of(4096).max(4096));
@@ -81,7 +81,7 @@ impl Story<'_> {
         let dest = temp();
         let began = Instant::now();
         let (whole, time) = (self.complete(dest.path(), "undisturbed"), began.elapsed());
-        let mut tally = Tally::new(self.name);
+        let mut tally = KillCounts::new(self.name);
         for share in kill::moments(self.name, at_random) {
             let (mut dest, mut delay) = (temp(), time.mul_f64(share));
             while !tally.hit(kill::after(&mut self.command(dest.path()), delay)) {
@@ -102,7 +102,7 @@ impl Story<'_> {
     }
 
     /// What a killed command left is no data set or a complete one, and the next command completes it.
-    fn check(&self, dest: &Path, whole: &BTreeMap<PathBuf, Vec<u8>>, moment: &str, tally: &mut Tally) {
+    fn check(&self, dest: &Path, whole: &BTreeMap<PathBuf, Vec<u8>>, moment: &str, tally: &mut KillCounts) {
         let case = tally.case(moment);
         let target = dest.join("mnist");
         assert!(!target.exists() || &tree(&target) == whole, "{case}: a torn data set");

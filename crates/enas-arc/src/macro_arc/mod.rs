@@ -13,7 +13,7 @@ use std::str::FromStr;
 pub use entry::{LayerField, MacroEntry};
 pub use error::MacroArcError;
 pub use op::MacroOp;
-pub use random::MacroSpace;
+pub use random::MacroArcSpace;
 
 use self::entry::{n_ints, n_layers};
 use crate::arc::unwrapped;

@@ -7,12 +7,12 @@ use crate::space::below;
 
 /// The set of all macro arcs with `n_layers` layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct MacroSpace {
+pub struct MacroArcSpace {
     /// Number of layers without the stem: 12 in the authors' search, 24 in their final network.
     pub n_layers: usize,
 }
 
-impl MacroSpace {
+impl MacroArcSpace {
     /// The number of arcs: `6^L · 2^(L(L−1)/2)`. Infinite beyond the range of `f64`.
     pub fn size(self) -> f64 {
         self.max_entropy().exp()
@@ -26,7 +26,7 @@ impl MacroSpace {
 }
 
 impl MacroArc {
-    /// An arc drawn uniformly from the [`MacroSpace`] with `n_layers` layers.
+    /// An arc drawn uniformly from the [`MacroArcSpace`] with `n_layers` layers.
     ///
     /// The numbers are drawn in the order of the integer form, each from one `next_u64` (with a chance below 10⁻¹⁷
     /// from more). So a generator with the same state gives the same arc in every version.

@@ -46,10 +46,10 @@ fn twelve_layers_are_78_numbers_and_24_are_300() {
 #[test]
 fn the_space_has_the_published_size() {
     // "1.6 × 10^29" for 12 layers (section 2.3 of the paper).
-    let size = MacroSpace { n_layers: 12 }.size();
+    let size = MacroArcSpace { n_layers: 12 }.size();
     assert!((size / (6f64.powi(12) * 2f64.powi(66)) - 1.0).abs() < 1e-12, "{size}");
     assert_eq!(format!("{size:.1e}"), "1.6e29");
-    assert!((MacroSpace { n_layers: 1 }.size() - 6.0).abs() < 1e-12);
+    assert!((MacroArcSpace { n_layers: 1 }.size() - 6.0).abs() < 1e-12);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use enas_kernels::{
-    Activation, BatchStats, Branch, ConvBlock, ConvBlockGradient, FeatureMap, Im2row, Pool, RunningStats,
+    Activation, BatchStats, ConvBlock, ConvBlockGradient, ConvBranch, FeatureMap, Im2row, Pool, RunningStats,
     Term as Side, profile,
 };
 
@@ -219,7 +219,7 @@ impl Cpu<'_> {
         // `body` receives the kernels' view of the block: the same operations with the weights by reference.
         let lent = self.weights;
         let weights: Vec<Cow<'_, [f32]>> = block.convs.iter().map(|conv| assemble(lent, conv)).collect();
-        let branches: Vec<Branch<'_>> = block
+        let branches: Vec<ConvBranch<'_>> = block
             .convs
             .iter()
             .zip(&weights)
@@ -232,7 +232,7 @@ impl Cpu<'_> {
                         Im2row::Depthwise { filter: lent.get(filter), k, stride }
                     }
                 };
-                Branch { rows, weight, outputs: conv.outputs }
+                ConvBranch { rows, weight, outputs: conv.outputs }
             })
             .collect();
         body(&ConvBlock { inputs, relu: block.relu, branches: &branches })

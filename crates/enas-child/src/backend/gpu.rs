@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use enas_kernels::Pool;
 use enas_kernels::gpu::{
-    self, Buffer, Gpu, GpuActivation, GpuBatchStats, GpuBranch, GpuConvBlock, GpuConvBlockGradient,
+    self, Buffer, Gpu, GpuActivation, GpuBatchStats, GpuConvBlock, GpuConvBlockGradient, GpuConvBranch,
     GpuFeatureMap, GpuIm2row, GpuLossRule, GpuRunningStats, GpuTargets, GpuTerm, Span,
 };
 
@@ -303,7 +303,7 @@ impl OnGpu<'_> {
         body: impl FnOnce(&GpuConvBlock<'_>) -> R,
     ) -> R {
         let joined: Vec<Option<Buffer>> = block.convs.iter().map(|conv| self.assemble(conv)).collect();
-        let branches: Vec<GpuBranch<'_>> = block
+        let branches: Vec<GpuConvBranch<'_>> = block
             .convs
             .iter()
             .zip(&joined)
@@ -320,7 +320,7 @@ impl OnGpu<'_> {
                     Some(joined) => joined.span(0, self.matrix_len(conv)),
                     None => self.get(conv.weight[0]),
                 };
-                GpuBranch { rows, weight, outputs: conv.outputs }
+                GpuConvBranch { rows, weight, outputs: conv.outputs }
             })
             .collect();
         body(&GpuConvBlock { inputs, relu: block.relu, branches: &branches })

@@ -9,7 +9,7 @@ use crate::loss::{SecondClasses, Targets};
 
 /// The second class of every image of a batch, if images are mixed from two (mixup, cutmix).
 #[derive(Clone, Debug)]
-pub struct Mix {
+pub struct MixedLabels {
     /// The second class, `[n]`, whole numbers.
     pub others: Tensor,
     /// Weight of the first class, 0 to 1, `[n]` of F32. The second class has the remaining weight.
@@ -17,8 +17,8 @@ pub struct Mix {
 }
 
 /// The targets of a batch, from its labels and the second classes.
-pub(super) fn targets_of(labels: &Tensor, mix: Option<&Mix>) -> Result<Targets, Error> {
-    let second = |Mix { others, shares }: &Mix| {
+pub(super) fn targets_of(labels: &Tensor, mix: Option<&MixedLabels>) -> Result<Targets, Error> {
+    let second = |MixedLabels { others, shares }: &MixedLabels| {
         Ok::<_, Error>(SecondClasses { others: classes(others)?, shares: shares.to_vec1()? })
     };
     Ok(Targets { labels: classes(labels)?, mix: mix.map(second).transpose()? })

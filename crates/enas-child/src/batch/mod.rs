@@ -11,7 +11,7 @@ use candle_core::Tensor;
 use enas_kernels::candle::read;
 use enas_kernels::gpu::{Gpu, GpuFeatureMap, GpuTargets, Precision};
 
-pub use self::checks::Mix;
+pub use self::checks::MixedLabels;
 use self::checks::{check_shape, check_targets, targets_of};
 use self::resident::ResidentBatch;
 pub use self::resident::ResidentImages;
@@ -63,7 +63,7 @@ impl Batch {
     ///
     /// # Errors
     /// As for [`labelled`](Self::labelled).
-    pub fn mixed(images: &Tensor, labels: &Tensor, mix: &Mix) -> Result<Self, Error> {
+    pub fn mixed(images: &Tensor, labels: &Tensor, mix: &MixedLabels) -> Result<Self, Error> {
         Ok(Self::with_targets(images, targets_of(labels, Some(mix))?))
     }
 

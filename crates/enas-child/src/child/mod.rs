@@ -24,7 +24,7 @@ pub use self::inspect::Inspection;
 pub use self::refine::BatchStatistics;
 pub use self::state::LoadedWeights;
 pub use self::step::{Step, StepStats};
-pub use self::tensors::{Along, FixedNet, Mode, Outputs};
+pub use self::tensors::{Along, FixedNet, ForwardMode, Outputs};
 use crate::batch::Batch;
 use crate::checkpointing::Recompute;
 use crate::config::{Config, InputShape, check_sizes};

@@ -16,7 +16,7 @@ use crate::error::Error;
 
 /// How a network is evaluated. Random numbers come from the arguments, so evaluations do not depend on their order.
 #[derive(Clone, Copy, Debug)]
-pub enum Mode<'a> {
+pub enum ForwardMode<'a> {
     /// With moving statistics, for networks of one arc. Gradients are not tracked.
     Eval,
     /// With batch statistics: the only meaningful ones for shared weights.
@@ -40,7 +40,7 @@ pub struct Outputs {
 pub struct Along<'a> {
     child: &'a Child,
     arc: &'a Arc,
-    mode: Mode<'a>,
+    mode: ForwardMode<'a>,
 }
 
 /// A network with private weights for one arc, as a candle module: images `[n, c, h, w]` to logits `[n, classes]`.
@@ -83,8 +83,8 @@ impl Child {
     /// - The images or the arc do not fit the network.
     /// - The images are on another device than the network's tensors.
     /// - A shared network is asked for moving statistics, or a gradient of the images is asked for.
-    pub fn forward(&self, arc: &Arc, images: &Tensor, mode: Mode<'_>) -> Result<Outputs, Error> {
-        let has_aux = matches!(mode, Mode::Train(_)) && self.network.aux.is_some();
+    pub fn forward(&self, arc: &Arc, images: &Tensor, mode: ForwardMode<'_>) -> Result<Outputs, Error> {
+        let has_aux = matches!(mode, ForwardMode::Train(_)) && self.network.aux.is_some();
         let logits = self.evaluate(arc, images, mode, Output::Logits, has_aux)?;
         if !has_aux {
             return Ok(Outputs { logits, aux_logits: None });
@@ -98,7 +98,7 @@ impl Child {
     ///
     /// # Errors
     /// As for [`forward`](Self::forward).
-    pub fn features(&self, arc: &Arc, images: &Tensor, mode: Mode<'_>) -> Result<Tensor, Error> {
+    pub fn features(&self, arc: &Arc, images: &Tensor, mode: ForwardMode<'_>) -> Result<Tensor, Error> {
         self.evaluate(arc, images, mode, Output::Features, false)
     }
 
@@ -114,11 +114,11 @@ impl Child {
         batch.check_labels(batch.len(), self.n_classes())?;
         let (_, targets) = batch.on_host()?;
         let output = Output::Loss { targets: targets.clone(), settings: self.loss.clone() };
-        self.evaluate(arc, images, Mode::Train(step), output, self.network.aux.is_some())
+        self.evaluate(arc, images, ForwardMode::Train(step), output, self.network.aux.is_some())
     }
 
     /// The network along an arc, as a candle module that returns logits.
-    pub fn along<'a>(&'a self, arc: &'a Arc, mode: Mode<'a>) -> Along<'a> {
+    pub fn along<'a>(&'a self, arc: &'a Arc, mode: ForwardMode<'a>) -> Along<'a> {
         Along { child: self, arc, mode }
     }
 
@@ -126,14 +126,14 @@ impl Child {
         &self,
         arc: &Arc,
         images: &Tensor,
-        mode: Mode<'_>,
+        mode: ForwardMode<'_>,
         output: Output,
         with_aux: bool,
     ) -> Result<Tensor, Error> {
         let (statistics, step) = match mode {
-            Mode::Eval => (self.statistics(Norm::RunningStatistics)?, None),
-            Mode::BatchStatistics => (Statistics::Batch, None),
-            Mode::Train(step) => (Statistics::Batch, Some(*step)),
+            ForwardMode::Eval => (self.statistics(Norm::RunningStatistics)?, None),
+            ForwardMode::BatchStatistics => (Statistics::Batch, None),
+            ForwardMode::Train(step) => (Statistics::Batch, Some(*step)),
         };
         self.check_tracked(arc, images)?;
         self.device.as_ref().map_or(Ok(()), |device| device.synchronise(&self.params))?;
@@ -210,8 +210,8 @@ impl ModuleT for Along<'_> {
     fn forward_t(&self, images: &Tensor, train: bool) -> candle_core::Result<Tensor> {
         let mode = match (train, self.child.arc()) {
             (true, _) => self.mode,
-            (false, Some(_)) => Mode::Eval,
-            (false, None) => Mode::BatchStatistics,
+            (false, Some(_)) => ForwardMode::Eval,
+            (false, None) => ForwardMode::BatchStatistics,
         };
         let outputs = self.child.forward(self.arc, images, mode).map_err(candle_core::Error::wrap)?;
         Ok(outputs.logits)
@@ -245,6 +245,6 @@ impl ModuleT for FixedNet {
     fn forward_t(&self, images: &Tensor, train: bool) -> candle_core::Result<Tensor> {
         let done = if train { self.trained.fetch_add(1, Ordering::Relaxed) } else { 0 };
         let step = Step { global_step: self.step.global_step + done, ..self.step };
-        self.child.along(&self.arc, Mode::Train(&step)).forward_t(images, train)
+        self.child.along(&self.arc, ForwardMode::Train(&step)).forward_t(images, train)
     }
 }

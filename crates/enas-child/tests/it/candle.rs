@@ -6,7 +6,9 @@ use crate::support::{flat, numbers};
 use crate::task::{CLASSES, INPUT, N, arcs, batch, config};
 use candle_core::{DType, Device, IndexOp, Tensor, Var};
 use candle_nn::{ModuleT, Optimizer, VarBuilder, VarMap};
-use enas_child::{Arc, Child, Config, FixedNet, Mode, Norm, Recompute, Seed, SeededNoise, Step, seeded};
+use enas_child::{
+    Arc, Child, Config, FixedNet, ForwardMode, Norm, Recompute, Seed, SeededNoise, Step, seeded,
+};
 
 fn step(global_step: u64) -> Step {
     Step { lr: 0.05, global_step, total_steps: 20, seed: Seed::new(3) }
@@ -103,7 +105,7 @@ fn candles_own_loss_reaches_every_weight() {
     let (images, labels) = batch(0);
     let step = step(0);
     let loss = || {
-        let outputs = child.forward(&arc, &images, Mode::Train(&step)).unwrap();
+        let outputs = child.forward(&arc, &images, ForwardMode::Train(&step)).unwrap();
         let main = candle_nn::loss::cross_entropy(&outputs.logits, &labels).unwrap();
         let aux = candle_nn::loss::cross_entropy(&outputs.aux_logits.unwrap(), &labels).unwrap();
         (main + (aux * 0.4).unwrap()).unwrap()
@@ -121,7 +123,7 @@ fn candles_own_loss_reaches_every_weight() {
     }
     assert!(error.sqrt() < 1e-4 * size.sqrt(), "{} of {}", error.sqrt(), size.sqrt());
 
-    let features = || child.features(&arc, &images, Mode::BatchStatistics).unwrap();
+    let features = || child.features(&arc, &images, ForwardMode::BatchStatistics).unwrap();
     let pull = Tensor::from_vec(
         flat(&batch(5).0)[..N * child.channels()].to_vec(),
         (N, child.channels()),
@@ -172,7 +174,7 @@ fn a_model_goes_through_candles_files() {
     }
     let (images, _) = batch(9);
     let expected = flat(&child.logits(&arc, &images, Norm::RunningStatistics, None).unwrap());
-    let eval = |child: &Child| flat(&child.forward(&arc, &images, Mode::Eval).unwrap().logits);
+    let eval = |child: &Child| flat(&child.forward(&arc, &images, ForwardMode::Eval).unwrap().logits);
     assert_eq!(eval(&child), expected);
 
     let folder = std::env::temp_dir().join(format!("enas-child-candle-{}", std::process::id()));
@@ -202,7 +204,7 @@ fn a_model_goes_through_candles_files() {
     assert_eq!(eval(&frozen), expected);
     assert!(frozen.vars().is_empty());
     let train = step(0);
-    assert!(!frozen.features(&arc, &images, Mode::Train(&train)).unwrap().track_op());
+    assert!(!frozen.features(&arc, &images, ForwardMode::Train(&train)).unwrap().track_op());
 
     let net = FixedNet::new(loaded, step(0)).unwrap();
     assert_eq!(flat(&net.forward_t(&images, false).unwrap()), expected);
@@ -231,12 +233,12 @@ fn what_does_not_fit_is_refused_by_name() {
     let child = Child::shared(&config(0.0), INPUT, CLASSES, Seed::new(1)).unwrap();
     let (images, labels) = batch(0);
     let refused =
-        |images: &Tensor, mode: Mode<'_>| child.forward(&arc, images, mode).unwrap_err().to_string();
-    assert!(refused(&images, Mode::Eval).contains("moving statistics"));
-    assert!(refused(&images.i(0).unwrap(), Mode::BatchStatistics).contains("[2, 10, 9]"));
-    assert!(refused(&images.to_dtype(DType::F64).unwrap(), Mode::BatchStatistics).contains("F64"));
+        |images: &Tensor, mode: ForwardMode<'_>| child.forward(&arc, images, mode).unwrap_err().to_string();
+    assert!(refused(&images, ForwardMode::Eval).contains("moving statistics"));
+    assert!(refused(&images.i(0).unwrap(), ForwardMode::BatchStatistics).contains("[2, 10, 9]"));
+    assert!(refused(&images.to_dtype(DType::F64).unwrap(), ForwardMode::BatchStatistics).contains("F64"));
     let var = Var::from_tensor(&images).unwrap();
-    assert!(refused(&var, Mode::BatchStatistics).contains("detach"));
+    assert!(refused(&var, ForwardMode::BatchStatistics).contains("detach"));
     let few = labels.i(..4).unwrap();
     assert!(child.loss(&arc, &images, &few, &step(0)).is_err());
 
@@ -257,6 +259,7 @@ fn views_of_images_are_images() {
     let (images, _) = batch(0);
     let turned = images.permute((0, 2, 3, 1)).unwrap().contiguous().unwrap().permute((0, 3, 1, 2)).unwrap();
     assert!(!turned.is_contiguous());
-    let logits = |images: &Tensor| flat(&child.along(&arc, Mode::Eval).forward_t(images, false).unwrap());
+    let logits =
+        |images: &Tensor| flat(&child.along(&arc, ForwardMode::Eval).forward_t(images, false).unwrap());
     assert_eq!(logits(&turned), logits(&images));
 }

@@ -6,7 +6,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor};
 use candle_nn::Optimizer;
 use enas_arc::Arc;
-use enas_child::{AuxHead, Child, Config, InputShape, Mode, Step};
+use enas_child::{AuxHead, Child, Config, ForwardMode, InputShape, Step};
 use enas_kernels::gpu::{Gpu, Precision};
 use enas_rng::Seed;
 
@@ -89,14 +89,14 @@ fn squares(tensor: &Tensor) -> Tensor {
 #[test]
 fn features_have_the_gradients_of_the_cpu() {
     compare("features", |child, arc| {
-        squares(&child.features(arc, &batch().0, Mode::BatchStatistics).expect("it fits"))
+        squares(&child.features(arc, &batch().0, ForwardMode::BatchStatistics).expect("it fits"))
     });
 }
 
 #[test]
 fn logits_of_both_heads_have_the_gradients_of_the_cpu() {
     compare("logits", |child, arc| {
-        let outputs = child.forward(arc, &batch().0, Mode::Train(&STEP)).expect("it fits");
+        let outputs = child.forward(arc, &batch().0, ForwardMode::Train(&STEP)).expect("it fits");
         let aux = outputs.aux_logits.expect("there is an auxiliary head");
         (squares(&outputs.logits) + squares(&aux)).expect("two scalars")
     });
@@ -115,7 +115,7 @@ fn logits_with_moving_statistics_are_those_of_the_cpu() {
     for gpu in devices::all() {
         let (arc, children) = both(&gpu);
         let [want, got] = children.map(|child| {
-            let outputs = child.forward(&arc, &batch().0, Mode::Eval).expect("it fits");
+            let outputs = child.forward(&arc, &batch().0, ForwardMode::Eval).expect("it fits");
             assert!(!outputs.logits.track_op());
             numbers(&outputs.logits)
         });

@@ -4,7 +4,7 @@ use crate::support::{self, Numbers, flat, images, numbers, tensors, vector};
 use candle_core::Tensor;
 use enas_arc::Arc;
 use enas_child::{
-    AuxHead, Batch, BatchStatistics, Child, Config, InputShape, Mix, NamedTensor, Norm, Reductions,
+    AuxHead, Batch, BatchStatistics, Child, Config, InputShape, MixedLabels, NamedTensor, Norm, Reductions,
     SharedInit, Step,
 };
 use enas_rng::Seed;
@@ -333,8 +333,10 @@ fn smoothed_labels_change_the_loss_and_a_smoothing_of_nothing_no_bit() {
 fn mixed_targets_lie_between_those_of_their_classes() {
     let (images, labels) = labelled_images(20, INPUT);
     let others: Vec<u32> = (0..20).map(|i| (i + 1) % 3).collect();
-    let mix =
-        |others: &[u32], shares: &[f32]| Mix { others: support::labels(others), shares: vector(shares) };
+    let mix = |others: &[u32], shares: &[f32]| MixedLabels {
+        others: support::labels(others),
+        shares: vector(shares),
+    };
     let loss = |share: f32| {
         let mix = mix(&others, &[share; 20]);
         let batch = Batch::mixed(&images, &labels, &mix).expect("whole numbers");

@@ -5,7 +5,7 @@ use crate::devices;
 use crate::support::{self, flat, images, numbers, vector};
 use candle_core::Tensor;
 use enas_arc::Arc;
-use enas_child::{Batch, BatchStatistics, Child, Config, InputShape, Mix, Norm, Step, StepStats};
+use enas_child::{Batch, BatchStatistics, Child, Config, InputShape, MixedLabels, Norm, Step, StepStats};
 use enas_emulator::EmulatedGpu;
 use enas_kernels::gpu::{Gpu, Precision};
 use enas_rng::Seed;
@@ -226,7 +226,7 @@ fn soft_targets_and_averages_on_a_gpu_are_those_of_the_cpu() {
     let (images, labels) = labelled_images();
     let others: Vec<u32> = (0..BATCH).map(|i| ((i + 1) % CLASSES) as u32).collect();
     let shares: Vec<f32> = (0..BATCH).map(|i| (i % 5) as f32 / 4.0).collect();
-    let mix = Mix { others: support::labels(&others), shares: vector(&shares) };
+    let mix = MixedLabels { others: support::labels(&others), shares: vector(&shares) };
     for gpu in devices::all() {
         let run = |mut child: Child| {
             child.smooth_labels(0.1).expect("within range");

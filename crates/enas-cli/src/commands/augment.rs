@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use enas_data::contact_tiles;
-use enas_draw::{Bitmap, Group, Tile};
+use enas_draw::{Bitmap, ContactGroup, ContactTile};
 use enas_search::Kind;
 use image::RgbImage;
 use serde::Serialize;
@@ -78,20 +78,20 @@ pub(crate) fn run(context: &Context, args: &Augment) -> Result<u8> {
 }
 
 /// The sheet: each original has a blue frame and is followed by its augmented variants.
-fn drawn(groups: &[Vec<enas_data::Tile>]) -> RgbImage {
-    let groups: Vec<Group<'_>> = groups.iter().filter_map(|tiles| group(tiles)).collect();
+fn drawn(groups: &[Vec<enas_data::SheetTile>]) -> RgbImage {
+    let groups: Vec<ContactGroup<'_>> = groups.iter().filter_map(|tiles| group(tiles)).collect();
     let Bitmap { width, height, rgb } = enas_draw::contact_sheet(&groups);
     RgbImage::from_raw(width as u32, height as u32, rgb).expect("a bitmap has three bytes for each pixel")
 }
 
-fn group(tiles: &[enas_data::Tile]) -> Option<Group<'_>> {
-    Some(Group { label: &tiles.first()?.label, tiles: tiles.iter().map(tile).collect() })
+fn group(tiles: &[enas_data::SheetTile]) -> Option<ContactGroup<'_>> {
+    Some(ContactGroup { label: &tiles.first()?.label, tiles: tiles.iter().map(tile).collect() })
 }
 
-fn tile(tile: &enas_data::Tile) -> Tile<'_> {
+fn tile(tile: &enas_data::SheetTile) -> ContactTile<'_> {
     let (width, height) = tile.image.dimensions();
     let (width, height) = (width as usize, height as usize);
-    Tile { rgb: tile.image.as_raw(), width, height, framed: tile.original }
+    ContactTile { rgb: tile.image.as_raw(), width, height, framed: tile.original }
 }
 
 /// The file of the sheet: `--out`, else the first free name derived from the data's name.

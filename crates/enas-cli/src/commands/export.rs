@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
 use enas_data::Dataset;
-use enas_export::{Exported, Options};
+use enas_export::{ExportOptions, Exported};
 use enas_search::Model;
 use serde::Serialize;
 
@@ -79,7 +79,7 @@ pub(crate) fn run(context: &Context, args: &Export) -> Result<u8> {
     }
     let &Export { force, tolerance, .. } = args;
     let samples = args.samples.as_deref();
-    let options = Options { out: &out, force, tolerance, samples, images: None, data: None };
+    let options = ExportOptions { out: &out, force, tolerance, samples, images: None, data: None };
     let checking = context.console.activity("writing and checking the ONNX file");
     let exported = match enas_export::export(&model, &options) {
         Err(error) if error.is_usage() => Err(error).or_usage()?,
@@ -126,7 +126,7 @@ pub(crate) fn beside(model: &Path, data: &Dataset, left: Option<f64>) -> Result<
     ensure!(left.is_none_or(|left| left >= needed), "there is no time left to check it");
     let images = left.map(|_| CHECKED);
     let options =
-        Options { out: &out, force: true, tolerance: None, samples: None, images, data: Some(data) };
+        ExportOptions { out: &out, force: true, tolerance: None, samples: None, images, data: Some(data) };
     enas_export::export(&loaded, &options)?;
     Ok(out)
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
-use enas_report::Options;
+use enas_report::ReportOptions;
 use enas_search::{AutoRun, Model, TimeLimit};
 use serde::Serialize;
 
@@ -52,7 +52,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
     // Fails with advice if an automatic run has nothing to report yet.
     locate::reported(dir)?;
     let writing = context.console.activity("reading the run and writing the report");
-    let path = write(dir, Options { out: args.out.as_deref(), ..Options::default() }, gpu.as_ref())?;
+    let path =
+        write(dir, ReportOptions { out: args.out.as_deref(), ..ReportOptions::default() }, gpu.as_ref())?;
     drop(writing);
     context.out.print(&Written { path: &path }, |out| writeln!(out, "{}", path.display()))?;
     Ok(SUCCESS)
@@ -62,7 +63,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
 ///
 /// A failure is only a warning; it does not make the run fail.
 pub(crate) fn at_the_end(run: &Path, data: &Dataset, gpu: Option<&Gpu>) {
-    if let Err(error) = write(run, Options { data: Some(data), ..Options::default() }, gpu) {
+    if let Err(error) = write(run, ReportOptions { data: Some(data), ..ReportOptions::default() }, gpu) {
         tracing::warn!(
             "no report was written: {error}; mend that and run enas report --run {}",
             shell_word(run)
@@ -76,7 +77,8 @@ pub(crate) fn at_the_end(run: &Path, data: &Dataset, gpu: Option<&Gpu>) {
 pub(crate) fn of_auto(run: &AutoRun, data: &Dataset, time: TimeLimit, gpu: Option<&Gpu>) -> Option<PathBuf> {
     let seconds = run.seconds();
     let left = time.0.map(|limit| limit.as_secs_f64() - seconds);
-    let options = Options { data: Some(data), seconds: Some(seconds), left, ..Options::default() };
+    let options =
+        ReportOptions { data: Some(data), seconds: Some(seconds), left, ..ReportOptions::default() };
     write(run.dir(), options, gpu)
         .inspect_err(|error| {
             let again = format!("enas report --run {}", shell_word(run.dir()));
@@ -85,7 +87,7 @@ pub(crate) fn of_auto(run: &AutoRun, data: &Dataset, time: TimeLimit, gpu: Optio
         .ok()
 }
 
-fn write(run: &Path, options: Options<'_>, gpu: Option<&Gpu>) -> enas_report::Result<PathBuf> {
+fn write(run: &Path, options: ReportOptions<'_>, gpu: Option<&Gpu>) -> enas_report::Result<PathBuf> {
     let place = |model: &mut Model| gpu.map_or(Ok(()), |gpu| model.use_gpu(gpu));
-    enas_report::write(run, &Options { place: Some(&place), ..options })
+    enas_report::write(run, &ReportOptions { place: Some(&place), ..options })
 }

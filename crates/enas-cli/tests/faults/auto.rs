@@ -4,13 +4,13 @@ use std::thread;
 use std::time::Duration;
 
 use crate::job::{Job, RUN, Whole, temp};
-use crate::kill::{self, Tally};
+use crate::kill::{self, KillCounts};
 
 #[test]
 fn automatic_runs_killed_at_random_moments_end_alike() {
     let (story, job) = ("automatic runs killed at random", Job::auto());
     let whole = Whole::of(&job);
-    let mut tally = Tally::new(story);
+    let mut tally = KillCounts::new(story);
     for share in kill::moments(story, 5) {
         let folder = temp();
         // Twice each: the second kill is in what the first left to do.
@@ -27,7 +27,7 @@ fn automatic_runs_killed_at_random_moments_end_alike() {
 fn automatic_runs_killed_where_phases_begin_end_alike() {
     let (story, job) = ("automatic runs killed where phases begin", Job::auto());
     let whole = Whole::of(&job);
-    let mut tally = Tally::new(story);
+    let mut tally = KillCounts::new(story);
     let mut chance = kill::chance(story);
     for phase in ["first", "search", "train"] {
         for _ in 0..2 {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use crate::job::{Job, RUN, Whole, enas, fail, succeed, temp};
-use crate::kill::{self, Tally};
+use crate::kill::{self, KillCounts};
 use crate::namespace::{self, Disk};
 use crate::support::text;
 
@@ -42,7 +42,7 @@ fn automatic_runs_go_on_after_the_disk_was_full() {
 fn full(story: &'static str, job: &Job) {
     let whole = Whole::of(job);
     let needed = size_of(&whole.run());
-    let mut tally = Tally::new(story);
+    let mut tally = KillCounts::new(story);
     let mut stopped = 0;
     // Disks are filled by pages of 4 KiB.
     for eighth in 0..10 {
@@ -126,7 +126,7 @@ fn a_read_only_disk_is_said_and_the_run_goes_on_later() {
     if !namespace::is_own("disk::a_read_only_disk_is_said_and_the_run_goes_on_later") {
         return;
     }
-    let mut tally = Tally::new("runs on read-only disks");
+    let mut tally = KillCounts::new("runs on read-only disks");
     for job in [Job::search(), Job::train()] {
         let whole = Whole::of(&job);
         let folder = temp();
@@ -152,7 +152,7 @@ fn results_that_cannot_be_printed_are_an_error_and_messages_that_cannot_be_are_n
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("stdout") && stderr.contains(FULL) && !stderr.contains("panicked"), "{stderr}");
 
-    let (job, mut tally) = (Job::search(), Tally::new("a search whose messages nobody can write"));
+    let (job, mut tally) = (Job::search(), KillCounts::new("a search whose messages nobody can write"));
     let whole = Whole::of(&job);
     let status = job.start(folder.path()).arg("-vv").stdout(Stdio::null()).stderr(full()).status().unwrap();
     assert!(status.success(), "{status}");

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::job::{Job, RUN, Whole, enas, fail, succeed, temp};
-use crate::kill::Tally;
+use crate::kill::KillCounts;
 use crate::results::Results;
 use crate::support::write_digits;
 
@@ -16,7 +16,7 @@ use crate::support::write_digits;
 fn an_empty_environment_is_enough() {
     let job = Job::search();
     let whole = Whole::of(&job);
-    let mut tally = Tally::new("a search without HOME and PATH");
+    let mut tally = KillCounts::new("a search without HOME and PATH");
     let folder = temp();
     succeed(job.start(folder.path()).env_clear(), "no environment");
     whole.assert_reached(&job, folder.path(), "no environment", &mut tally);
@@ -26,7 +26,7 @@ fn an_empty_environment_is_enough() {
 fn a_strict_umask_keeps_a_run_private_and_whole() {
     let job = Job::train();
     let whole = Whole::of(&job);
-    let mut tally = Tally::new("a training under umask 077");
+    let mut tally = KillCounts::new("a training under umask 077");
     let folder = temp();
     let start = job.start(folder.path());
     let mut shell = Command::new("sh");

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::job::{Job, Whole, enas, succeed};
-use crate::kill::{self, Tally};
+use crate::kill::{self, KillCounts};
 use crate::results::lasting;
 
 #[cfg(feature = "export")]
@@ -39,7 +39,7 @@ impl Story<'_> {
         let began = Instant::now();
         succeed(&mut self.command(), "undisturbed");
         let (whole, time) = (self.content(), began.elapsed());
-        let mut tally = Tally::new(self.name);
+        let mut tally = KillCounts::new(self.name);
 
         for share in kill::moments(self.name, at_random) {
             let mut delay = time.mul_f64(share);
@@ -65,7 +65,7 @@ impl Story<'_> {
     }
 
     /// What lies there is whole, and the command run again gives what it would have given.
-    fn check(&self, whole: &[u8], moment: &str, tally: &mut Tally) {
+    fn check(&self, whole: &[u8], moment: &str, tally: &mut KillCounts) {
         let case = tally.case(moment);
         let left = self.content();
         assert!(left == OLD || left == whole, "{case}: {} is torn", self.file);

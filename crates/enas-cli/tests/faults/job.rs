@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::kill::Tally;
+use crate::kill::KillCounts;
 use crate::results::Results;
 use crate::support::{TINY, TINY_ARC, TINY_SEARCH, text};
 
@@ -149,7 +149,7 @@ impl Whole {
     }
 
     /// Goes on with a disturbed run to its end, which must come to the same; counts the bytes.
-    pub(crate) fn assert_reached(&self, job: &Job, folder: &Path, case: &str, tally: &mut Tally) {
+    pub(crate) fn assert_reached(&self, job: &Job, folder: &Path, case: &str, tally: &mut KillCounts) {
         tally.bytes += self.results.assert_same(&job.finish(folder, case), case);
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::job::{Job, RUN, Whole, temp};
-use crate::kill::{self, Tally};
+use crate::kill::{self, KillCounts};
 
 #[test]
 fn searches_killed_at_random_moments_end_alike() {
@@ -57,7 +57,7 @@ fn runs_killed_while_their_folder_is_made_can_be_started_again() {
 /// Kills `n` runs, each at a moment of its own, all moments spread over the length of a run.
 fn at_random(story: &'static str, job: &Job, n: usize) {
     let whole = Whole::of(job);
-    let mut tally = Tally::new(story);
+    let mut tally = KillCounts::new(story);
     for share in kill::moments(story, n) {
         let mut folder = temp();
         let mut delay = whole.time.mul_f64(share);
@@ -75,7 +75,7 @@ fn at_random(story: &'static str, job: &Job, n: usize) {
 /// Kills the same run over and over before it may end; `n` kills in all, over as many runs as it takes.
 fn again_and_again(story: &'static str, job: &Job, n: usize) {
     let whole = Whole::of(job);
-    let mut tally = Tally::new(story);
+    let mut tally = KillCounts::new(story);
     let mut chance = kill::chance(story);
     while tally.kills < n {
         let folder = temp();
@@ -95,7 +95,7 @@ fn again_and_again(story: &'static str, job: &Job, n: usize) {
 /// Kills `n` runs, each while it writes a checkpoint; which one, chance decides.
 fn inside_checkpoints(story: &'static str, job: &Job, n: usize) {
     let whole = Whole::of(job);
-    let mut tally = Tally::new(story);
+    let mut tally = KillCounts::new(story);
     let mut chance = kill::chance(story);
     while tally.kills < n {
         let folder = temp();
@@ -125,7 +125,7 @@ fn inside_checkpoints(story: &'static str, job: &Job, n: usize) {
 /// Kills `n` runs in the moment in which `now` holds for their folder, and still holds after the kill.
 fn inside(story: &'static str, job: &Job, n: usize, now: impl Fn(&Path) -> bool) {
     let whole = Whole::of(job);
-    let mut tally = Tally::new(story);
+    let mut tally = KillCounts::new(story);
     let mut chance = kill::chance(story);
     while tally.kills < n {
         let folder = temp();

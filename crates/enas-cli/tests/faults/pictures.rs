@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::job::{Job, RUN, enas, fail, has_a_checkpoint, refused, succeed, temp};
-use crate::kill::{self, Tally};
+use crate::kill::{self, KillCounts};
 use crate::results::Results;
 use crate::support::write_digits;
 
@@ -31,7 +31,7 @@ fn long_enough(attempt: impl Fn(&Job) -> bool) {
 #[test]
 fn pictures_that_are_gone_are_named_and_the_run_goes_on_once_they_are_back() {
     long_enough(|job| {
-        let mut tally = Tally::new("searches whose pictures were gone");
+        let mut tally = KillCounts::new("searches whose pictures were gone");
         let folder = temp();
         let (photos, elsewhere) = (folder.path().join("photos"), folder.path().join("elsewhere"));
         let pictures = write_digits(&photos, 150);
@@ -58,7 +58,7 @@ fn pictures_that_are_gone_are_named_and_the_run_goes_on_once_they_are_back() {
 #[test]
 fn pictures_that_vanish_while_a_run_works_are_in_its_memory() {
     long_enough(|job| {
-        let mut tally = Tally::new("searches whose pictures vanished at work");
+        let mut tally = KillCounts::new("searches whose pictures vanished at work");
         let folder = temp();
         let photos = folder.path().join("photos");
         write_digits(&photos, 150);

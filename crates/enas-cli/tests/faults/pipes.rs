@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use crate::job::{Job, RUN, Whole, enas, temp};
-use crate::kill::Tally;
+use crate::kill::KillCounts;
 use crate::results::Results;
 use crate::support::text;
 
@@ -22,7 +22,7 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 fn a_search_whose_result_nobody_reads_to_its_end_is_complete() {
     let job = Job::search();
     let whole = Whole::of(&job);
-    let mut tally = Tally::new("a search read by head -1");
+    let mut tally = KillCounts::new("a search read by head -1");
     let folder = temp();
     head(&mut job.start(folder.path()));
     let reached = Results::of(&folder.path().join(RUN));
@@ -33,7 +33,7 @@ fn a_search_whose_result_nobody_reads_to_its_end_is_complete() {
 fn a_search_whose_messages_nobody_reads_is_complete() {
     let job = Job::search();
     let whole = Whole::of(&job);
-    let mut tally = Tally::new("a search whose messages nobody reads");
+    let mut tally = KillCounts::new("a search whose messages nobody reads");
     let folder = temp();
     let mut command = job.start(folder.path());
     let mut child = command.arg("-vv").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();

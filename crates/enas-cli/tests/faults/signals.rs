@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::job::{Job, RUN, Whole, has_a_checkpoint, temp};
-use crate::kill::{self, Tally};
+use crate::kill::{self, KillCounts};
 use crate::support::text;
 
 /// A signal by its name for `kill`, its number, and the exit code of a run that it stopped.
@@ -27,7 +27,7 @@ fn trainings_stopped_at_random_moments_save_and_end_alike() {
 fn a_second_signal_loses_nothing_either() {
     let (story, job) = ("searches stopped by two signals", Job::search());
     let whole = Whole::of(&job);
-    let mut tally = Tally::new(story);
+    let mut tally = KillCounts::new(story);
     for (signal, _, code) in SIGNALS {
         let folder = temp();
         let child = start(&job, folder.path());
@@ -63,7 +63,7 @@ fn a_second_signal_ends_a_run_in_the_middle_of_a_step() {
 /// Stops `n` runs, each at a moment of its own.
 fn stopped(story: &'static str, job: &Job, n: usize) {
     let whole = Whole::of(job);
-    let mut tally = Tally::new(story);
+    let mut tally = KillCounts::new(story);
     for (i, share) in kill::moments(story, n).into_iter().enumerate() {
         let mut delay = whole.time.mul_f64(share);
         loop {

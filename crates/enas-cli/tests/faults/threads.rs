@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 
 use crate::job::{Job, RUN, succeed, temp};
-use crate::kill::Tally;
+use crate::kill::KillCounts;
 use crate::results::Results;
 
 /// Instruction sets by the names that `ENAS_SIMD` knows.
@@ -33,7 +33,7 @@ fn trainings_are_the_same_for_any_number_of_threads() {
 }
 
 fn same(story: &'static str, job: &Job) {
-    let mut tally = Tally::new(story);
+    let mut tally = KillCounts::new(story);
     let mut of_levels: Vec<Results> = Vec::new();
     for level in LEVELS {
         if !is_there(level) {

@@ -95,7 +95,7 @@ static BYTES: AtomicU64 = AtomicU64::new(0);
 
 /// What a story did, in numbers. Printed at its end even where the output of tests is not shown.
 #[derive(Debug)]
-pub(crate) struct Tally {
+pub(crate) struct KillCounts {
     story: &'static str,
     /// Kills that hit a working process.
     pub(crate) kills: usize,
@@ -108,7 +108,7 @@ pub(crate) struct Tally {
     began: Instant,
 }
 
-impl Tally {
+impl KillCounts {
     /// Nothing yet.
     pub(crate) fn new(story: &'static str) -> Self {
         Self { story, kills: 0, stops: 0, late: 0, bytes: 0, began: Instant::now() }
@@ -130,7 +130,7 @@ impl Tally {
     }
 }
 
-impl Drop for Tally {
+impl Drop for KillCounts {
     fn drop(&mut self) {
         let Self { story, kills, stops, late, bytes, began } = self;
         let mut line = format!("faults: {story}:");

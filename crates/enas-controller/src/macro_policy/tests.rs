@@ -1,4 +1,4 @@
-use enas_arc::{MacroArc, MacroOp, MacroSpace};
+use enas_arc::{MacroArc, MacroArcSpace, MacroOp};
 
 use super::backward::LossWeights;
 use super::*;
@@ -164,5 +164,5 @@ fn what_is_not_an_arc_of_the_policy_is_refused() {
     let stacked = Config { lstm_layers: 2, ..Config::macro_reference() };
     assert!(MacroPolicy::new(&stacked, 3, Seed::new(1)).is_err());
     assert!(MacroPolicy::new(&Config::macro_reference(), 0, Seed::new(1)).is_err());
-    assert!(MacroSpace { n_layers: LAYERS }.size() > 1.0);
+    assert!(MacroArcSpace { n_layers: LAYERS }.size() > 1.0);
 }

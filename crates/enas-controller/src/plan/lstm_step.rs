@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use super::step::Step;
+use super::step::PlanStep;
 
-/// A [`Step`] with the positions of what it reads and writes.
+/// A [`PlanStep`] with the positions of what it reads and writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LstmStep {
     /// `slot` numbers the states that some decision reads; other states have none.
@@ -62,17 +62,17 @@ pub(crate) struct PlanSizes {
 }
 
 /// Every step with its positions, and the number of steps of each kind.
-pub(super) fn lay_out(steps: &[Step]) -> (Vec<LstmStep>, PlanSizes) {
+pub(super) fn lay_out(steps: &[PlanStep]) -> (Vec<LstmStep>, PlanSizes) {
     let slots = slots(steps);
     let mut sizes =
         PlanSizes { steps: steps.len(), states: slots.iter().flatten().count(), ..PlanSizes::default() };
     let mut state = 0;
-    let lay_out_step = |step: &Step| match *step {
-        Step::Key { feeds } => {
+    let lay_out_step = |step: &PlanStep| match *step {
+        PlanStep::Key { feeds } => {
             state += 1;
             LstmStep::Key { slot: slots[state - 1], feeds }
         }
-        Step::Index { decision, first, n_choices } => {
+        PlanStep::Index { decision, first, n_choices } => {
             let slot = slots[first].expect("a state that is read has a slot");
             let index = IndexDecision { decision, n_choices, query: sizes.queries, slot, pair: sizes.pairs };
             sizes.queries += 1;
@@ -80,7 +80,7 @@ pub(super) fn lay_out(steps: &[Step]) -> (Vec<LstmStep>, PlanSizes) {
             sizes.decisions += 1;
             LstmStep::Index(index)
         }
-        Step::Op { decision, first, n_choices } => {
+        PlanStep::Op { decision, first, n_choices } => {
             sizes.decisions += 1;
             LstmStep::Op(OpDecision { decision, n_choices, first })
         }
@@ -90,11 +90,11 @@ pub(super) fn lay_out(steps: &[Step]) -> (Vec<LstmStep>, PlanSizes) {
 }
 
 /// The slot of each state: its number among those that some decision reads.
-fn slots(steps: &[Step]) -> Vec<Option<usize>> {
-    let states = steps.iter().filter(|step| matches!(step, Step::Key { .. })).count();
+fn slots(steps: &[PlanStep]) -> Vec<Option<usize>> {
+    let states = steps.iter().filter(|step| matches!(step, PlanStep::Key { .. })).count();
     let mut read = vec![false; states];
     for step in steps {
-        if let Step::Index { first, n_choices, .. } = *step {
+        if let PlanStep::Index { first, n_choices, .. } = *step {
             read[first..first + n_choices].fill(true);
         }
     }

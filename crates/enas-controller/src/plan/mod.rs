@@ -9,7 +9,7 @@ use enas_arc::Op;
 
 pub(crate) use self::lstm_step::{IndexDecision, LstmStep, OpDecision, PlanSizes, TapeShape};
 use self::lstm_step::{fed_ranges, lay_out};
-pub use self::step::Step;
+pub use self::step::PlanStep;
 use crate::Error;
 
 /// Largest number of nodes per cell of [`Plan::micro`].
@@ -28,7 +28,7 @@ const FROZEN_BIAS: [f32; Op::ALL.len()] = [10.0, 10.0, 0.0, 0.0, 0.0];
 /// share its weights. An architecture is a vector of choices, one per decision.
 ///
 /// ```
-/// use enas_controller::{Plan, Step};
+/// use enas_controller::{Plan, PlanStep};
 ///
 /// // Two columns of a table, of 3 and 5 values.
 /// assert_eq!(Plan::of_choices(&[3, 5])?.n_choices(), [3, 5]);
@@ -36,19 +36,19 @@ const FROZEN_BIAS: [f32; Op::ALL.len()] = [10.0, 10.0, 0.0, 0.0, 0.0];
 /// // A node that reads one of two inputs and applies one of four operations; the next node can read it too.
 /// let node = |decision, n_states| {
 ///     [
-///         Step::Index { decision, first: 0, n_choices: n_states },
-///         Step::Op { decision: decision + 1, first: 0, n_choices: 4 },
-///         Step::Key { feeds: true },
+///         PlanStep::Index { decision, first: 0, n_choices: n_states },
+///         PlanStep::Op { decision: decision + 1, first: 0, n_choices: 4 },
+///         PlanStep::Key { feeds: true },
 ///     ]
 /// };
-/// let inputs = [Step::Key { feeds: false }; 2];
+/// let inputs = [PlanStep::Key { feeds: false }; 2];
 /// let plan = Plan::new([&inputs[..], &node(0, 2), &node(2, 3)].concat())?;
 /// assert_eq!(plan.n_choices(), [2, 4, 3, 4]);
 /// # Ok::<(), enas_controller::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    steps: Vec<Step>,
+    steps: Vec<PlanStep>,
     /// Number of choices of each decision.
     n_choices: Vec<usize>,
     vocabulary: usize,
@@ -71,10 +71,10 @@ impl Plan {
     /// - The decisions are not numbered 0, 1, 2, … (each once, in any order), or there are none.
     /// - A decision has no choice, or reads a state that no earlier step makes.
     /// - There are more than 4,096 steps or operations.
-    pub fn new(steps: Vec<Step>) -> Result<Self, Error> {
+    pub fn new(steps: Vec<PlanStep>) -> Result<Self, Error> {
         let n_choices = check(&steps)?;
         let vocabulary = steps.iter().map(|step| match *step {
-            Step::Op { first, n_choices, .. } => first + n_choices,
+            PlanStep::Op { first, n_choices, .. } => first + n_choices,
             _ => 0,
         });
         let vocabulary = vocabulary.max().unwrap_or(0);
@@ -101,7 +101,7 @@ impl Plan {
     pub fn of_choices(n_choices: &[usize]) -> Result<Self, Error> {
         let mut first = 0;
         let step = |(decision, &n_choices): (usize, &usize)| {
-            let step = Step::Op { decision, first, n_choices };
+            let step = PlanStep::Op { decision, first, n_choices };
             first += n_choices.min(MOST + 1);
             step
         };
@@ -125,18 +125,21 @@ impl Plan {
         for cell in 0..2 {
             let first = cell * (n_nodes + 2);
             // The two inputs of the cell. The LSTM runs on the start symbol for them (`micro_controller.py:135-140`).
-            steps.extend([Step::Key { feeds: false }; 2]);
+            steps.extend([PlanStep::Key { feeds: false }; 2]);
             for node in 0..n_nodes {
                 // Four decisions per node, numbered as the integers of an arc: input, operation, input, operation.
                 let decision = 4 * (cell * n_nodes + node);
-                let index =
-                    |side: usize| Step::Index { decision: decision + 2 * side, first, n_choices: node + 2 };
-                let op = |side: usize| Step::Op {
+                let index = |side: usize| PlanStep::Index {
+                    decision: decision + 2 * side,
+                    first,
+                    n_choices: node + 2,
+                };
+                let op = |side: usize| PlanStep::Op {
                     decision: decision + 2 * side + 1,
                     first: 0,
                     n_choices: Op::ALL.len(),
                 };
-                steps.extend([index(0), index(1), op(0), op(1), Step::Key { feeds: true }]);
+                steps.extend([index(0), index(1), op(0), op(1), PlanStep::Key { feeds: true }]);
             }
         }
         let mut plan = Self::new(steps).expect("the steps were numbered in order");
@@ -170,7 +173,7 @@ impl Plan {
     }
 
     /// The steps, in order.
-    pub fn steps(&self) -> &[Step] {
+    pub fn steps(&self) -> &[PlanStep] {
         &self.steps
     }
 
@@ -200,7 +203,7 @@ impl Plan {
 }
 
 /// The number of choices of each decision, if the steps make a plan.
-fn check(steps: &[Step]) -> Result<Vec<usize>, Error> {
+fn check(steps: &[PlanStep]) -> Result<Vec<usize>, Error> {
     if steps.len() > MOST {
         return Err(Error::Plan(format!("{} steps are too many; there may be {MOST}", steps.len())));
     }
@@ -208,12 +211,12 @@ fn check(steps: &[Step]) -> Result<Vec<usize>, Error> {
     let mut states = 0;
     for (position, step) in steps.iter().enumerate() {
         let (decision, first, n_choices, most) = match *step {
-            Step::Key { .. } => {
+            PlanStep::Key { .. } => {
                 states += 1;
                 continue;
             }
-            Step::Index { decision, first, n_choices } => (decision, first, n_choices, states),
-            Step::Op { decision, first, n_choices } => (decision, first, n_choices, MOST),
+            PlanStep::Index { decision, first, n_choices } => (decision, first, n_choices, states),
+            PlanStep::Op { decision, first, n_choices } => (decision, first, n_choices, MOST),
         };
         if n_choices == 0 {
             return Err(Error::Plan(format!("step {position} has nothing to choose from")));
@@ -250,8 +253,8 @@ mod tests {
     fn five_nodes_take_27_steps_per_cell() {
         let plan = Plan::micro(5).unwrap();
         assert_eq!(plan.steps.len(), 54);
-        assert_eq!(plan.steps[2], Step::Index { decision: 0, first: 0, n_choices: 2 });
-        assert_eq!(plan.steps[5], Step::Op { decision: 3, first: 0, n_choices: 5 });
+        assert_eq!(plan.steps[2], PlanStep::Index { decision: 0, first: 0, n_choices: 2 });
+        assert_eq!(plan.steps[5], PlanStep::Op { decision: 3, first: 0, n_choices: 5 });
         assert_eq!(plan.lstm_steps[53], LstmStep::Key { slot: None, feeds: true });
         assert_eq!((plan.vocabulary, plan.sizes.width), (5, 6));
     }
@@ -280,9 +283,9 @@ mod tests {
 
     #[test]
     fn impossible_plans_are_refused_with_the_reason() {
-        let op = |decision, n_choices| Step::Op { decision, first: 0, n_choices };
-        let index = |first, n_choices| Step::Index { decision: 0, first, n_choices };
-        let key = Step::Key { feeds: true };
+        let op = |decision, n_choices| PlanStep::Op { decision, first: 0, n_choices };
+        let index = |first, n_choices| PlanStep::Index { decision: 0, first, n_choices };
+        let key = PlanStep::Key { feeds: true };
         for (steps, reason) in [
             (vec![], "no decision number 0"),
             (vec![key], "no decision number 0"),

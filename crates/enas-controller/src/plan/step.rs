@@ -2,7 +2,7 @@
 
 /// What the LSTM's output is used for at one of its steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum PlanStep {
     /// It becomes the attention key of the next state: the first such step of a plan makes state 0.
     Key {
         /// Whether a choice of this state feeds this output to the LSTM's next step. If not, zeros are fed, as for

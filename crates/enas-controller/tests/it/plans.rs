@@ -1,19 +1,19 @@
 //! Policies over plans other than the cells of the ENAS micro search.
 
-use enas_controller::{Bounds, Config, Controller, Error, OpBias, Plan, Policy, RewardedChoices, Step};
+use enas_controller::{Bounds, Config, Controller, Error, OpBias, Plan, PlanStep, Policy, RewardedChoices};
 use enas_rng::{Seed, Stream};
 
 use crate::support::{numbers, tensors};
 
-fn op(decision: usize, first: usize, n_choices: usize) -> Step {
-    Step::Op { decision, first, n_choices }
+fn op(decision: usize, first: usize, n_choices: usize) -> PlanStep {
+    PlanStep::Op { decision, first, n_choices }
 }
 
 /// Every kind of step: two inputs that feed or not, decisions out of order, parts of a vocabulary that overlap, a state
 /// that nobody reads, and a bias.
 fn mixed() -> Plan {
-    let index = |decision, first, n_choices| Step::Index { decision, first, n_choices };
-    let key = |feeds| Step::Key { feeds };
+    let index = |decision, first, n_choices| PlanStep::Index { decision, first, n_choices };
+    let key = |feeds| PlanStep::Key { feeds };
     let steps = vec![
         key(false),
         key(true),

@@ -1,6 +1,6 @@
 //! The untrained policy's numbers, and that training moves it.
 
-use enas_arc::{Arc, Cell, Op, Space};
+use enas_arc::{Arc, ArcSpace, Cell, Op};
 use enas_controller::{Config, Controller, Episode, Sample};
 use enas_rng::Seed;
 
@@ -72,7 +72,7 @@ fn without_bias_and_bounds_near_zero_all_arcs_are_equally_likely() {
         let sum = 2.0 * high + 3.0 * low;
         sum.ln() - (2.0 * high * 0.25 - 3.0 * low * 0.25) / sum
     };
-    let expected = Space { n_nodes: 5 }.max_entropy() - 10.0 * 5f64.ln() + normal_ops;
+    let expected = ArcSpace { n_nodes: 5 }.max_entropy() - 10.0 * 5f64.ln() + normal_ops;
     let entropy = controller.most_likely(bounds).entropy;
     assert!((f64::from(entropy) - expected).abs() < 1e-4, "{entropy} is not {expected}");
 }

@@ -9,7 +9,7 @@ use crate::error::Error;
 
 /// A training image or an augmented version, before normalisation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tile {
+pub struct SheetTile {
     /// The image at the size of the network input. A grey image has three equal channels.
     pub image: RgbImage,
     /// The name of its class.
@@ -25,7 +25,7 @@ pub struct Tile {
 ///
 /// # Errors
 /// [`Error::Lost`] if an image is read from its file and the file has changed.
-pub fn contact_tiles(data: &Dataset, images: usize, variations: usize) -> Result<Vec<Vec<Tile>>, Error> {
+pub fn contact_tiles(data: &Dataset, images: usize, variations: usize) -> Result<Vec<Vec<SheetTile>>, Error> {
     let chosen = one_class_after_another(&data.train, data.classes.len(), images);
     chosen.into_iter().map(|file| tiles(data, file, variations)).collect()
 }
@@ -45,7 +45,7 @@ fn one_class_after_another(split: &Split, classes: usize, wanted: usize) -> Vec<
 }
 
 /// An image and its augmented versions.
-fn tiles(data: &Dataset, file: usize, variations: usize) -> Result<Vec<Tile>, Error> {
+fn tiles(data: &Dataset, file: usize, variations: usize) -> Result<Vec<SheetTile>, Error> {
     let split = &data.train;
     let copies = split.copies();
     let original = file * copies + copies - 1;
@@ -59,7 +59,8 @@ fn tiles(data: &Dataset, file: usize, variations: usize) -> Result<Vec<Tile>, Er
     } else {
         Vec::new()
     };
-    let tile = |pixels: &[u8], original| Tile { image: to_rgb(data, pixels), label: label.clone(), original };
+    let tile =
+        |pixels: &[u8], original| SheetTile { image: to_rgb(data, pixels), label: label.clone(), original };
     let first = tile(&split.image(original)?, true);
     Ok(std::iter::once(first).chain(varied.iter().map(|pixels| tile(pixels, false))).collect())
 }

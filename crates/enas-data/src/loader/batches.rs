@@ -14,7 +14,7 @@ use crate::error::Error;
 
 /// A batch of images.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Batch {
+pub struct ImageBatch {
     /// Normalised images, `[n, c, h, w]`.
     pub images: Vec<f32>,
     /// Channels, height and width of every image.
@@ -27,7 +27,7 @@ pub struct Batch {
     pub mix: Option<Mix>,
 }
 
-impl Batch {
+impl ImageBatch {
     /// Number of images.
     pub fn len(&self) -> usize {
         self.labels.len()
@@ -89,7 +89,7 @@ impl Split {
     ///
     /// # Errors
     /// [`Error::BatchSize`] if the batch size is zero; errors of [`image`](Self::image).
-    pub fn draw(&self, position: &[u64], batch_size: usize) -> Result<Batch, Error> {
+    pub fn draw(&self, position: &[u64], batch_size: usize) -> Result<ImageBatch, Error> {
         self.gather(self.draw_indices(position, batch_size)?)
     }
 
@@ -120,7 +120,7 @@ impl Split {
     ///
     /// # Panics
     /// If an index is out of range.
-    pub fn gather(&self, indices: Vec<usize>) -> Result<Batch, Error> {
+    pub fn gather(&self, indices: Vec<usize>) -> Result<ImageBatch, Error> {
         let samples: Vec<Sample> = indices.into_iter().map(|index| Sample { index, repeat: 0 }).collect();
         self.batch(&BatchSpec { samples, position: None })
     }
@@ -146,7 +146,7 @@ impl Split {
         }
     }
 
-    fn batch(&self, BatchSpec { samples, position }: &BatchSpec) -> Result<Batch, Error> {
+    fn batch(&self, BatchSpec { samples, position }: &BatchSpec) -> Result<ImageBatch, Error> {
         let size = self.data.shape.len();
         let mut images = vec![0.0; samples.len() * size];
         for (&Sample { index, repeat }, image) in samples.iter().zip(images.chunks_exact_mut(size)) {
@@ -162,7 +162,7 @@ impl Split {
             self.data.augment.mix(self.data.shape, &mut images, &labels, &mut stream)
         });
         let Shape { channels, height, width } = self.data.shape;
-        Ok(Batch { images, shape: [channels, height, width], labels, indices, mix })
+        Ok(ImageBatch { images, shape: [channels, height, width], labels, indices, mix })
     }
 
     /// Number of worker threads: `workers`, but at least [`MIN_DECODING_WORKERS`] if images have to be decoded.
@@ -219,7 +219,7 @@ pub struct Batches {
 
 #[derive(Debug)]
 struct LoaderThread {
-    batches: Receiver<Result<Batch, Error>>,
+    batches: Receiver<Result<ImageBatch, Error>>,
     thread: JoinHandle<()>,
 }
 
@@ -245,7 +245,7 @@ impl Batches {
 }
 
 /// Makes batches until all are made, one fails, or the receiver is dropped.
-fn send_batches(split: &Split, chunks: Vec<BatchSpec>, sender: &SyncSender<Result<Batch, Error>>) {
+fn send_batches(split: &Split, chunks: Vec<BatchSpec>, sender: &SyncSender<Result<ImageBatch, Error>>) {
     for chunk in chunks {
         let batch = split.batch(&chunk);
         let is_last = batch.is_err();
@@ -256,10 +256,10 @@ fn send_batches(split: &Split, chunks: Vec<BatchSpec>, sender: &SyncSender<Resul
 }
 
 impl Iterator for Batches {
-    type Item = Result<Batch, Error>;
+    type Item = Result<ImageBatch, Error>;
 
     /// The next batch; `None` after the last one and after an error.
-    fn next(&mut self) -> Option<Result<Batch, Error>> {
+    fn next(&mut self) -> Option<Result<ImageBatch, Error>> {
         if self.next == self.end {
             return None;
         }

@@ -2,9 +2,9 @@
 
 use candle_core::{Device, Result, Tensor};
 
-use crate::Batch;
+use crate::ImageBatch;
 
-impl Batch {
+impl ImageBatch {
     /// Images `[n, c, h, w]` of F32 and labels `[n]` of U32.
     ///
     /// On the CPU the values are moved, not copied. If images are mixed in pairs, take [`mix`](Self::mix) out first:
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
     use crate::{Config, LoadOptions, Seed};
 
-    fn batch() -> Batch {
+    fn batch() -> ImageBatch {
         let config = Config { path: "fashion-small".into(), image_size: 12, ..Config::default() };
         let data = crate::load(&config, &LoadOptions::new(Seed::new(3))).unwrap();
         data.train.draw(&[0], 5).unwrap()

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use enas_data::augment::{self, Mode, When};
+use enas_data::augment::{self, AugmentMode, When};
 use enas_data::{Config, Dataset, EpochPlan, LoadOptions, contact_tiles, load};
 use enas_rng::Seed;
 
@@ -14,14 +14,14 @@ fn digits(channels: usize, augment: augment::Config) -> Dataset {
         .unwrap()
 }
 
-fn mode(mode: Mode) -> augment::Config {
+fn mode(mode: AugmentMode) -> augment::Config {
     augment::Config { mode, ..augment::Config::default() }
 }
 
 #[test]
 fn copies_come_before_their_original_as_in_the_reference() {
     let plain = digits(1, augment::Config::default());
-    let once = augment::Config { when: When::Once, n_aug: 3, ..mode(Mode::Reference) };
+    let once = augment::Config { when: When::Once, n_aug: 3, ..mode(AugmentMode::Reference) };
     let data = digits(1, once);
     assert_eq!((data.train.copies(), data.train.len()), (3, 3 * plain.train.len()));
     assert_eq!((data.valid.len(), data.test.len()), (plain.valid.len(), plain.test.len()));
@@ -43,7 +43,7 @@ fn copies_come_before_their_original_as_in_the_reference() {
 
 #[test]
 fn variations_depend_on_seed_epoch_and_image_alone() {
-    for m in [Mode::Reference, Mode::Corrected, Mode::CropFlip] {
+    for m in [AugmentMode::Reference, AugmentMode::Corrected, AugmentMode::CropFlip] {
         let (a, b) = (digits(3, mode(m)), digits(3, mode(m)));
         assert_eq!(a.train.augmented(7, 3).unwrap(), b.train.augmented(7, 3).unwrap(), "{m:?}");
         let same = (0..40)
@@ -62,9 +62,10 @@ fn equal_images_are_varied_differently_in_one_epoch() {
     for class in ["a", "b"] {
         (0..12).for_each(|i| drop(bundle.file(&format!("{class}/{i:02}.png"), &png(1, 1))));
     }
-    for augment in
-        [mode(Mode::Corrected), augment::Config { when: When::Once, n_aug: 2, ..mode(Mode::Corrected) }]
-    {
+    for augment in [
+        mode(AugmentMode::Corrected),
+        augment::Config { when: When::Once, n_aug: 2, ..mode(AugmentMode::Corrected) },
+    ] {
         let data = load(&Config { augment, ..bundle.config() }, &LoadOptions::new(Seed::new(4))).unwrap();
         let copies = data.train.copies();
         let views: BTreeSet<Vec<u32>> = (0..20)
@@ -76,7 +77,7 @@ fn equal_images_are_varied_differently_in_one_epoch() {
 
 #[test]
 fn the_contact_sheet_shows_originals_beside_their_variations() {
-    let data = digits(1, mode(Mode::Corrected));
+    let data = digits(1, mode(AugmentMode::Corrected));
     let groups = contact_tiles(&data, 10, 5).unwrap();
     assert_eq!(groups.iter().map(Vec::len).collect::<Vec<_>>(), [6; 10]);
     // The first tile is the first zero.
@@ -96,9 +97,9 @@ fn the_contact_sheet_follows_what_the_trainer_gets() {
     let shown = |data: &Dataset, images, variations| {
         contact_tiles(data, images, variations).unwrap().iter().map(Vec::len).sum::<usize>()
     };
-    assert_eq!(shown(&digits(1, mode(Mode::None)), 30, 5), 30);
-    let once = augment::Config { when: When::Once, n_aug: 3, ..mode(Mode::Reference) };
+    assert_eq!(shown(&digits(1, mode(AugmentMode::None)), 30, 5), 30);
+    let once = augment::Config { when: When::Once, n_aug: 3, ..mode(AugmentMode::Reference) };
     assert_eq!(shown(&digits(1, once), 10, 5), 30);
-    assert_eq!(shown(&digits(3, mode(Mode::CropFlip)), 1, 2), 3);
-    assert_eq!(shown(&digits(1, mode(Mode::None)), 0, 0), 0);
+    assert_eq!(shown(&digits(3, mode(AugmentMode::CropFlip)), 1, 2), 3);
+    assert_eq!(shown(&digits(1, mode(AugmentMode::None)), 0, 0), 0);
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use enas_data::{Batch, Config, Dataset, EpochPlan, Last, LoadOptions, Sampling, augment, load};
+use enas_data::{Config, Dataset, EpochPlan, ImageBatch, Last, LoadOptions, Sampling, augment, load};
 use enas_rng::Seed;
 use proptest::prelude::*;
 
@@ -13,10 +13,10 @@ fn digits(augment: augment::Config) -> Dataset {
 }
 
 fn corrected() -> augment::Config {
-    augment::Config { mode: augment::Mode::Corrected, flip: true, ..Default::default() }
+    augment::Config { mode: augment::AugmentMode::Corrected, flip: true, ..Default::default() }
 }
 
-fn indices(batches: &[Batch]) -> Vec<usize> {
+fn indices(batches: &[ImageBatch]) -> Vec<usize> {
     batches.iter().flat_map(|b| b.indices.clone()).collect()
 }
 
@@ -46,8 +46,8 @@ fn waiting_for_batches_is_counted() {
 #[test]
 fn ordered_batches_are_the_split_from_first_to_last() {
     let data = digits(corrected());
-    let batches: Vec<Batch> = data.test.ordered(100).unwrap().map(Result::unwrap).collect();
-    assert_eq!(batches.iter().map(Batch::len).collect::<Vec<_>>(), [100, 79]);
+    let batches: Vec<ImageBatch> = data.test.ordered(100).unwrap().map(Result::unwrap).collect();
+    assert_eq!(batches.iter().map(ImageBatch::len).collect::<Vec<_>>(), [100, 79]);
     assert_eq!(indices(&batches), (0..179).collect::<Vec<_>>());
     let train = data.train.ordered(50).unwrap().next().unwrap().unwrap();
     assert_eq!(train.images[..64], data.train.normalized(0).unwrap(), "evaluation never varies pictures");
@@ -73,8 +73,9 @@ fn the_number_of_workers_and_of_decoding_threads_changes_no_bit() {
 #[test]
 fn an_epoch_can_be_entered_in_the_middle() {
     let data = digits(corrected());
-    let all: Vec<Batch> = data.train.epoch(&EpochPlan::new(5, 64)).unwrap().map(Result::unwrap).collect();
-    let rest: Vec<Batch> = data
+    let all: Vec<ImageBatch> =
+        data.train.epoch(&EpochPlan::new(5, 64)).unwrap().map(Result::unwrap).collect();
+    let rest: Vec<ImageBatch> = data
         .train
         .epoch(&EpochPlan { skip: 20, ..EpochPlan::new(5, 64) })
         .unwrap()
@@ -163,14 +164,14 @@ proptest! {
         let data = &*DATA;
         let n = data.train.len();
         let plan = EpochPlan { workers, ..EpochPlan::new(epoch, batch_size) };
-        let kept: Vec<Batch> = data.train.epoch(&plan).unwrap().map(Result::unwrap).collect();
+        let kept: Vec<ImageBatch> = data.train.epoch(&plan).unwrap().map(Result::unwrap).collect();
         let mut order = indices(&kept);
         order.sort_unstable();
         prop_assert_eq!(order, (0..n).collect::<Vec<_>>());
         prop_assert!(kept.iter().rev().skip(1).all(|b| b.len() == batch_size));
         if batch_size <= n {
             let plan = EpochPlan { last: Last::Drop, ..plan };
-            let dropped: Vec<Batch> = data.train.epoch(&plan).unwrap().map(Result::unwrap).collect();
+            let dropped: Vec<ImageBatch> = data.train.epoch(&plan).unwrap().map(Result::unwrap).collect();
             prop_assert!(dropped.iter().all(|b| b.len() == batch_size));
             prop_assert!(dropped[..] == kept[..n / batch_size]);
         }
@@ -195,15 +196,15 @@ fn unequal(augment: augment::Config) -> Dataset {
 fn balanced_epochs_hold_every_class_equally_often() {
     let data = unequal(augment::Config::default());
     let plan = EpochPlan::new(0, 10);
-    let batches: Vec<Batch> = data.train.epoch(&plan).unwrap().map(Result::unwrap).collect();
+    let batches: Vec<ImageBatch> = data.train.epoch(&plan).unwrap().map(Result::unwrap).collect();
     assert_eq!(
-        batches.iter().map(Batch::len).collect::<Vec<_>>(),
+        batches.iter().map(ImageBatch::len).collect::<Vec<_>>(),
         [10, 10, 10, 10, 4],
         "as many as otherwise"
     );
     let rare = batches.iter().flat_map(|b| &b.labels).filter(|&&label| label == 1).count();
     assert_eq!(rare, 22);
-    let of_valid: Vec<Batch> = data.valid.epoch(&plan).unwrap().map(Result::unwrap).collect();
+    let of_valid: Vec<ImageBatch> = data.valid.epoch(&plan).unwrap().map(Result::unwrap).collect();
     assert_eq!(
         indices(&of_valid).into_iter().collect::<BTreeSet<_>>().len(),
         44,
@@ -227,9 +228,10 @@ fn an_image_that_comes_again_in_an_epoch_is_varied_anew() {
 #[test]
 fn balanced_epochs_go_on_in_the_middle_where_they_were_left() {
     let data = unequal(corrected());
-    let whole: Vec<Batch> = data.train.epoch(&EpochPlan::new(3, 5)).unwrap().map(Result::unwrap).collect();
+    let whole: Vec<ImageBatch> =
+        data.train.epoch(&EpochPlan::new(3, 5)).unwrap().map(Result::unwrap).collect();
     let plan = EpochPlan { skip: 4, workers: 3, ..EpochPlan::new(3, 5) };
-    let rest: Vec<Batch> = data.train.epoch(&plan).unwrap().map(Result::unwrap).collect();
+    let rest: Vec<ImageBatch> = data.train.epoch(&plan).unwrap().map(Result::unwrap).collect();
     assert_eq!(rest, whole[4..]);
     let of_plan: Vec<usize> = data.train.epoch_indices(&plan).unwrap().concat();
     assert_eq!(indices(&rest), of_plan);
@@ -237,7 +239,7 @@ fn balanced_epochs_go_on_in_the_middle_where_they_were_left() {
 
 fn mixed() -> augment::Config {
     augment::Config {
-        mode: augment::Mode::RandAugment,
+        mode: augment::AugmentMode::RandAugment,
         erasing: 0.3,
         mixup: 0.4,
         cutmix: 1.0,
@@ -248,7 +250,7 @@ fn mixed() -> augment::Config {
 #[test]
 fn mixed_batches_depend_on_their_place_alone() {
     let data = digits(mixed());
-    let epoch = |epoch: u64, skip: usize, workers: usize| -> Vec<Batch> {
+    let epoch = |epoch: u64, skip: usize, workers: usize| -> Vec<ImageBatch> {
         let plan = EpochPlan { skip, workers, ..EpochPlan::new(epoch, 100) };
         data.train.epoch(&plan).unwrap().map(Result::unwrap).collect()
     };

@@ -52,7 +52,7 @@ fn reference_normalises_each_split_by_its_own_two_numbers() {
 fn copies_that_are_made_once_count_in_the_training_statistics() {
     let bundle = bundle();
     let augment = augment::Config {
-        mode: augment::Mode::Reference,
+        mode: augment::AugmentMode::Reference,
         when: augment::When::Once,
         n_aug: 5,
         ..augment::Config::default()

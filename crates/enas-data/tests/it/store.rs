@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use enas_data::augment::{self, Mode, When};
+use enas_data::augment::{self, AugmentMode, When};
 use enas_data::{
-    Batch, Config, Dataset, EpochPlan, LoadOptions, NormalizationMode, Part, Sampling, Storage, survey,
+    Config, Dataset, EpochPlan, ImageBatch, LoadOptions, NormalizationMode, Part, Sampling, Storage, survey,
 };
 use enas_rng::Seed;
 
@@ -23,9 +23,9 @@ fn load(config: &Config, storage: Storage) -> Dataset {
 struct Seen {
     fingerprint: enas_data::Fingerprint,
     normalizations: Vec<enas_data::Normalization>,
-    epochs: Vec<Vec<Batch>>,
-    ordered: Vec<Batch>,
-    drawn: Batch,
+    epochs: Vec<Vec<ImageBatch>>,
+    ordered: Vec<ImageBatch>,
+    drawn: ImageBatch,
     images: Vec<Vec<u8>>,
 }
 
@@ -55,7 +55,7 @@ fn same(config: &Config) {
     }
 }
 
-fn mode(mode: Mode, when: When, n_aug: usize) -> augment::Config {
+fn mode(mode: AugmentMode, when: When, n_aug: usize) -> augment::Config {
     augment::Config { mode, when, n_aug, ..augment::Config::default() }
 }
 
@@ -66,17 +66,17 @@ fn batches_do_not_depend_on_how_images_are_held() {
     let plain = bundle.config();
     same(&plain);
     for augment in [
-        mode(Mode::Corrected, When::EachEpoch, 1),
-        mode(Mode::CropFlip, When::EachEpoch, 1),
-        mode(Mode::Corrected, When::Once, 3),
-        mode(Mode::Reference, When::Once, 2),
+        mode(AugmentMode::Corrected, When::EachEpoch, 1),
+        mode(AugmentMode::CropFlip, When::EachEpoch, 1),
+        mode(AugmentMode::Corrected, When::Once, 3),
+        mode(AugmentMode::Reference, When::Once, 2),
     ] {
         same(&Config { augment, channels: 3, ..plain.clone() });
     }
     same(&Config { normalization: NormalizationMode::Reference, ..plain.clone() });
     same(&Config {
         normalization: NormalizationMode::Reference,
-        augment: mode(Mode::Corrected, When::Once, 3),
+        augment: mode(AugmentMode::Corrected, When::Once, 3),
         ..plain.clone()
     });
     same(&Config { sampling: Sampling::Balanced, ..plain });
@@ -86,13 +86,13 @@ fn batches_do_not_depend_on_how_images_are_held() {
 fn splits_on_disk_and_the_built_in_digits_are_no_exception() {
     same(&with_splits().config());
     let digits = Config { image_size: 12, ..Config::default() };
-    let expected: Vec<Batch> = batches(&load(&digits, Storage::Decoded));
+    let expected: Vec<ImageBatch> = batches(&load(&digits, Storage::Decoded));
     for storage in OTHERS {
         assert!(batches(&load(&digits, storage)) == expected, "{storage:?}");
     }
 }
 
-fn batches(data: &Dataset) -> Vec<Batch> {
+fn batches(data: &Dataset) -> Vec<ImageBatch> {
     data.train.epoch(&EpochPlan::new(0, 400)).unwrap().map(Result::unwrap).collect()
 }
 
@@ -139,7 +139,7 @@ fn an_image_that_is_damaged_later_is_named() {
 fn images_held_as_their_files_need_the_files_no_more() {
     let bundle = Bundle::new().with("cat", 8).with("dog", 8);
     let data = load(&bundle.config(), Storage::Encoded);
-    let before: Vec<Batch> = batches(&data);
+    let before: Vec<ImageBatch> = batches(&data);
     fs::remove_dir_all(bundle.root().join("cat")).unwrap();
     assert_eq!(batches(&data), before);
 }

@@ -1,6 +1,6 @@
 //! Right kernels: the emulator gives exact values, whatever the order of threads and blocks.
 
-use enas_emulator::{Arg, Emulator, Launch};
+use enas_emulator::{Emulator, LaunchArg, LaunchRequest};
 
 fn emulator() -> Emulator {
     Emulator::start().expect("the build made the program")
@@ -16,14 +16,14 @@ fn a_block_reduction_is_exact_and_the_same_in_twenty_orders() {
     let x = gpu.upload(&x).unwrap();
     for order_seed in 0..20 {
         let y = gpu.alloc(4 * u64::from(rows)).unwrap();
-        let launch = Launch {
+        let launch = LaunchRequest {
             kernel: "emulator_row_sums",
             grid: [rows, 1, 1],
             block: [256, 1, 1],
             order_seed,
-            ..Launch::default()
+            ..LaunchRequest::default()
         };
-        gpu.launch(&launch, &[Arg::Buffer(x, 0), Arg::Buffer(y, 0), Arg::U32(n)]).unwrap();
+        gpu.launch(&launch, &[LaunchArg::Buffer(x, 0), LaunchArg::Buffer(y, 0), LaunchArg::U32(n)]).unwrap();
         assert_eq!(gpu.download::<f32>(y).unwrap(), expected, "order seed {order_seed}");
     }
     assert_eq!(gpu.launches(), 20);
@@ -35,14 +35,14 @@ fn wide_accesses_copy_every_length() {
     for n in 1..=37_u32 {
         let values: Vec<f32> = (0..n).map(|i| i as f32 + 0.5).collect();
         let (x, y) = (gpu.upload(&values).unwrap(), gpu.alloc(4 * u64::from(n)).unwrap());
-        let launch = Launch {
+        let launch = LaunchRequest {
             kernel: "emulator_copy4",
             grid: [2, 1, 1],
             block: [8, 1, 1],
             order_seed: u64::from(n),
-            ..Launch::default()
+            ..LaunchRequest::default()
         };
-        gpu.launch(&launch, &[Arg::Buffer(x, 0), Arg::Buffer(y, 0), Arg::U32(n)]).unwrap();
+        gpu.launch(&launch, &[LaunchArg::Buffer(x, 0), LaunchArg::Buffer(y, 0), LaunchArg::U32(n)]).unwrap();
         assert_eq!(gpu.download::<f32>(y).unwrap(), values);
     }
 }
@@ -52,14 +52,14 @@ fn dynamic_shared_memory_holds_what_the_launch_says() {
     let gpu = emulator();
     let values: Vec<f32> = (0..128).map(|i| i as f32).collect();
     let x = gpu.upload(&values).unwrap();
-    let launch = Launch {
+    let launch = LaunchRequest {
         kernel: "emulator_rotate",
         block: [128, 1, 1],
         shared_bytes: 512,
         order_seed: 3,
-        ..Launch::default()
+        ..LaunchRequest::default()
     };
-    gpu.launch(&launch, &[Arg::Buffer(x, 0), Arg::U32(130)]).unwrap();
+    gpu.launch(&launch, &[LaunchArg::Buffer(x, 0), LaunchArg::U32(130)]).unwrap();
     let expected: Vec<f32> = (0..128).map(|i| ((i + 2) % 128) as f32).collect();
     assert_eq!(gpu.download::<f32>(x).unwrap(), expected);
 }
@@ -70,9 +70,13 @@ fn warp_barriers_order_the_threads_of_a_warp() {
     let x = gpu.upload(&(0..64_u32).collect::<Vec<_>>()).unwrap();
     for order_seed in 0..10 {
         let y = gpu.alloc(256).unwrap();
-        let launch =
-            Launch { kernel: "emulator_warp_order", block: [64, 1, 1], order_seed, ..Launch::default() };
-        gpu.launch(&launch, &[Arg::Buffer(x, 0), Arg::Buffer(y, 0)]).unwrap();
+        let launch = LaunchRequest {
+            kernel: "emulator_warp_order",
+            block: [64, 1, 1],
+            order_seed,
+            ..LaunchRequest::default()
+        };
+        gpu.launch(&launch, &[LaunchArg::Buffer(x, 0), LaunchArg::Buffer(y, 0)]).unwrap();
         assert_eq!(gpu.download::<u32>(y).unwrap(), (1..=64).collect::<Vec<_>>());
     }
 }
@@ -81,9 +85,13 @@ fn warp_barriers_order_the_threads_of_a_warp() {
 fn shuffles_move_values_between_lanes() {
     let gpu = emulator();
     let y = gpu.alloc(4 * 128).unwrap();
-    let launch =
-        Launch { kernel: "emulator_shuffles", block: [32, 1, 1], order_seed: 9, ..Launch::default() };
-    gpu.launch(&launch, &[Arg::Buffer(y, 0)]).unwrap();
+    let launch = LaunchRequest {
+        kernel: "emulator_shuffles",
+        block: [32, 1, 1],
+        order_seed: 9,
+        ..LaunchRequest::default()
+    };
+    gpu.launch(&launch, &[LaunchArg::Buffer(y, 0)]).unwrap();
     let got = gpu.download::<i32>(y).unwrap();
     assert_eq!(&got[..32], [5; 32]);
     assert_eq!(
@@ -101,14 +109,14 @@ fn shuffles_move_values_between_lanes() {
 fn atomic_additions_of_all_blocks_count() {
     let gpu = emulator();
     let count = gpu.upload(&[5_u32]).unwrap();
-    let launch = Launch {
+    let launch = LaunchRequest {
         kernel: "emulator_count",
         grid: [3, 2, 1],
         block: [16, 4, 1],
         order_seed: 1,
-        ..Launch::default()
+        ..LaunchRequest::default()
     };
-    gpu.launch(&launch, &[Arg::Buffer(count, 0)]).unwrap();
+    gpu.launch(&launch, &[LaunchArg::Buffer(count, 0)]).unwrap();
     assert_eq!(gpu.download::<u32>(count).unwrap(), [5 + 6 * 64]);
 }
 
@@ -116,14 +124,14 @@ fn atomic_additions_of_all_blocks_count() {
 fn atomic_additions_in_shared_memory_count() {
     let gpu = emulator();
     let y = gpu.alloc(12).unwrap();
-    let launch = Launch {
+    let launch = LaunchRequest {
         kernel: "emulator_count_shared",
         grid: [3, 1, 1],
         block: [100, 1, 1],
         order_seed: 4,
-        ..Launch::default()
+        ..LaunchRequest::default()
     };
-    gpu.launch(&launch, &[Arg::Buffer(y, 0)]).unwrap();
+    gpu.launch(&launch, &[LaunchArg::Buffer(y, 0)]).unwrap();
     assert_eq!(gpu.download::<u32>(y).unwrap(), [110; 3]);
 }
 
@@ -132,14 +140,14 @@ fn seeds_permute_threads_and_blocks() {
     let gpu = emulator();
     let arrivals = |order_seed| {
         let (count, order) = (gpu.upload(&[0_u32]).unwrap(), gpu.alloc(4 * 24 * 24).unwrap());
-        let launch = Launch {
+        let launch = LaunchRequest {
             kernel: "emulator_arrivals",
             grid: [4, 3, 2],
             block: [2, 3, 4],
             order_seed,
-            ..Launch::default()
+            ..LaunchRequest::default()
         };
-        gpu.launch(&launch, &[Arg::Buffer(count, 0), Arg::Buffer(order, 0)]).unwrap();
+        gpu.launch(&launch, &[LaunchArg::Buffer(count, 0), LaunchArg::Buffer(order, 0)]).unwrap();
         gpu.download::<u32>(order).unwrap()
     };
     let natural: Vec<u32> = (0..24 * 24).collect();
@@ -161,9 +169,11 @@ fn seeds_permute_threads_and_blocks() {
 fn kernels_declared_by_a_macro_are_found() {
     let gpu = emulator();
     let (x, y) = (gpu.upload(&[1.5_f32, -2.0]).unwrap(), gpu.upload(&[3_i32, -4]).unwrap());
-    let launch = Launch { kernel: "emulator_double_float", block: [2, 1, 1], ..Launch::default() };
-    gpu.launch(&launch, &[Arg::Buffer(x, 0)]).unwrap();
-    gpu.launch(&Launch { kernel: "emulator_double_int", ..launch }, &[Arg::Buffer(y, 0)]).unwrap();
+    let launch =
+        LaunchRequest { kernel: "emulator_double_float", block: [2, 1, 1], ..LaunchRequest::default() };
+    gpu.launch(&launch, &[LaunchArg::Buffer(x, 0)]).unwrap();
+    gpu.launch(&LaunchRequest { kernel: "emulator_double_int", ..launch }, &[LaunchArg::Buffer(y, 0)])
+        .unwrap();
     assert_eq!(gpu.download::<f32>(x).unwrap(), [3.0, -4.0]);
     assert_eq!(gpu.download::<i32>(y).unwrap(), [6, -8]);
     let kernel = gpu.kernels().iter().find(|kernel| kernel.name == "emulator_double_int").unwrap();
@@ -175,8 +185,12 @@ fn memory_is_handed_to_helper_functions() {
     let gpu = emulator();
     let (x, y) = (gpu.upload(&[1_f32, 2.0, 5.0]).unwrap(), gpu.alloc(12).unwrap());
     let z = gpu.upload(&[9_f32]).unwrap();
-    let launch = Launch { kernel: "emulator_helpers", ..Launch::default() };
-    gpu.launch(&launch, &[Arg::Buffer(x, 0), Arg::Buffer(y, 0), Arg::Buffer(z, 0), Arg::U32(3)]).unwrap();
+    let launch = LaunchRequest { kernel: "emulator_helpers", ..LaunchRequest::default() };
+    gpu.launch(
+        &launch,
+        &[LaunchArg::Buffer(x, 0), LaunchArg::Buffer(y, 0), LaunchArg::Buffer(z, 0), LaunchArg::U32(3)],
+    )
+    .unwrap();
     assert_eq!(gpu.download::<f32>(y).unwrap(), [9.0, 12.0, 8.0]);
 }
 
@@ -197,13 +211,14 @@ fn bf16_goes_there_and_back_for_every_pattern() {
     let gpu = emulator();
     let patterns: Vec<u16> = (0..=u16::MAX).collect();
     let (x, back) = (gpu.upload(&patterns).unwrap(), gpu.alloc(2 * 65_536).unwrap());
-    let launch = Launch {
+    let launch = LaunchRequest {
         kernel: "emulator_bf16_round_trip",
         grid: [256, 1, 1],
         block: [256, 1, 1],
-        ..Launch::default()
+        ..LaunchRequest::default()
     };
-    gpu.launch(&launch, &[Arg::Buffer(x, 0), Arg::Buffer(back, 0), Arg::U32(65_536)]).unwrap();
+    gpu.launch(&launch, &[LaunchArg::Buffer(x, 0), LaunchArg::Buffer(back, 0), LaunchArg::U32(65_536)])
+        .unwrap();
     let got = gpu.download::<u16>(back).unwrap();
     let expected: Vec<u16> = patterns.iter().map(|&p| rounded(u32::from(p) << 16)).collect();
     assert_eq!(got, expected);
@@ -219,13 +234,14 @@ fn bf16_rounds_to_nearest_even_above_and_below_every_pattern() {
     for low in lows {
         let bits: Vec<u32> = (0..=u16::MAX).map(|high| u32::from(high) << 16 | low).collect();
         let (x, y) = (gpu.upload(&bits).unwrap(), gpu.alloc(2 * 65_536).unwrap());
-        let launch = Launch {
+        let launch = LaunchRequest {
             kernel: "emulator_bf16_round",
             grid: [64, 1, 1],
             block: [1024, 1, 1],
-            ..Launch::default()
+            ..LaunchRequest::default()
         };
-        gpu.launch(&launch, &[Arg::Buffer(x, 0), Arg::Buffer(y, 0), Arg::U32(65_536)]).unwrap();
+        gpu.launch(&launch, &[LaunchArg::Buffer(x, 0), LaunchArg::Buffer(y, 0), LaunchArg::U32(65_536)])
+            .unwrap();
         let expected: Vec<u16> = bits.iter().map(|&bits| rounded(bits)).collect();
         assert_eq!(gpu.download::<u16>(y).unwrap(), expected, "lower half {low:#06x}");
     }
@@ -236,8 +252,9 @@ fn bf16_moves_in_all_widths() {
     let gpu = emulator();
     let values: Vec<u16> = (0..24 * 32).collect();
     let (x, y) = (gpu.upload(&values).unwrap(), gpu.alloc(2 * 24 * 32).unwrap());
-    let launch = Launch { kernel: "emulator_bf16_wide", block: [32, 1, 1], ..Launch::default() };
-    gpu.launch(&launch, &[Arg::Buffer(x, 0), Arg::Buffer(y, 0)]).unwrap();
+    let launch =
+        LaunchRequest { kernel: "emulator_bf16_wide", block: [32, 1, 1], ..LaunchRequest::default() };
+    gpu.launch(&launch, &[LaunchArg::Buffer(x, 0), LaunchArg::Buffer(y, 0)]).unwrap();
     assert_eq!(gpu.download::<u16>(y).unwrap(), values);
 }
 
@@ -245,8 +262,14 @@ fn bf16_moves_in_all_widths() {
 fn bits_and_arithmetic_are_the_devices() {
     let gpu = emulator();
     let y = gpu.alloc(32).unwrap();
-    let args = [Arg::Buffer(y, 0), Arg::U32(6), Arg::I32(-9), Arg::F32(4.0), Arg::U64(11 << 32)];
-    gpu.launch(&Launch { kernel: "emulator_arithmetic", ..Launch::default() }, &args).unwrap();
+    let args = [
+        LaunchArg::Buffer(y, 0),
+        LaunchArg::U32(6),
+        LaunchArg::I32(-9),
+        LaunchArg::F32(4.0),
+        LaunchArg::U64(11 << 32),
+    ];
+    gpu.launch(&LaunchRequest { kernel: "emulator_arithmetic", ..LaunchRequest::default() }, &args).unwrap();
     let expected = [3, 0x6000_0000, 17_f32.to_bits(), 7, -9_i32 as u32, 11, 0.5_f32.to_bits(), 2 + 31];
     assert_eq!(gpu.download::<u32>(y).unwrap(), expected);
 }
@@ -255,8 +278,13 @@ fn bits_and_arithmetic_are_the_devices() {
 fn a_parameter_may_be_null_or_part_of_a_buffer() {
     let gpu = emulator();
     let (x, y) = (gpu.upload(&[1_f32, 2.0, 3.0]).unwrap(), gpu.upload(&[10_f32, 20.0, 30.0]).unwrap());
-    let launch = Launch { kernel: "emulator_add", block: [4, 1, 1], ..Launch::default() };
-    gpu.launch(&launch, &[Arg::Null, Arg::Buffer(y, 0), Arg::F32(2.0), Arg::U32(3)]).unwrap();
-    gpu.launch(&launch, &[Arg::Buffer(x, 4), Arg::Slice(y, 0, 8), Arg::F32(2.0), Arg::U32(2)]).unwrap();
+    let launch = LaunchRequest { kernel: "emulator_add", block: [4, 1, 1], ..LaunchRequest::default() };
+    gpu.launch(&launch, &[LaunchArg::Null, LaunchArg::Buffer(y, 0), LaunchArg::F32(2.0), LaunchArg::U32(3)])
+        .unwrap();
+    gpu.launch(
+        &launch,
+        &[LaunchArg::Buffer(x, 4), LaunchArg::Slice(y, 0, 8), LaunchArg::F32(2.0), LaunchArg::U32(2)],
+    )
+    .unwrap();
     assert_eq!(gpu.download::<f32>(y).unwrap(), [14.0, 26.0, 30.0]);
 }

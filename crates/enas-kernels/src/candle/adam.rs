@@ -5,7 +5,7 @@ use candle_core::{Result, Tensor, Var};
 use candle_nn::Optimizer;
 
 use super::slots::Slots;
-use enas_simd::{self as simd, Kernel, Simd};
+use enas_simd::{self as simd, Simd, SimdKernel};
 
 /// The settings of [`TfAdam`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -140,7 +140,7 @@ struct Adam<'a> {
     epsilon: f32,
 }
 
-impl Kernel for Adam<'_> {
+impl SimdKernel for Adam<'_> {
     type Output = ();
 
     // Plain scalar code: the compiler vectorises it with the instructions it is inlined into.

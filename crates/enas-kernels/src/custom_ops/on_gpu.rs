@@ -4,7 +4,7 @@ use candle_core::{CudaStorage, Layout, Result, Shape, Tensor, bail};
 
 use super::tensors::{filter_dims, image_dims, matrix_dims};
 use crate::gpu::{
-    self, Buffer, Gpu, GpuActivation, GpuBranch, GpuConvBlock, GpuFeatureMap, GpuIm2row, Precision, Span,
+    self, Buffer, Gpu, GpuActivation, GpuConvBlock, GpuConvBranch, GpuFeatureMap, GpuIm2row, Precision, Span,
     transpose_numbers,
 };
 
@@ -190,10 +190,10 @@ impl Convolution {
             }
         };
         let parts = self.products.iter().enumerate();
-        let branches: Vec<GpuBranch<'_>> = parts
+        let branches: Vec<GpuConvBranch<'_>> = parts
             .map(|(offset, (outputs, matrix))| {
                 let (outputs, weight) = (*outputs, matrix.span(0, channels * outputs));
-                GpuBranch { rows: rows(offset), weight, outputs }
+                GpuConvBranch { rows: rows(offset), weight, outputs }
             })
             .collect();
         let inputs = std::slice::from_ref(&self.x);

@@ -6,7 +6,7 @@ use super::on_gpu::{self, Convolution, Gather, GpuArgument, GpuOp};
 use super::tensors::{self, Argument};
 use crate::feature_map::Activation;
 use crate::gpu::Buffer;
-use crate::ops::conv_block::{Branch, ConvBlock};
+use crate::ops::conv_block::{ConvBlock, ConvBranch};
 use crate::ops::im2row::Im2row;
 
 const OP: &str = "pointwise convolution";
@@ -38,7 +38,7 @@ impl CustomOp2 for PointwiseConv2d {
         let inputs = [Activation::plain(Argument { op: OP, name: "x", storage: s1, layout: l1 }.map()?)];
         let weight = Argument { op: OP, name: "weight", storage: s2, layout: l2 };
         let (outputs, weight) = weight.matrix(inputs[0].map.c())?;
-        let branches = [Branch { rows: Im2row::Pixels, weight: &weight, outputs }];
+        let branches = [ConvBranch { rows: Im2row::Pixels, weight: &weight, outputs }];
         let conv_block = ConvBlock { inputs: &inputs, relu: false, branches: &branches };
         Ok(tensors::output(&conv_block.forward(false).0))
     }
@@ -66,7 +66,7 @@ impl CustomOp2 for PointwiseConv2d {
         let inputs = [tensors::value(OP, "x", x)?];
         let channels = inputs[0].map.c();
         let (outputs, weight) = tensors::with(OP, "weight", w, |w| w.matrix(channels))?;
-        let branches = [Branch { rows: Im2row::Pixels, weight: &weight, outputs }];
+        let branches = [ConvBranch { rows: Im2row::Pixels, weight: &weight, outputs }];
         let conv_block = ConvBlock { inputs: &inputs, relu: false, branches: &branches };
         let grad = tensors::value(OP, "gradient", grad)?.map;
         let mut gradients = [None];

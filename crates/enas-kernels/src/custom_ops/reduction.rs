@@ -8,7 +8,7 @@ use super::on_gpu::{self, Convolution, Gather, GpuArgument, GpuOp};
 use super::tensors::{self, Argument};
 use crate::feature_map::Activation;
 use crate::gpu::Buffer;
-use crate::ops::conv_block::{Branch, ConvBlock};
+use crate::ops::conv_block::{ConvBlock, ConvBranch};
 use crate::ops::im2row::Im2row;
 
 const OP: &str = "factorised reduction";
@@ -27,8 +27,8 @@ pub fn factorized_reduction(x: &Tensor, even: &Tensor, odd: &Tensor) -> Result<T
 pub struct FactorizedReduction;
 
 /// The two branches with their `(outputs, matrix)`.
-fn branches<'a>(even: &'a (usize, Vec<f32>), odd: &'a (usize, Vec<f32>)) -> [Branch<'a>; 2] {
-    let branch = |offset, (outputs, weight): &'a (usize, Vec<f32>)| Branch {
+fn branches<'a>(even: &'a (usize, Vec<f32>), odd: &'a (usize, Vec<f32>)) -> [ConvBranch<'a>; 2] {
+    let branch = |offset, (outputs, weight): &'a (usize, Vec<f32>)| ConvBranch {
         rows: Im2row::EverySecond { offset },
         weight,
         outputs: *outputs,

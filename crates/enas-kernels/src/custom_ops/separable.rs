@@ -7,7 +7,7 @@ use super::on_gpu::{self, Convolution, Gather, GpuArgument, GpuOp};
 use super::tensors::{self, Argument};
 use crate::feature_map::Activation;
 use crate::gpu::Buffer;
-use crate::ops::conv_block::{Branch, ConvBlock};
+use crate::ops::conv_block::{ConvBlock, ConvBranch};
 use crate::ops::im2row::Im2row;
 
 const OP: &str = "separable convolution";
@@ -49,7 +49,7 @@ impl CustomOp3 for SeparableConv2d {
         let (outputs, weight) =
             Argument { op: OP, name: "pointwise", storage: s3, layout: l3 }.matrix(channels)?;
         let rows = Im2row::Depthwise { filter: &filter, k, stride: self.stride };
-        let branches = [Branch { rows, weight: &weight, outputs }];
+        let branches = [ConvBranch { rows, weight: &weight, outputs }];
         Ok(tensors::output(&ConvBlock { inputs: &inputs, relu: true, branches: &branches }.forward(false).0))
     }
 
@@ -81,7 +81,7 @@ impl CustomOp3 for SeparableConv2d {
         let (k, filter) = tensors::with(OP, "depthwise", depthwise, |w| w.filter(channels))?;
         let (outputs, weight) = tensors::with(OP, "pointwise", pointwise, |w| w.matrix(channels))?;
         let rows = Im2row::Depthwise { filter: &filter, k, stride: self.stride };
-        let branches = [Branch { rows, weight: &weight, outputs }];
+        let branches = [ConvBranch { rows, weight: &weight, outputs }];
         let grad = tensors::value(OP, "gradient", grad)?.map;
         let mut gradients = [None];
         let conv_block = ConvBlock { inputs: &inputs, relu: true, branches: &branches };

@@ -39,12 +39,12 @@ struct State {
     handles: u64,
     held: usize,
     peak: usize,
-    counts: Counts,
+    counts: LaunchCounts,
 }
 
 /// Requests to a [`CountingDevice`] device so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct LaunchCounts {
     /// Allocations.
     pub allocations: u64,
     /// Copies from the host.
@@ -69,7 +69,7 @@ impl CountingDevice {
     }
 
     /// The requests so far.
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> LaunchCounts {
         self.state().counts
     }
 
@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(dry.launch(&launch, &[Arg::Memory(memory, 8), Arg::U32(1)]), Ok(()));
         dry.release(memory);
         assert!(dry.launch(&launch, &[Arg::Memory(memory, 0)]).is_err());
-        let counts = Counts { allocations: 1, uploads: 2, downloads: 1, clears: 1, launches: 2 };
+        let counts = LaunchCounts { allocations: 1, uploads: 2, downloads: 1, clears: 1, launches: 2 };
         assert_eq!(dry.counts(), counts);
     }
 }

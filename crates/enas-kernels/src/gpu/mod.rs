@@ -23,7 +23,7 @@ pub(crate) use crate::ops::batch_norm::gpu::gradient::batch_norm_backward;
 pub use crate::ops::classifier::gpu::{
     GpuLossRule, GpuTargets, classifier_backward, classifier_forward, cross_entropy, scale_features,
 };
-pub use crate::ops::conv_block::gpu::{GpuBranch, GpuConvBlock, GpuConvBlockGradient};
+pub use crate::ops::conv_block::gpu::{GpuConvBlock, GpuConvBlockGradient, GpuConvBranch};
 pub use crate::ops::dropout::gpu::drop_factors;
 pub use crate::ops::elementwise::gpu::{
     GpuTerm, add, add_backward, concat, concat_backward, relu_mean, relu_mean_backward,
@@ -35,7 +35,7 @@ pub use buffer::{Buffer, Span};
 pub use candle::{for_device, open, with_buffers};
 pub use copy::{add_numbers, copy_numbers, transpose_numbers};
 pub use cost::{Cost, KernelCost};
-pub use counting_device::{CountingDevice, Counts};
+pub use counting_device::{CountingDevice, LaunchCounts};
 pub use device::{Arg, Device, Error, Handle, Launch};
 pub use feature_map::{GpuActivation, GpuFeatureMap};
 pub use images::{GpuImages, SelectedImages};

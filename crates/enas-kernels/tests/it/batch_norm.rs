@@ -1,6 +1,6 @@
 //! Batch statistics, their application and their moving averages.
 
-use enas_kernels::{Activation, BatchStats, Branch, ConvBlock, FeatureMap, Im2row, RunningStats};
+use enas_kernels::{Activation, BatchStats, ConvBlock, ConvBranch, FeatureMap, Im2row, RunningStats};
 use std::sync::Arc as SyncArc;
 
 use crate::reference::{self, Tensor, doubles};
@@ -65,7 +65,7 @@ fn a_batch_norm_alone_propagates_as_one_behind_a_convolution() {
         let ((z, _), (gy, _), (before, _)) = (map(rng, shape), map(rng, shape), map(rng, shape));
         let (c, gamma) = (shape.1, uniform(rng, shape.1));
         let identity: Vec<f32> = (0..c * c).map(|i| if i / c == i % c { 1.0 } else { 0.0 }).collect();
-        let branch = Branch { rows: Im2row::Pixels, weight: &identity, outputs: c };
+        let branch = ConvBranch { rows: Im2row::Pixels, weight: &identity, outputs: c };
         let conv_block =
             ConvBlock { inputs: &[Activation::plain(z.clone())], relu: false, branches: &[branch] };
         let (same, stats) = conv_block.forward(true);

@@ -1,6 +1,6 @@
 //! The conv block with every kind of rows.
 
-use enas_kernels::{Activation, Branch, ConvBlock, FeatureMap, Im2row};
+use enas_kernels::{Activation, ConvBlock, ConvBranch, FeatureMap, Im2row};
 use enas_rng::Stream;
 
 use crate::reference::{self, Layer, Tensor, doubles};
@@ -29,14 +29,14 @@ impl Spec {
         Self { layer, filter, weight: uniform(rng, taps * channels * outputs), outputs }
     }
 
-    fn branch(&self) -> Branch<'_> {
+    fn branch(&self) -> ConvBranch<'_> {
         let rows = match self.layer {
             Layer::Pointwise => Im2row::Pixels,
             Layer::EverySecond(offset) => Im2row::EverySecond { offset },
             Layer::Separable { k, stride, .. } => Im2row::Depthwise { filter: &self.filter, k, stride },
             Layer::Dense(k) => Im2row::Patches { k },
         };
-        Branch { rows, weight: &self.weight, outputs: self.outputs }
+        ConvBranch { rows, weight: &self.weight, outputs: self.outputs }
     }
 }
 
@@ -73,7 +73,7 @@ impl Case {
             self.inputs.iter().map(|c| value(rng, (n, *c, h, w), self.pending)).unzip();
         let specs: Vec<Spec> =
             self.kinds.iter().map(|kind| Spec::new(rng, *kind, self.shape.1, self.outputs)).collect();
-        let branches: Vec<Branch> = specs.iter().map(Spec::branch).collect();
+        let branches: Vec<ConvBranch> = specs.iter().map(Spec::branch).collect();
         let conv_block = ConvBlock { inputs: &values, relu: self.relu, branches: &branches };
         let raw_input = reference::concat(&meant);
         let input = if self.relu { reference::relu(&raw_input) } else { raw_input.clone() };
@@ -314,7 +314,7 @@ fn factorised_reduction_picks_the_published_pixels() {
     let ramp: Vec<f32> = (0..16).map(|v| v as f32).collect();
     let pick = |images: &[f32], size: usize, offset: usize| {
         let inputs = [Activation::plain(FeatureMap::from_nchw(images, 1, 1, size, size))];
-        let branches = [Branch { rows: Im2row::EverySecond { offset }, weight: &[1.0], outputs: 1 }];
+        let branches = [ConvBranch { rows: Im2row::EverySecond { offset }, weight: &[1.0], outputs: 1 }];
         ConvBlock { inputs: &inputs, relu: false, branches: &branches }.forward(false).0.to_nchw()
     };
     assert_eq!(pick(&ramp, 4, 0), [0.0, 2.0, 8.0, 10.0]);
@@ -330,7 +330,7 @@ fn not_a_number_passes_through_a_relu() {
     {
         for relu in [false, true] {
             let inputs = [Activation::plain(FeatureMap::from_nchw(&[f32::NAN; 4], 1, 1, 2, 2))];
-            let branches = [Branch { rows, weight: &[1.0], outputs: 1 }];
+            let branches = [ConvBranch { rows, weight: &[1.0], outputs: 1 }];
             let (z, _) = ConvBlock { inputs: &inputs, relu, branches: &branches }.forward(false);
             assert!(z.to_nchw().iter().all(|v| v.is_nan()), "{rows:?}, relu {relu}: {:?}", z.to_nchw());
         }
@@ -341,7 +341,7 @@ fn not_a_number_passes_through_a_relu() {
 #[should_panic(expected = "a gradient has the shape of its input")]
 fn a_gradient_of_another_shape_is_refused() {
     let inputs = [Activation::plain(FeatureMap::zeros(33, 1, 2, 2))];
-    let branches = [Branch { rows: Im2row::Pixels, weight: &[1.0], outputs: 1 }];
+    let branches = [ConvBranch { rows: Im2row::Pixels, weight: &[1.0], outputs: 1 }];
     let conv_block = ConvBlock { inputs: &inputs, relu: false, branches: &branches };
     conv_block
         .backward_raw(&FeatureMap::zeros(33, 1, 2, 2), Some(&mut [Some(FeatureMap::zeros(1, 1, 2, 2))]));
@@ -351,7 +351,7 @@ fn a_gradient_of_another_shape_is_refused() {
 #[should_panic(expected = "one output size")]
 fn branches_of_different_sizes_are_refused() {
     let inputs = [Activation::plain(FeatureMap::zeros(1, 1, 4, 4))];
-    let whole = Branch { rows: Im2row::Pixels, weight: &[1.0], outputs: 1 };
-    let half = Branch { rows: Im2row::EverySecond { offset: 0 }, ..whole };
+    let whole = ConvBranch { rows: Im2row::Pixels, weight: &[1.0], outputs: 1 };
+    let half = ConvBranch { rows: Im2row::EverySecond { offset: 0 }, ..whole };
     ConvBlock { inputs: &inputs, relu: false, branches: &[whole, half] }.forward(false);
 }

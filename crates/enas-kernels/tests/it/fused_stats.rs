@@ -2,7 +2,7 @@
 
 use std::sync::Arc as SyncArc;
 
-use enas_kernels::{Activation, BatchStats, Branch, ConvBlock, ConvBlockGradient, FeatureMap, Im2row};
+use enas_kernels::{Activation, BatchStats, ConvBlock, ConvBlockGradient, ConvBranch, FeatureMap, Im2row};
 
 use crate::support::{Shape, awkward_shapes, large_shapes, map, stream, uniform, value};
 
@@ -15,7 +15,7 @@ fn check(shape: Shape, k: usize, stride: usize, with_gradient: bool) {
     let gamma = uniform(rng, c);
     let branch = |i: usize, stride| {
         let rows = Im2row::Depthwise { filter: &filters[i], k, stride };
-        [Branch { rows, weight: &weights[i], outputs: c }]
+        [ConvBranch { rows, weight: &weights[i], outputs: c }]
     };
     let (branches, inputs) = ([branch(0, 1), branch(1, stride)], [value(rng, shape, true).0]);
     let first = ConvBlock { inputs: &inputs, relu: true, branches: &branches[0] };
@@ -71,7 +71,7 @@ fn a_gradient_that_was_added_to_forgets_its_sums() {
     let shape = (17, 5, 9, 8);
     let rng = &mut stream("forgets", shape);
     let (filter, weight, gamma) = (uniform(rng, 9 * 5), uniform(rng, 25), uniform(rng, 5));
-    let branches = [Branch {
+    let branches = [ConvBranch {
         rows: Im2row::Depthwise { filter: &filter, k: 3, stride: 1 },
         weight: &weight,
         outputs: 5,

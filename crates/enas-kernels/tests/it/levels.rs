@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::process::Command;
 
 use enas_kernels::{
-    Activation, BatchStats, Branch, ConvBlock, FeatureMap, Im2row, Level, Nesterov, Pool, PoolKind, Term,
+    Activation, BatchStats, ConvBlock, ConvBranch, FeatureMap, Im2row, Level, Nesterov, Pool, PoolKind, Term,
     TfAdam, add, add_backward, concat, level, relu_mean, relu_mean_backward,
 };
 use enas_rng::Stream;
@@ -43,10 +43,10 @@ fn conv_blocks(rng: &mut Stream, shape: Shape, out: &mut Vec<(String, Vec<f32>)>
         let name = format!("{shape:?} {} {}", rows.len(), kind_name(&rows[0]));
         let taps = if let Im2row::Patches { k } = rows[0] { k * k } else { 1 };
         let weights: Vec<Vec<f32>> = rows.iter().map(|_| uniform(rng, taps * c * 11)).collect();
-        let branches: Vec<Branch> = rows
+        let branches: Vec<ConvBranch> = rows
             .iter()
             .zip(&weights)
-            .map(|(rows, weight)| Branch { rows: *rows, weight, outputs: 11 })
+            .map(|(rows, weight)| ConvBranch { rows: *rows, weight, outputs: 11 })
             .collect();
         let inputs = [value(rng, shape, true).0];
         let conv_block = ConvBlock { inputs: &inputs, relu: true, branches: &branches };

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use enas_kernels::{
-    Activation, BatchStatsSums, Branch, ConvBlock, ConvBlockGradient, FeatureMap, GradientSums, Im2row,
+    Activation, BatchStatsSums, ConvBlock, ConvBlockGradient, ConvBranch, FeatureMap, GradientSums, Im2row,
 };
 
 use crate::support::*;
@@ -63,7 +63,7 @@ fn some(values: &[Activation], groups: &Range<usize>) -> Vec<Activation> {
         .collect()
 }
 
-fn conv_block<'a>(inputs: &'a [Activation], branch: &'a Branch<'a>) -> ConvBlock<'a> {
+fn conv_block<'a>(inputs: &'a [Activation], branch: &'a ConvBranch<'a>) -> ConvBlock<'a> {
     ConvBlock { inputs, relu: true, branches: std::slice::from_ref(branch) }
 }
 
@@ -73,7 +73,7 @@ fn bits(numbers: &[f32]) -> Vec<u32> {
 
 fn check(shape: Shape, kind: Kind, step: usize) {
     let numbers = Numbers::new(shape, kind);
-    let branch = Branch { rows: numbers.rows(kind), weight: &numbers.weight, outputs: numbers.outputs };
+    let branch = ConvBranch { rows: numbers.rows(kind), weight: &numbers.weight, outputs: numbers.outputs };
     let whole = conv_block(&numbers.values, &branch);
     let (z, stats) = whole.forward(true);
     let stats = stats.unwrap();

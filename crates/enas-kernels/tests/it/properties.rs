@@ -1,6 +1,6 @@
 //! Facts that hold for all shapes and numbers.
 
-use enas_kernels::{Activation, BatchStats, Branch, ConvBlock, FeatureMap, Im2row, Pool, PoolKind};
+use enas_kernels::{Activation, BatchStats, ConvBlock, ConvBranch, FeatureMap, Im2row, Pool, PoolKind};
 use enas_rng::Seed;
 use proptest::prelude::*;
 
@@ -54,7 +54,7 @@ proptest! {
         let filter = uniform(rng, 25 * shape.1);
         let (rows, taps) = rows(kind, &filter, shape.1);
         let weight = uniform(rng, taps * shape.1 * 3);
-        let branches = [Branch { rows, weight: &weight, outputs: 3 }];
+        let branches = [ConvBranch { rows, weight: &weight, outputs: 3 }];
         let (x, _) = map(rng, shape);
         let inputs = [Activation::plain(x.clone())];
         let conv_block = ConvBlock { inputs: &inputs, relu: false, branches: &branches };
@@ -81,7 +81,7 @@ proptest! {
         let filter = uniform(rng, 25 * shape.1);
         let (rows, taps) = rows(kind, &filter, shape.1);
         let weight = uniform(rng, taps * shape.1 * 2);
-        let branches = [Branch { rows, weight: &weight, outputs: 2 }];
+        let branches = [ConvBranch { rows, weight: &weight, outputs: 2 }];
         let (x, _) = map(rng, shape);
         let run = |x: FeatureMap| ConvBlock { inputs: &[Activation::plain(x)], relu: true, branches: &branches }.forward(false).0;
         prop_assert_eq!(reversed(&run(reversed(&x))).to_nchw(), run(x).to_nchw());

@@ -2,7 +2,7 @@
 
 /// An axis.
 #[derive(Clone, Debug, Default)]
-pub struct Axis {
+pub struct ChartAxis {
     /// The quantity and its unit.
     pub label: String,
     /// The format of its numbers.
@@ -25,7 +25,7 @@ pub enum Format {
     Percent,
 }
 
-impl Axis {
+impl ChartAxis {
     /// An axis without required bounds.
     pub fn new(label: &str, format: Format) -> Self {
         Self { label: label.into(), format, from: None, to: None }
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     fn ticks(format: Format, values: &[f64]) -> Vec<String> {
-        let scale = Axis::new("", format).scale(values.iter().copied());
+        let scale = ChartAxis::new("", format).scale(values.iter().copied());
         scale.ticks().into_iter().map(|(_, text)| text).collect()
     }
 
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn every_value_lies_on_its_axis() {
         for values in [&[0.2, 0.7][..], &[5.0], &[0.0], &[-3.0, 1e6], &[1e-9, 2e-9], &[]] {
-            let scale = Axis::new("", Format::Number).scale(values.iter().copied());
+            let scale = ChartAxis::new("", Format::Number).scale(values.iter().copied());
             assert!(scale.low < scale.high, "{values:?}: {scale:?}");
             assert!(values.iter().all(|&x| scale.low <= x && x <= scale.high), "{values:?}: {scale:?}");
             assert!((2..=12).contains(&scale.ticks().len()), "{values:?}: {scale:?}");
@@ -162,13 +162,13 @@ mod tests {
 
     #[test]
     fn values_that_are_no_numbers_do_not_stretch_an_axis() {
-        let scale = Axis::new("", Format::Number).scale([f64::NAN, 0.0, f64::INFINITY, 1.0].into_iter());
+        let scale = ChartAxis::new("", Format::Number).scale([f64::NAN, 0.0, f64::INFINITY, 1.0].into_iter());
         assert_eq!((scale.low, scale.high), (0.0, 1.0));
     }
 
     #[test]
     fn bounds_are_kept_where_values_allow_it() {
-        let scale = Axis::new("", Format::Number).within(0.0, 58.5).scale([57.0, 58.2].into_iter());
+        let scale = ChartAxis::new("", Format::Number).within(0.0, 58.5).scale([57.0, 58.2].into_iter());
         assert_eq!((scale.low, scale.high), (0.0, 58.5));
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::axis::Axis;
+use super::axis::ChartAxis;
 use super::{WIDTH, open, text};
 
 /// A dot plot: rows of dots above a common axis.
@@ -13,7 +13,7 @@ pub struct DotPlot {
     /// A description of the plot for screen readers.
     pub description: String,
     /// The axis of the values.
-    pub x: Axis,
+    pub x: ChartAxis,
     /// The rows, from top to bottom.
     pub rows: Vec<DotRow>,
 }
@@ -125,7 +125,7 @@ mod tests {
 
     fn plot(values: Vec<f64>) -> String {
         let row = DotRow { name: "arcs".into(), chosen: Some(0.9), values, colour: 1 };
-        let x = Axis::new("accuracy", Format::Percent);
+        let x = ChartAxis::new("accuracy", Format::Percent);
         DotPlot { title: "t".into(), description: "d".into(), x, rows: vec![row] }.svg("p")
     }
 

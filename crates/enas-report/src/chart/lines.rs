@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::axis::{Axis, Format, Scale};
+use super::axis::{ChartAxis, Format, Scale};
 use super::{WIDTH, escaped, open, text, thinned, width_of};
 
 /// A chart with two axes.
@@ -13,18 +13,18 @@ pub struct Chart {
     /// A description of the chart for screen readers.
     pub description: String,
     /// The horizontal axis.
-    pub x: Axis,
+    pub x: ChartAxis,
     /// The vertical axis.
-    pub y: Axis,
+    pub y: ChartAxis,
     /// The series. Later ones are drawn over earlier ones.
-    pub series: Vec<Series>,
+    pub series: Vec<ChartSeries>,
     /// Horizontal reference lines.
     pub rules: Vec<Rule>,
 }
 
 /// A series of points.
 #[derive(Clone, Debug)]
-pub struct Series {
+pub struct ChartSeries {
     /// Name in the legend.
     pub name: String,
     /// `[x, y]` in ascending order of `x`. Points with a value that is not finite are left out.
@@ -90,13 +90,13 @@ impl Frame {
 impl Chart {
     /// The chart as an SVG element. `id` must be unique in the page.
     pub fn svg(&self, id: &str) -> String {
-        let drawn: Vec<Series> = self.series.iter().filter_map(Series::finite).collect();
+        let drawn: Vec<ChartSeries> = self.series.iter().filter_map(ChartSeries::finite).collect();
         let ends = self.ends(&drawn);
         let room = ends.iter().map(|end| width_of(&end.text)).fold(6.0, f64::max);
         let (legend, lines) = self.legend(&drawn);
         let frame = Frame {
-            x: self.x.scale(drawn.iter().flat_map(Series::extent)),
-            y: self.y.scale(drawn.iter().flat_map(Series::values).chain(self.rules.iter().map(|r| r.y))),
+            x: self.x.scale(drawn.iter().flat_map(ChartSeries::extent)),
+            y: self.y.scale(drawn.iter().flat_map(ChartSeries::values).chain(self.rules.iter().map(|r| r.y))),
             top: LEGEND_LINE * lines as f64 + 10.0,
             right: WIDTH - room - 8.0,
         };
@@ -154,7 +154,7 @@ impl Chart {
     }
 
     /// The legend and its number of lines. A single series has no legend.
-    fn legend(&self, drawn: &[Series]) -> (String, usize) {
+    fn legend(&self, drawn: &[ChartSeries]) -> (String, usize) {
         if drawn.len() < 2 {
             return (String::new(), 0);
         }
@@ -173,9 +173,9 @@ impl Chart {
     }
 
     /// A label with the last value of each line.
-    fn ends(&self, drawn: &[Series]) -> Vec<End> {
+    fn ends(&self, drawn: &[ChartSeries]) -> Vec<End> {
         let lines = drawn.iter().filter(|series| series.mark == Mark::Line);
-        let end = |series: &Series| {
+        let end = |series: &ChartSeries| {
             let value = series.points.last().expect("empty series are not drawn")[1];
             let format = if self.y.format == Format::Whole { Format::Number } else { self.y.format };
             End { value, text: format.value(value), colour: series.colour }
@@ -211,7 +211,7 @@ fn end_labels(mut ends: Vec<End>, frame: &Frame) -> String {
     ends.iter().zip(at).map(label).collect()
 }
 
-impl Series {
+impl ChartSeries {
     /// A line.
     pub fn line(name: &str, colour: usize, points: Vec<[f64; 2]>) -> Self {
         Self { name: name.into(), points, mark: Mark::Line, colour }
@@ -313,11 +313,11 @@ impl Rule {
 mod tests {
     use super::*;
 
-    fn chart(series: Vec<Series>) -> Chart {
+    fn chart(series: Vec<ChartSeries>) -> Chart {
         Chart {
             title: "Loss".into(),
-            x: Axis::new("epoch", Format::Whole),
-            y: Axis::new("loss, nats", Format::Number),
+            x: ChartAxis::new("epoch", Format::Whole),
+            y: ChartAxis::new("loss, nats", Format::Number),
             series,
             ..Chart::default()
         }
@@ -330,7 +330,7 @@ mod tests {
 
     #[test]
     fn the_same_numbers_give_the_same_text_and_names_are_escaped() {
-        let series = || vec![Series::line("<b>&\"x'", 1, vec![[1.0, 2.0], [2.0, 1.0]]); 2];
+        let series = || vec![ChartSeries::line("<b>&\"x'", 1, vec![[1.0, 2.0], [2.0, 1.0]]); 2];
         let svg = chart(series()).svg("a");
         assert_eq!(svg, chart(series()).svg("a"));
         assert!(svg.contains("&lt;b&gt;&amp;&quot;x&#39;") && !svg.contains("<b>"), "{svg}");
@@ -339,14 +339,15 @@ mod tests {
 
     #[test]
     fn values_that_are_no_numbers_are_left_out_and_empty_charts_are_drawn() {
-        let svg = chart(vec![Series::line("a", 1, vec![[1.0, f64::NAN], [2.0, f64::INFINITY]])]).svg("a");
+        let svg =
+            chart(vec![ChartSeries::line("a", 1, vec![[1.0, f64::NAN], [2.0, f64::INFINITY]])]).svg("a");
         assert!(!svg.contains("NaN") && !svg.contains("inf") && !svg.contains("class=\"line"), "{svg}");
         assert!(svg.ends_with("</svg>"));
     }
 
     #[test]
     fn values_can_be_read_out_again() {
-        let svg = chart(vec![Series::line("a & b", 1, vec![[1.0, 0.0], [3.0, 1.0]])]).svg("a");
+        let svg = chart(vec![ChartSeries::line("a & b", 1, vec![[1.0, 0.0], [3.0, 1.0]])]).svg("a");
         assert!(
             svg.contains("data-across=\"1 3\" data-up=\"0 1\" data-unit=\"number\" data-axis=\"epoch\""),
             "{svg}"
@@ -361,12 +362,13 @@ mod tests {
 
     #[test]
     fn a_single_point_is_visible() {
-        assert!(chart(vec![Series::line("a", 1, vec![[1.0, 0.5]])]).svg("a").contains("<circle"));
+        assert!(chart(vec![ChartSeries::line("a", 1, vec![[1.0, 0.5]])]).svg("a").contains("<circle"));
     }
 
     #[test]
     fn labels_at_the_ends_never_overlap_and_stay_in_the_plot() {
-        let lines = (0..6).map(|i| Series::line("line", i + 1, vec![[0.0, 0.0], [1.0, 1e-4 * i as f64]]));
+        let lines =
+            (0..6).map(|i| ChartSeries::line("line", i + 1, vec![[0.0, 0.0], [1.0, 1e-4 * i as f64]]));
         let svg = chart(lines.collect()).svg("a");
         let ends: Vec<f64> = svg.split("class=\"end").collect::<Vec<_>>()[..6]
             .iter()
@@ -380,9 +382,9 @@ mod tests {
     fn everything_lies_inside_the_image() {
         let noise = (0..5000).map(|i| [f64::from(i), f64::from(i * 7919 % 1000)]).collect();
         let mut chart = chart(vec![
-            Series::line("noise", 1, noise).with(Mark::Faint),
-            Series::line("bars", 2, vec![[100.0, 500.0]]).with(Mark::Bars(50.0)),
-            Series::line("dots", 3, vec![[0.0, 0.0], [5000.0, 1000.0]]).with(Mark::Dots),
+            ChartSeries::line("noise", 1, noise).with(Mark::Faint),
+            ChartSeries::line("bars", 2, vec![[100.0, 500.0]]).with(Mark::Bars(50.0)),
+            ChartSeries::line("dots", 3, vec![[0.0, 0.0], [5000.0, 1000.0]]).with(Mark::Dots),
         ]);
         chart.rules.push(Rule { label: "most".into(), y: 1200.0 });
         let svg = chart.svg("a");

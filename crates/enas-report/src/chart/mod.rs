@@ -2,7 +2,7 @@
 //!
 //! Colours are CSS variables with a value for light and one for dark pages. A page includes [`STYLE`] once, and its
 //! charts follow its colour scheme. Each chart has a title and a description for screen readers, and can also be
-//! written as a [`Table`].
+//! written as a [`ChartTable`].
 
 mod axis;
 mod dots;
@@ -10,10 +10,10 @@ mod lines;
 mod table;
 mod thin;
 
-pub use axis::{Axis, Format};
+pub use axis::{ChartAxis, Format};
 pub use dots::{DotPlot, DotRow};
-pub use lines::{Chart, Mark, Rule, Series};
-pub use table::Table;
+pub use lines::{Chart, ChartSeries, Mark, Rule};
+pub use table::ChartTable;
 pub use thin::thinned;
 
 /// The style sheet of charts: colours for light and dark pages, lines, texts.

@@ -6,7 +6,7 @@ use super::lines::Chart;
 
 /// A table of texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Table {
+pub struct ChartTable {
     /// The caption.
     pub caption: String,
     /// The headings of the columns. The first column holds the headings of the rows.
@@ -18,7 +18,7 @@ pub struct Table {
 impl Chart {
     /// A table with the values of the chart at no more than `most` evenly spaced places, including the first and the
     /// last.
-    pub fn table(&self, most: usize) -> Table {
+    pub fn table(&self, most: usize) -> ChartTable {
         // The series with the fewest points is usually a mean per epoch; its places suit the other series, too.
         let places = self.series.iter().filter(|s| !s.points.is_empty()).min_by_key(|s| s.points.len());
         let places: Vec<f64> = places.map_or(Vec::new(), |s| s.points.iter().map(|p| p[0]).collect());
@@ -29,7 +29,7 @@ impl Chart {
                 .chain(self.series.iter().map(|s| at(&s.points, x, self.y.format)))
                 .collect()
         };
-        Table {
+        ChartTable {
             caption: self.title.clone(),
             head: head.collect(),
             rows: evenly(&places, most).iter().map(row).collect(),
@@ -56,7 +56,7 @@ fn evenly(all: &[f64], most: usize) -> Vec<f64> {
 
 impl DotPlot {
     /// Count, minimum, median, mean and maximum of each row.
-    pub fn table(&self) -> Table {
+    pub fn table(&self) -> ChartTable {
         let head = ["", "count", "lowest", "median", "mean", "highest"].map(str::to_owned).to_vec();
         let row = |row: &DotRow| {
             let mut values: Vec<f64> = row.values.iter().copied().filter(|v| v.is_finite()).collect();
@@ -72,28 +72,28 @@ impl DotPlot {
             }
             cells
         };
-        Table { caption: self.title.clone(), head, rows: self.rows.iter().map(row).collect() }
+        ChartTable { caption: self.title.clone(), head, rows: self.rows.iter().map(row).collect() }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Axis, Series};
+    use super::super::{ChartAxis, ChartSeries};
     use super::*;
 
     #[test]
     fn rows_are_the_coarse_places_with_the_last_known_value_of_each_series() {
         let chart = Chart {
-            x: Axis::new("epoch", Format::Whole),
-            y: Axis::new("accuracy", Format::Percent),
+            x: ChartAxis::new("epoch", Format::Whole),
+            y: ChartAxis::new("accuracy", Format::Percent),
             series: vec![
-                Series::line(
+                ChartSeries::line(
                     "steps",
                     1,
                     (0..100).map(|i| [f64::from(i) / 10.0, f64::from(i) / 100.0]).collect(),
                 ),
-                Series::line("epochs", 2, (1..=9).map(|i| [f64::from(i), 0.5]).collect()),
-                Series::line("late", 3, vec![]),
+                ChartSeries::line("epochs", 2, (1..=9).map(|i| [f64::from(i), 0.5]).collect()),
+                ChartSeries::line("late", 3, vec![]),
             ],
             ..Chart::default()
         };
@@ -109,7 +109,7 @@ mod tests {
     fn a_row_of_dots_becomes_its_five_numbers() {
         let row = |values| DotRow { name: "arcs".into(), values, chosen: None, colour: 1 };
         let plot = DotPlot {
-            x: Axis::new("", Format::Percent),
+            x: ChartAxis::new("", Format::Percent),
             rows: vec![row(vec![0.3, 0.1, 0.2, 0.9])],
             ..DotPlot::default()
         };

@@ -3,9 +3,9 @@
 use enas_run::{AutoPhase, SMALL_FILE, read_plain_text};
 use serde_json::Value;
 
+use super::entry::{Entry, EntryKind, RunImages, RunState};
 use super::find::{Found, is_run};
 use super::read::single;
-use super::{Entry, EntryKind, Images, State};
 
 /// Reads the directory. The result is that of the training with the higher validation accuracy, the later one on a
 /// tie.
@@ -32,7 +32,7 @@ pub(super) fn read(found: &Found) -> Entry {
     let seconds = about["seconds"].as_f64().filter(|seconds| *seconds > 0.0);
     let of_phases = || phases.iter().filter_map(|(_, entry)| entry.seconds).reduce(|a, b| a + b);
     let model = Some(found.dir.join("model.safetensors")).filter(|path| path.is_file());
-    let images = Images {
+    let images = RunImages {
         name: about["data"].as_str().unwrap_or_default().to_owned(),
         files: about["fingerprint"]["files"].as_u64().unwrap_or_default(),
         sha256: about["fingerprint"]["sha256"].as_str().unwrap_or_default().to_owned(),
@@ -63,14 +63,14 @@ fn phases(found: &Found) -> Vec<(AutoPhase, Entry)> {
         .collect()
 }
 
-fn standing(last: Option<&(AutoPhase, Entry)>) -> (State, Option<String>) {
+fn standing(last: Option<&(AutoPhase, Entry)>) -> (RunState, Option<String>) {
     let Some((phase, entry)) = last else {
-        return (State::Unfinished, Some("before its first phase".into()));
+        return (RunState::Unfinished, Some("before its first phase".into()));
     };
     match entry.state {
         // The training is the last phase.
-        State::Finished if *phase == AutoPhase::Train => (State::Finished, None),
-        State::Finished => (State::Unfinished, Some(format!("after the phase {}", phase.folder()))),
+        RunState::Finished if *phase == AutoPhase::Train => (RunState::Finished, None),
+        RunState::Finished => (RunState::Unfinished, Some(format!("after the phase {}", phase.folder()))),
         state => {
             let far = entry.note.clone().unwrap_or_default();
             (state, Some(format!("in the phase {}, {far}", phase.folder())))

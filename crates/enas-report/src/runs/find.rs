@@ -74,7 +74,7 @@ fn search(root: &Path, is_one: fn(&Path) -> bool) -> (Vec<Found>, bool) {
     if is_one(root) {
         return (vec![Found { name: own, dir: root.to_owned() }], false);
     }
-    let mut walk = Walk { found: Vec::new(), left: DIRECTORIES, is_one };
+    let mut walk = DirectoryWalk { found: Vec::new(), left: DIRECTORIES, is_one };
     // The phases of all automatic runs have the same names; so the directory's own name precedes them.
     walk.enter(root, if is_automatic(root) { &own } else { "" }, DEPTH);
     let more = walk.found.len() > MOST || walk.left == 0;
@@ -90,13 +90,13 @@ fn children(dir: &Path) -> Vec<PathBuf> {
     dirs
 }
 
-struct Walk {
+struct DirectoryWalk {
     found: Vec<Found>,
     left: usize,
     is_one: fn(&Path) -> bool,
 }
 
-impl Walk {
+impl DirectoryWalk {
     fn enter(&mut self, dir: &Path, name: &str, depth: usize) {
         for dir in children(dir) {
             if self.left == 0 || self.found.len() > MOST {

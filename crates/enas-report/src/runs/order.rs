@@ -3,8 +3,33 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Entry, EntryKind, Group, Images, Row, Split};
-use crate::settings::Settings;
+use super::entry::{Entry, EntryKind, RunImages, RunSplit};
+use crate::settings::RunSettings;
+
+/// Runs on the same images.
+#[derive(Clone, Debug)]
+pub struct RunGroup {
+    /// The images, if known.
+    pub data: Option<RunImages>,
+    /// The runs, best first.
+    pub rows: Vec<RunRow>,
+}
+
+/// A run with its rank.
+#[derive(Clone, Debug)]
+pub struct RunRow {
+    /// The run.
+    pub entry: Entry,
+    /// The rank, from 1.
+    pub rank: usize,
+    /// The settings in which it differs from the reference run.
+    ///
+    /// The reference is the first run of the group that is of the same kind: a search, or any training. The reference
+    /// itself has none.
+    pub differences: Vec<Difference>,
+    /// The rank of the reference run.
+    pub compared_with: Option<usize>,
+}
 
 /// The criterion of an order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,17 +67,17 @@ const WITHOUT_EFFECT: [&str; 5] =
     ["data.path", "run.checkpoint_seconds", "run.eval_batch", "run.log_every", "run.memory"];
 
 /// Groups runs by their images.
-pub(super) fn grouped(entries: Vec<Entry>) -> Vec<Group> {
-    let mut groups: BTreeMap<(bool, Option<Images>), Vec<Row>> = BTreeMap::new();
+pub(super) fn grouped(entries: Vec<Entry>) -> Vec<RunGroup> {
+    let mut groups: BTreeMap<(bool, Option<RunImages>), Vec<RunRow>> = BTreeMap::new();
     for entry in entries {
-        let row = Row { rank: 0, differences: Vec::new(), compared_with: None, entry };
+        let row = RunRow { rank: 0, differences: Vec::new(), compared_with: None, entry };
         // `false < true`: runs with unknown images come last.
         groups.entry((row.entry.data.is_none(), row.entry.data.clone())).or_default().push(row);
     }
-    groups.into_iter().map(|((_, data), rows)| Group { data, rows }).collect()
+    groups.into_iter().map(|((_, data), rows)| RunGroup { data, rows }).collect()
 }
 
-impl Group {
+impl RunGroup {
     pub(super) fn sort(&mut self, by: Sort) {
         self.rows
             .sort_by(|a, b| by.compare(&a.entry, &b.entry).then_with(|| a.entry.name.cmp(&b.entry.name)));
@@ -79,7 +104,7 @@ impl Sort {
         };
         match self {
             Self::Accuracy => {
-                let key = |entry: &Entry| entry.accuracy.map(|it| (it.split == Split::Test, it.value));
+                let key = |entry: &Entry| entry.accuracy.map(|it| (it.split == RunSplit::Test, it.value));
                 let (a, b) = (key(a), key(b));
                 let split = b.map(|it| it.0).cmp(&a.map(|it| it.0));
                 let value = |key: Option<(bool, f64)>| key.map_or(f64::NEG_INFINITY, |it| it.1);
@@ -116,6 +141,6 @@ fn differences(entry: &Entry, reference: &Entry) -> Vec<Difference> {
     arc.into_iter().chain(differ).collect()
 }
 
-fn by_key(settings: &Settings) -> BTreeMap<&str, &str> {
+fn by_key(settings: &RunSettings) -> BTreeMap<&str, &str> {
     settings.all.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect()
 }

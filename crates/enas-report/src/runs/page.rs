@@ -4,7 +4,9 @@ use std::path::Path;
 
 use askama::Template;
 
-use super::{Accuracy, Board, Entry, EntryKind, Group, Row, Split, State};
+use super::board::Board;
+use super::entry::{Accuracy, Entry, EntryKind, RunSplit, RunState};
+use super::order::{RunGroup, RunRow};
 use crate::error::Result;
 use crate::repeat::relative;
 use crate::text::{counted, duration, grouped, now, percent};
@@ -154,7 +156,7 @@ impl Cell {
 }
 
 impl Table {
-    fn new(group: &Group, link: Link<'_>) -> Self {
+    fn new(group: &RunGroup, link: Link<'_>) -> Self {
         let heading = match &group.data {
             Some(data) => format!("{}, {}", data.name, counted(data.files, "image", "images")),
             None => "Runs that cannot be read".into(),
@@ -170,13 +172,13 @@ impl Table {
 }
 
 /// The smallest range that contains all confidence intervals of a group.
-fn scale(group: &Group) -> (f64, f64) {
+fn scale(group: &RunGroup) -> (f64, f64) {
     let intervals = group.rows.iter().filter_map(|row| row.entry.accuracy?.interval);
     intervals.fold((1.0, 0.0), |(low, high), (a, b)| (a.min(low), b.max(high)))
 }
 
 impl Line {
-    fn new(row: &Row, link: Link<'_>, scale: (f64, f64)) -> Self {
+    fn new(row: &RunRow, link: Link<'_>, scale: (f64, f64)) -> Self {
         let entry = &row.entry;
         let n = |value: Option<u64>| Cell::new(value.map(|n| n as f64), |n| grouped(n as u64));
         let mut differences: Vec<(String, String)> = row.differences.iter().map(|it| it.words()).collect();
@@ -189,7 +191,7 @@ impl Line {
             link: link(entry),
             kind: entry.kind.map_or("unknown", EntryKind::name),
             state: entry.state.name(),
-            note: if entry.state == State::Finished {
+            note: if entry.state == RunState::Finished {
                 String::new()
             } else {
                 entry.note.clone().unwrap_or_default()
@@ -231,7 +233,7 @@ impl Accuracy {
     }
 }
 
-impl Split {
+impl RunSplit {
     /// The name of the split in words.
     pub fn images(self) -> &'static str {
         match self {

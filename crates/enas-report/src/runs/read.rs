@@ -5,30 +5,18 @@ use std::path::Path;
 use enas_run::{Kind, RunReader, SMALL_FILE, read_plain_text};
 use serde_json::Value;
 
-use super::find::Found;
+use super::entry::{Accuracy, Entry, EntryKind, RunImages, RunSplit, RunState};
 use super::tail::Tail;
-use super::{Accuracy, Entry, EntryKind, Images, Split, State, auto, find, seeds};
-use crate::settings::Settings;
+use crate::settings::RunSettings;
 
 impl Entry {
-    /// Reads a run. A damaged run is returned with [`State::Damaged`] and the reason.
-    pub fn read(found: &Found) -> Self {
-        if find::is_automatic(&found.dir) {
-            auto::read(found)
-        } else if find::is_several_seeds(&found.dir) {
-            seeds::read(found)
-        } else {
-            single(&found.name, &found.dir)
-        }
-    }
-
     /// A run that cannot be read, with the reason.
     pub(super) fn damaged(name: &str, dir: &Path, why: String) -> Self {
         Self {
             name: name.to_owned(),
             dir: dir.to_owned(),
             kind: None,
-            state: State::Damaged,
+            state: RunState::Damaged,
             note: Some(why),
             data: None,
             accuracy: None,
@@ -43,7 +31,7 @@ impl Entry {
             latency_ms: None,
             seconds: None,
             epochs: None,
-            settings: Settings::default(),
+            settings: RunSettings::default(),
             log: None,
             model: None,
             changed: None,
@@ -52,7 +40,7 @@ impl Entry {
 
     /// Whether the run has a result.
     pub fn is_finished(&self) -> bool {
-        self.state == State::Finished
+        self.state == RunState::Finished
     }
 }
 
@@ -63,7 +51,7 @@ pub(super) fn single(name: &str, dir: &Path) -> Entry {
         Err(e) => return Entry::damaged(name, dir, e.to_string()),
     };
     let manifest = record.manifest();
-    let settings = Settings::read(&record.config_path());
+    let settings = RunSettings::read(&record.config_path());
     let tail = Tail::read(&record.metrics_path());
     // The run writes this file last; a run with it is finished.
     let text = read_plain_text(&record.best_arc_path(), SMALL_FILE);
@@ -78,8 +66,8 @@ pub(super) fn single(name: &str, dir: &Path) -> Entry {
     let (of_test, of_valid) =
         split.as_ref().map_or((None, None), |split| (Some(split.test.len()), Some(split.valid.len())));
     let accuracy = test_accuracy
-        .map(|value| Accuracy::new(value, Split::Test, of_test))
-        .or_else(|| valid_accuracy.map(|value| Accuracy::new(value, Split::Valid, of_valid)));
+        .map(|value| Accuracy::new(value, RunSplit::Test, of_test))
+        .or_else(|| valid_accuracy.map(|value| Accuracy::new(value, RunSplit::Valid, of_valid)));
     let epochs = whole("epochs").or_else(|| epoch?["epoch"].as_u64());
     let kind = match manifest.kind {
         Kind::Search => EntryKind::Search,
@@ -90,7 +78,7 @@ pub(super) fn single(name: &str, dir: &Path) -> Entry {
         kind: Some(kind),
         state,
         note,
-        data: Some(Images {
+        data: Some(RunImages {
             name: manifest.data.clone(),
             files: manifest.fingerprint.files as u64,
             sha256: manifest.fingerprint.sha256.clone(),
@@ -119,15 +107,15 @@ fn standing(
     finished: bool,
     tail: &Tail,
     epochs: Option<u64>,
-    settings: &Settings,
-) -> (State, Option<String>) {
+    settings: &RunSettings,
+) -> (RunState, Option<String>) {
     if finished {
-        return (State::Finished, None);
+        return (RunState::Finished, None);
     }
     let all = settings.number("run.epochs").map_or(String::new(), |all| format!(" of {all}"));
     let far = match epochs {
         Some(epoch) => format!("after epoch {epoch}{all}"),
         None => "before the end of its first epoch".to_owned(),
     };
-    if tail.is_at_work() { (State::Running, Some(far)) } else { (State::Unfinished, Some(far)) }
+    if tail.is_at_work() { (RunState::Running, Some(far)) } else { (RunState::Unfinished, Some(far)) }
 }

@@ -3,10 +3,10 @@
 use enas_run::{SMALL_FILE, read_plain_text};
 use serde_json::Value;
 
+use super::entry::{Accuracy, Entry, EntryKind, RunSplit, RunState, Seeds};
 use super::find::Found;
 use super::read::single;
-use super::{Accuracy, Entry, EntryKind, Seeds, Split, State};
-use crate::settings::Settings;
+use crate::settings::RunSettings;
 
 /// Reads the directory. Its accuracy is the mean over the finished trainings.
 pub(super) fn read(found: &Found) -> Entry {
@@ -27,22 +27,22 @@ pub(super) fn read(found: &Found) -> Entry {
     let all = seeds.len() as u64;
     let done = finished.len() as u64;
     let state = if done == all {
-        State::Finished
-    } else if trainings.iter().any(|entry| entry.state == State::Running) {
-        State::Running
+        RunState::Finished
+    } else if trainings.iter().any(|entry| entry.state == RunState::Running) {
+        RunState::Running
     } else {
-        State::Unfinished
+        RunState::Unfinished
     };
     let first = trainings.first().cloned().unwrap_or_else(|| Entry::damaged("", &found.dir, String::new()));
     let images = finished.iter().find_map(|entry| entry.accuracy?.images);
-    let settings = Settings::read(&found.dir.join("train.toml"));
+    let settings = RunSettings::read(&found.dir.join("train.toml"));
     Entry {
         name: found.name.clone(),
         dir: found.dir.clone(),
         kind: Some(EntryKind::Seeds),
         state,
         note: (done < all).then(|| format!("{done} of {all} seeds")),
-        accuracy: test_accuracy.map(|value| Accuracy::new(value, Split::Test, images)),
+        accuracy: test_accuracy.map(|value| Accuracy::new(value, RunSplit::Test, images)),
         valid_accuracy,
         test_accuracy,
         macro_f1: mean(&values(|entry| entry.macro_f1)),

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use std::time::SystemTime;
+
 use super::*;
 
 const ARC: &str = "0 0 1 4 2 2 0 3 0 1 1 4 2 2 1 3";
@@ -51,7 +53,7 @@ fn names(board: &Board) -> Vec<&str> {
     board.rows().map(|row| row.entry.name.as_str()).collect()
 }
 
-fn find<'a>(board: &'a Board, name: &str) -> &'a Row {
+fn find<'a>(board: &'a Board, name: &str) -> &'a RunRow {
     board.rows().find(|row| row.entry.name == name).unwrap()
 }
 
@@ -67,11 +69,11 @@ fn the_best_on_test_images_comes_first_and_a_search_after_trainings() {
     assert_eq!(board.groups[0].data.as_ref().unwrap().files, 30);
     let best = board.rows().next().unwrap();
     let accuracy = best.entry.accuracy.unwrap();
-    assert_eq!((best.rank, accuracy.split, accuracy.images), (1, Split::Test, Some(10)));
+    assert_eq!((best.rank, accuracy.split, accuracy.images), (1, RunSplit::Test, Some(10)));
     let (low, high) = accuracy.interval.unwrap();
     assert!(low > 0.4 && low < 0.5 && high > 0.9 && high < 1.0, "{low} {high}");
     assert_eq!((best.entry.params, best.entry.seconds, best.entry.epochs), (Some(1000), Some(61.5), Some(3)));
-    assert_eq!(find(&board, "c").entry.accuracy.unwrap().split, Split::Valid);
+    assert_eq!(find(&board, "c").entry.accuracy.unwrap().split, RunSplit::Valid);
     board.sort(Sort::Params);
     assert_eq!(names(&board), ["c", "a", "b"]);
     board.sort(Sort::Name);
@@ -120,14 +122,14 @@ fn unfinished_and_damaged_runs_are_listed_with_their_state() {
         let entry = &find(&board, name).entry;
         (entry.state, entry.note.clone().unwrap_or_default())
     };
-    assert_eq!(states("running"), (State::Running, "after epoch 2 of 4".into()));
+    assert_eq!(states("running"), (RunState::Running, "after epoch 2 of 4".into()));
     assert_eq!(find(&board, "running").entry.accuracy.unwrap().value, 0.2);
-    assert_eq!(states("stopped"), (State::Unfinished, "after epoch 3 of 4".into()));
-    assert_eq!(states("torn"), (State::Running, "before the end of its first epoch".into()));
-    assert_eq!(states("half-a-result").0, State::Running);
+    assert_eq!(states("stopped"), (RunState::Unfinished, "after epoch 3 of 4".into()));
+    assert_eq!(states("torn"), (RunState::Running, "before the end of its first epoch".into()));
+    assert_eq!(states("half-a-result").0, RunState::Running);
     for (name, file) in [("no-manifest", "manifest.json"), ("no-json", "manifest"), ("auto", "auto.json")] {
         let (state, note) = states(name);
-        assert!(state == State::Damaged && note.contains(file), "{name}: {note}");
+        assert!(state == RunState::Damaged && note.contains(file), "{name}: {note}");
     }
     // Runs with unknown images come last, and never under the name of a data set.
     assert_eq!(board.groups.last().unwrap().rows.len(), 3);
@@ -154,7 +156,11 @@ fn an_automatic_run_and_several_seeds_count_as_one_each() {
     let before = board(dir.path());
     assert_eq!(names(&before), ["x-auto-1", "x-train-1"]);
     let first = &find(&before, "x-auto-1").entry;
-    assert_eq!((first.state, first.test_accuracy), (State::Unfinished, Some(0.6)), "a search has no model");
+    assert_eq!(
+        (first.state, first.test_accuracy),
+        (RunState::Unfinished, Some(0.6)),
+        "a search has no model"
+    );
     assert_eq!(first.note.as_deref(), Some("after the phase search"));
     let entry = &find(&before, "x-train-1").entry;
     assert_eq!(entry.note.as_deref(), Some("2 of 3 seeds"));
@@ -168,7 +174,10 @@ fn an_automatic_run_and_several_seeds_count_as_one_each() {
     let after = board(dir.path());
     let entry = &find(&after, "x-auto-1").entry;
     // Equal validation accuracies: the later training is taken. The time is that of all phases.
-    assert_eq!((entry.state, entry.test_accuracy, entry.seconds), (State::Finished, Some(0.8), Some(123.0)));
+    assert_eq!(
+        (entry.state, entry.test_accuracy, entry.seconds),
+        (RunState::Finished, Some(0.8), Some(123.0))
+    );
     assert!(find(&after, "x-train-1").entry.is_finished());
     // A directory that is named twice, or a run named in addition to its directory, is listed once.
     assert_eq!(Board::read(&[dir.path(), &auto], None).rows().count(), 2);

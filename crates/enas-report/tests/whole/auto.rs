@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Instant;
 
-use enas_report::Options;
+use enas_report::ReportOptions;
 use enas_search::{AutoConfig, AutoPhase, AutoRun, CheckedData, Choice, Preparation, SearchWhen, TimeLimit};
 use tempfile::TempDir;
 
@@ -87,7 +87,7 @@ fn a_run_without_a_search_is_told_as_a_whole_and_says_why() {
 fn a_run_with_a_search_shows_its_course_and_each_figure_once() {
     let dir = automatic(SearchWhen::Always, "1h");
     let run = AutoPhase::Search.folder();
-    enas_report::write(&dir.path().join(run), &Options::default()).unwrap();
+    enas_report::write(&dir.path().join(run), &ReportOptions::default()).unwrap();
     let html = report(dir.path());
     order(
         &html,
@@ -123,7 +123,7 @@ fn what_the_folder_does_not_say_is_said_to_be_missing() {
         &html,
         &["test accuracy", "There is no plan yet.", "This run did not write down", "No setting was chosen"],
     );
-    let options = Options { seconds: Some(754.0), ..Options::default() };
+    let options = ReportOptions { seconds: Some(754.0), ..ReportOptions::default() };
     fs::write(&about, whole).unwrap();
     let path = enas_report::write(dir.path(), &options).unwrap();
     assert_eq!(path, dir.path().join("report.html"));
@@ -134,7 +134,7 @@ fn what_the_folder_does_not_say_is_said_to_be_missing() {
 fn a_folder_with_nothing_to_report_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("auto.json"), "{}").unwrap();
-    let error = enas_report::write(dir.path(), &Options::default()).unwrap_err();
+    let error = enas_report::write(dir.path(), &ReportOptions::default()).unwrap_err();
     assert!(error.is_usage() && error.to_string().contains("no manifest.json"), "{error}");
     assert!(!dir.path().join("report.html").exists());
 }

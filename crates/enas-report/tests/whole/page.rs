@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use enas_report::Options;
+use enas_report::ReportOptions;
 use enas_search::SearchWhen;
 
 use crate::auto::automatic;
@@ -139,7 +139,11 @@ fn images_that_are_loaded_already_make_no_difference() {
     let data = record.load_data(&config.data, config.run.seed()).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("r.html");
-    enas_report::write(run, &Options { out: Some(&out), data: Some(&data), ..Options::default() }).unwrap();
+    enas_report::write(
+        run,
+        &ReportOptions { out: Some(&out), data: Some(&data), ..ReportOptions::default() },
+    )
+    .unwrap();
     assert_eq!(lasting(&fs::read_to_string(out).unwrap()), lasting(&report(run)));
 }
 
@@ -156,7 +160,7 @@ fn the_worst_mistakes_show_where_the_network_looks_if_there_is_time() {
 
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("r.html");
-    let hurried = Options { out: Some(&out), left: Some(0.0), ..Options::default() };
+    let hurried = ReportOptions { out: Some(&out), left: Some(0.0), ..ReportOptions::default() };
     enas_report::write(run, &hurried).unwrap();
     let html = fs::read_to_string(out).unwrap();
     assert!(html.contains("time was short") && !html.contains("Occlusion sensitivity"));
@@ -204,10 +208,10 @@ fn a_run_that_is_not_finished_or_damaged_has_a_report_of_what_is_there() {
 #[test]
 fn what_is_no_run_is_refused_and_what_cannot_be_written_is_named() {
     let empty = tempfile::tempdir().unwrap();
-    let error = enas_report::write(empty.path(), &Options::default()).unwrap_err();
+    let error = enas_report::write(empty.path(), &ReportOptions::default()).unwrap_err();
     assert!(error.is_usage() && error.to_string().contains("no manifest.json"), "{error}");
     let out = empty.path().join("no/such/folder.html");
-    let options = Options { out: Some(&out), ..Options::default() };
+    let options = ReportOptions { out: Some(&out), ..ReportOptions::default() };
     let error = enas_report::write(&runs().search, &options).unwrap_err();
     assert!(!error.is_usage() && error.to_string().contains("folder.html"), "{error}");
 }

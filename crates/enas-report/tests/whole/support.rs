@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use enas_report::Options;
+use enas_report::ReportOptions;
 use enas_search::{ConfigBuilder, Run, SearchConfig, TrainConfig};
 use image::{GrayImage, Luma};
 use tempfile::TempDir;
@@ -35,7 +35,7 @@ impl Runs {
 pub(crate) fn report(run: &Path) -> String {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("r.html");
-    let options = Options { out: Some(&out), ..Options::default() };
+    let options = ReportOptions { out: Some(&out), ..ReportOptions::default() };
     assert_eq!(enas_report::write(run, &options).unwrap(), out);
     fs::read_to_string(out).unwrap()
 }
@@ -62,7 +62,7 @@ fn make() -> Runs {
     let search = folder.path().join("a search");
     let mut run = Run::for_search(Some(&search), &config, &data).unwrap();
     let found = enas_search::search(&config, &data, &mut run, &mut ()).unwrap();
-    enas_report::write(&search, &Options::default()).unwrap();
+    enas_report::write(&search, &ReportOptions::default()).unwrap();
 
     let config = small_training(&images);
     let train = folder.path().join("train");

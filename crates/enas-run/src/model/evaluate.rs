@@ -8,7 +8,7 @@ use enas_data::Split;
 use crate::config::Tta;
 use crate::error::{Error, Result};
 use crate::evaluation::{Evaluation, even_batch};
-use crate::loader::Source;
+use crate::loader::ImageSource;
 use crate::network::Network;
 use crate::non_finite::NonFinite;
 
@@ -54,7 +54,7 @@ pub(super) fn check(network: &Network, classes: &[String], split: &Split) -> Res
 pub fn evaluate(
     (network, arch): (&Network, &Arch),
     classes: &[String],
-    source: &Source,
+    source: &ImageSource,
     eval_options: EvalOptions,
 ) -> Result<(Evaluation, Option<NonFinite>)> {
     check(network, classes, source.split())?;
@@ -70,7 +70,7 @@ pub fn evaluate(
 /// Calls `take` with logits `[n, classes]` and labels `[n]` of a whole split, batch by batch in stored order.
 pub(super) fn each_batch(
     (network, arch): (&Network, &Arch),
-    source: &Source,
+    source: &ImageSource,
     EvalOptions { eval_batch, tta }: EvalOptions,
     mut take: impl FnMut(&Tensor, &Tensor) -> Result<()>,
 ) -> Result<()> {

@@ -13,7 +13,7 @@ use super::file::{Model, save};
 use crate::calibration;
 use crate::error::{Error, Result};
 use crate::evaluation::Evaluation;
-use crate::loader::Source;
+use crate::loader::ImageSource;
 use crate::tta::to_probabilities;
 
 impl Model {
@@ -88,7 +88,7 @@ impl Model {
     /// [`Error::Mismatch`] if the images have another size or the split has more classes.
     pub fn evaluate(&self, split: &Split) -> Result<Evaluation> {
         check(&self.network, self.classes(), split)?;
-        let source = Source::of(split, &self.network)?;
+        let source = ImageSource::of(split, &self.network)?;
         Ok(evaluate((&self.network, self.arch()), self.classes(), &source, self.eval_options())?.0)
     }
 
@@ -102,7 +102,7 @@ impl Model {
         check(&self.network, self.classes(), split)?;
         let shape = (split.len(), self.classes().len());
         let mut rows: Vec<f32> = Vec::with_capacity(shape.0 * shape.1);
-        let source = Source::of(split, &self.network)?;
+        let source = ImageSource::of(split, &self.network)?;
         each_batch((&self.network, self.arch()), &source, self.eval_options(), |logits, _| {
             Ok(read(logits, |logits| rows.extend_from_slice(logits))?)
         })?;

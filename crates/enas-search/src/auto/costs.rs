@@ -8,7 +8,7 @@ use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
 use enas_run::config::{RunConfig, SearchConfig, TrainConfig};
 use enas_run::error::Result;
-use enas_run::loader::Source;
+use enas_run::loader::ImageSource;
 use enas_run::memory::MemoryPlan;
 
 use super::config::AutoConfig;
@@ -106,7 +106,7 @@ impl Costs {
         if let Some(gpu) = gpu {
             child.use_gpu(gpu, run.activations.into())?;
         }
-        let source = Source::new(&data.train, &child)?;
+        let source = ImageSource::new(&data.train, &child)?;
         let mut batches = source.epoch(&epoch_plan(&data.train, 0, run, 0))?;
         let mut seconds: Vec<f64> = Vec::new();
         for global_step in 0..=TIMED {
@@ -120,7 +120,7 @@ impl Costs {
             seconds.push(began.elapsed().as_secs_f64());
         }
         let images = FORWARD.min(run.eval_batch).min(data.valid.len());
-        let batch = Source::new(&data.valid, &child)?.gather((0..images).collect())?;
+        let batch = ImageSource::new(&data.valid, &child)?.gather((0..images).collect())?;
         // Shared cells have no moving statistics.
         let norm = if child.arc().is_some() { Norm::RunningStatistics } else { Norm::BatchStatistics };
         let mut forward = f64::INFINITY;

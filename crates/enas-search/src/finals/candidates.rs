@@ -10,7 +10,7 @@ use enas_data::Dataset;
 use enas_rng::{Seed, Stream};
 use enas_run::config::{Limits, TrainConfig};
 use enas_run::error::{Error, Result};
-use enas_run::finals::Source;
+use enas_run::finals::CandidateOrigin;
 use serde::{Deserialize, Serialize};
 
 /// Cost of an architecture's network.
@@ -28,7 +28,7 @@ pub(crate) struct Cost {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Candidate {
     pub(crate) arc: Arc,
-    pub(crate) origin: Source,
+    pub(crate) origin: CandidateOrigin,
     pub(crate) cost: Cost,
 }
 
@@ -62,28 +62,28 @@ impl<'a> Proposals<'a> {
     ///
     /// # Errors
     /// Errors of the network, such as images that are too small for it.
-    pub(crate) fn draw(&mut self, origin: Source, number: u64) -> Result<Option<Candidate>> {
+    pub(crate) fn draw(&mut self, origin: CandidateOrigin, number: u64) -> Result<Option<Candidate>> {
         let nodes = self.nodes;
         match origin {
-            Source::Wide if number % 4 == 3 => self.small_wide(number),
-            Source::Wide => self.find(origin, number, |stream| Arc::random_wide(nodes, stream)),
-            _ => self.find(Source::Random, number, |stream| Arc::random(nodes, stream)),
+            CandidateOrigin::Wide if number % 4 == 3 => self.small_wide(number),
+            CandidateOrigin::Wide => self.find(origin, number, |stream| Arc::random_wide(nodes, stream)),
+            _ => self.find(CandidateOrigin::Random, number, |stream| Arc::random(nodes, stream)),
         }
     }
 
     /// The `number`-th mutant of `parent`; `None` if [`PATIENCE`] draws found none.
     pub(crate) fn mutant(&mut self, parent: &Arc, number: u64) -> Result<Option<Candidate>> {
-        self.find(Source::Mutant, number, |stream| parent.mutated(stream))
+        self.find(CandidateOrigin::Mutant, number, |stream| parent.mutated(stream))
     }
 
     /// Admits a given arc if it is within the limits and new.
-    pub(crate) fn given(&mut self, arc: &Arc, origin: Source) -> Result<Option<Candidate>> {
+    pub(crate) fn given(&mut self, arc: &Arc, origin: CandidateOrigin) -> Result<Option<Candidate>> {
         self.admit(arc.clone(), origin)
     }
 
     fn find(
         &mut self,
-        origin: Source,
+        origin: CandidateOrigin,
         number: u64,
         mut draw: impl FnMut(&mut Stream) -> Arc,
     ) -> Result<Option<Candidate>> {
@@ -100,20 +100,21 @@ impl<'a> Proposals<'a> {
     fn small_wide(&mut self, number: u64) -> Result<Option<Candidate>> {
         let mut arcs = Vec::new();
         for turn in 0..SMALL_OF {
-            let mut stream = self.seed.stream("finals/candidate", &[Source::Wide as u64, number, turn]);
+            let mut stream =
+                self.seed.stream("finals/candidate", &[CandidateOrigin::Wide as u64, number, turn]);
             let arc = Arc::random_wide(self.nodes, &mut stream);
             arcs.push((self.child(&arc)?.macs(&arc)?, arc));
         }
         arcs.sort();
         for (_, arc) in arcs {
-            if let Some(candidate) = self.admit(arc, Source::Wide)? {
+            if let Some(candidate) = self.admit(arc, CandidateOrigin::Wide)? {
                 return Ok(Some(candidate));
             }
         }
         Ok(None)
     }
 
-    fn admit(&mut self, arc: Arc, origin: Source) -> Result<Option<Candidate>> {
+    fn admit(&mut self, arc: Arc, origin: CandidateOrigin) -> Result<Option<Candidate>> {
         if self.known.contains(&arc.canonical()) {
             return Ok(None);
         }
@@ -213,10 +214,10 @@ mod tests {
         let mut arcs = BTreeSet::new();
         let mut of_wide = Vec::new();
         for number in 0..12 {
-            let wide = proposals.draw(Source::Wide, number).unwrap().unwrap();
-            assert!(wide.arc.is_wide() && wide.origin == Source::Wide);
+            let wide = proposals.draw(CandidateOrigin::Wide, number).unwrap().unwrap();
+            assert!(wide.arc.is_wide() && wide.origin == CandidateOrigin::Wide);
             of_wide.push(wide.cost.macs);
-            let random = proposals.draw(Source::Random, number).unwrap().unwrap();
+            let random = proposals.draw(CandidateOrigin::Random, number).unwrap().unwrap();
             let mutant = proposals.mutant(&random.arc, number).unwrap().unwrap();
             arcs.extend([wide, random, mutant].map(|candidate| candidate.arc.canonical()));
         }
@@ -235,11 +236,11 @@ mod tests {
         let limits = Limits { macs: NonZeroU64::new(most), ..Limits::default() };
         let mut proposals = Proposals::new(&recipe, &data, limits, Seed::new(1));
         for number in 0..10 {
-            assert!(proposals.draw(Source::Random, number).unwrap().unwrap().cost.macs <= most);
+            assert!(proposals.draw(CandidateOrigin::Random, number).unwrap().unwrap().cost.macs <= most);
         }
         let limits = Limits { params: NonZeroU64::new(10), ..Limits::default() };
         let mut proposals = Proposals::new(&recipe, &data, limits, Seed::new(1));
-        assert_eq!(proposals.draw(Source::Random, 0).unwrap(), None);
+        assert_eq!(proposals.draw(CandidateOrigin::Random, 0).unwrap(), None);
         let error = proposals.none_found().to_string();
         assert!(error.contains("parameters") && error.contains("raise --max-params"), "{error}");
     }

@@ -1,7 +1,7 @@
 //! The result of the finals, assembled from the entries of their rounds.
 
 use enas_run::error::{Error, Result};
-use enas_run::finals::{FinalsOutcome, FirstRound, Picks, Source};
+use enas_run::finals::{CandidateOrigin, FinalsOutcome, FirstRound, Picks};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -60,7 +60,7 @@ impl<P: Serialize + DeserializeOwned> Finals<'_, '_, '_, P> {
         let accuracy = self.progress.entry(0, found).map_or(0.0, |entry| entry.valid[1]);
         let is_random = |entry: &&Entry| {
             let origin = self.candidates[entry.candidate].origin;
-            entry.candidate != found && matches!(origin, Source::Random | Source::Wide)
+            entry.candidate != found && matches!(origin, CandidateOrigin::Random | CandidateOrigin::Wide)
         };
         let random: Vec<&Entry> = self.progress.rounds[0].iter().filter(is_random).collect();
         FirstRound {

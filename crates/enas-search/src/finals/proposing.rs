@@ -3,7 +3,7 @@
 use enas_arc::Arc;
 use enas_run::config::FinalsConfig;
 use enas_run::error::Result;
-use enas_run::finals::Source;
+use enas_run::finals::CandidateOrigin;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -20,10 +20,12 @@ impl<P: Serialize + DeserializeOwned> Finals<'_, '_, '_, P> {
         let most = finals.policy.max(finals.wide).max(finals.random);
         for number in 0..most {
             let of_policy = proposed.get(number).filter(|_| number < finals.policy);
-            let origin = Source::of(&self.task.config.strategy);
+            let origin = CandidateOrigin::of(&self.task.config.strategy);
             let mut found = of_policy.map(|arc| self.proposals.given(arc, origin)).transpose()?.flatten();
             self.candidates.extend(found.take());
-            for (origin, wanted) in [(Source::Wide, finals.wide), (Source::Random, finals.random)] {
+            for (origin, wanted) in
+                [(CandidateOrigin::Wide, finals.wide), (CandidateOrigin::Random, finals.random)]
+            {
                 if number < wanted {
                     self.candidates.extend(self.proposals.draw(origin, number as u64)?);
                 }

@@ -1,6 +1,6 @@
 //! Which candidates of the finals go on to the next round.
 
-use enas_run::finals::Source;
+use enas_run::finals::CandidateOrigin;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -59,7 +59,7 @@ impl<P: Serialize + DeserializeOwned> Finals<'_, '_, '_, P> {
 
     fn random_ids(&self) -> Vec<usize> {
         let mut ids: Vec<usize> = self.progress.rounds[0].iter().map(|entry| entry.candidate).collect();
-        ids.retain(|&id| self.candidates[id].origin == Source::Random);
+        ids.retain(|&id| self.candidates[id].origin == CandidateOrigin::Random);
         ids.sort_unstable();
         ids
     }

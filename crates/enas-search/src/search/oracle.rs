@@ -6,7 +6,7 @@ use enas_rng::Seed;
 use enas_run::config::{RewardConfig, RewardMetric};
 use enas_run::error::{Error, Result};
 use enas_run::evaluation::Evaluation;
-use enas_run::loader::{Minibatch, Source};
+use enas_run::loader::{ImageSource, Minibatch};
 use enas_run::network::Network;
 use enas_run::non_finite::NonFinite;
 use enas_strategy::Oracle;
@@ -21,7 +21,7 @@ use crate::trial::outcomes_of;
 pub(super) struct SharedWeights<'s> {
     pub(super) child: &'s Network,
     pub(super) data: &'s Dataset,
-    pub(super) valid: &'s Source,
+    pub(super) valid: &'s ImageSource,
     /// Indices of the validation images to draw from; `None` for the whole split.
     pub(super) images: Option<&'s [usize]>,
     pub(super) reward: &'s RewardConfig,
@@ -109,7 +109,7 @@ mod tests {
 
         /// The rewards of one step.
         fn scores(&self, arcs: &[Arch]) -> Vec<f64> {
-            let valid = Source::of(&self.data.valid, &self.child).unwrap();
+            let valid = ImageSource::of(&self.data.valid, &self.child).unwrap();
             let images: Vec<usize> = (0..self.data.valid.len()).collect();
             let mut oracle = SharedWeights {
                 child: &self.child,
@@ -133,7 +133,7 @@ mod tests {
     fn a_reward_by_loss_is_one_over_one_plus_the_mean_loss() {
         let fixture = Fixture::new(&["reward.metric=loss", "reward.batch_size=100000"]);
         let score = fixture.scores(&[arch()])[0];
-        let valid = Source::of(&fixture.data.valid, &fixture.child).unwrap();
+        let valid = ImageSource::of(&fixture.data.valid, &fixture.child).unwrap();
         let batch = valid.gather((0..fixture.data.valid.len()).collect()).unwrap();
         let norm = fixture.child.norm_of_scores();
         let logits = fixture.child.logits(&arch(), batch.images(), norm, None).unwrap();

@@ -22,7 +22,7 @@ use enas_run::config::{RunConfig, SearchConfig, Settings as _};
 use enas_run::data_warnings;
 use enas_run::directory::run::State;
 use enas_run::error::Result;
-use enas_run::loader::Source;
+use enas_run::loader::ImageSource;
 use enas_run::network::Network;
 use enas_run::non_finite::NonFinite;
 
@@ -38,8 +38,8 @@ pub(super) struct Search<'a> {
     /// The network with the shared weights ω.
     pub(super) child: Network,
     /// The images of both phases: in host memory, or resident on the GPU.
-    pub(super) train: Source,
-    pub(super) valid: Source,
+    pub(super) train: ImageSource,
+    pub(super) valid: ImageSource,
     /// Indices of validation images: those that choices are made by, and those that only report.
     pub(super) halves: Halves,
     /// Proposes architectures; by the published settings the policy π(m; θ).
@@ -81,8 +81,8 @@ impl<'a> Search<'a> {
             seed,
             at: restored.unwrap_or_else(|| Progress::start(config.run.epochs, &space)),
             space,
-            train: Source::of(&data.train, &child)?,
-            valid: Source::of(&data.valid, &child)?,
+            train: ImageSource::of(&data.train, &child)?,
+            valid: ImageSource::of(&data.valid, &child)?,
             // Finals report on images that no choice has used. Without finals the whole split serves both purposes.
             halves: if finals { Halves::of(&data.valid, seed) } else { Halves::unsplit(&data.valid, seed) },
             child,
@@ -213,7 +213,7 @@ impl<'a> ChildLoop<'a> for Search<'a> {
         &mut self.child
     }
 
-    fn train_images(&self) -> &Source {
+    fn train_images(&self) -> &ImageSource {
         &self.train
     }
 

@@ -3,8 +3,8 @@
 use enas_arc::Arch;
 use enas_child::MacroConfig;
 
+use super::measured::Measured;
 use super::outcome::{Refit, TrainOutcome};
-use super::refit::Measured;
 use super::state::Training;
 use crate::observer::{EpochSummary, Event};
 use enas_run::config::{Keep, RefitImages};

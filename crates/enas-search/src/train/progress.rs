@@ -3,8 +3,8 @@
 use enas_run::config::{RunConfig, TrainConfig};
 use serde::{Deserialize, Serialize};
 
-use super::Ended;
-use super::refit::Measured;
+use super::measured::Measured;
+use super::outcome::Ended;
 use crate::child_epoch::full_lr;
 use crate::observer::Position;
 use crate::session::RunningMean;

@@ -3,33 +3,16 @@
 use std::time::Duration;
 
 use enas_child::schedule::{Cosine, Schedule, Staircase};
-use enas_data::Split;
 use enas_run::config::RefitImages;
 use enas_run::error::{Error, Result};
 use enas_run::files::atomic;
-use enas_run::loader::Source;
-use enas_run::model::{self, Accuracies, Measure, Refitted};
-use serde::{Deserialize, Serialize};
+use enas_run::loader::ImageSource;
+use enas_run::model::{self, Measure, Refitted};
 
+use super::measured::{Measured, fitted_images};
 use super::state::Training;
 use crate::budget::Budget;
 use crate::observer::Event;
-
-/// The measured network at the end of the first part.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Measured {
-    /// Epochs of the first part.
-    pub(super) epochs: u64,
-    /// Steps of the first part.
-    pub(super) steps: u64,
-    /// Wall time of the run at its end, in seconds.
-    pub(super) seconds: f64,
-    pub(super) accuracy: Accuracies,
-    /// Macro-F1 on the test split.
-    pub(super) test_macro_f1: f64,
-    /// Temperature for calibrated probabilities: logits are divided by it (Guo et al., ICML 2017).
-    pub(super) temperature: Option<f64>,
-}
 
 impl Training<'_> {
     /// The epoch at which the present part ends.
@@ -127,7 +110,8 @@ impl Training<'_> {
             temperature: kept.calibration(),
         });
         self.at.refit_epochs = 0;
-        self.train = Source::of(&fitted_images(self.data, self.config.refit.images, true)?, &self.child)?;
+        self.train =
+            ImageSource::of(&fitted_images(self.data, self.config.refit.images, true)?, &self.child)?;
         self.session.observer.event(&Event::Refit {
             images: self.train.split().len(),
             epochs: self.at.epochs - self.at.epoch,
@@ -147,24 +131,4 @@ impl Training<'_> {
         about.refit = Some(Refitted { images: self.config.refit.images, fitted: self.train.split().len() });
         model::save(&self.session.run.model_path(), &self.child, &about)
     }
-}
-
-/// The images that the weights are fitted to: the training split, joined by others after the measurement.
-///
-/// # Errors
-/// [`Error::Mismatch`] if the images cannot be joined because their augmented copies were made in advance.
-pub(super) fn fitted_images(
-    data: &enas_data::Dataset,
-    images: RefitImages,
-    is_measured: bool,
-) -> Result<Split> {
-    if !is_measured {
-        return Ok(data.train.clone());
-    }
-    data.train_with(images.parts()).ok_or_else(|| {
-        Error::Mismatch(
-            "copies of images that were made once are not joined with others: set refit.images = \"none\""
-                .into(),
-        )
-    })
 }

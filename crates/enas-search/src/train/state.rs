@@ -7,8 +7,8 @@ use enas_child::{LoadedWeights, Step, StepStats};
 use enas_data::Dataset;
 use enas_rng::Seed;
 
+use super::measured::fitted_images;
 use super::progress::Progress;
-use super::refit::fitted_images;
 use crate::child_epoch::ChildLoop;
 use crate::epoch::steps_per_epoch;
 use crate::observer::{Event, Position};
@@ -19,7 +19,7 @@ use enas_run::config::{RunConfig, Settings as _, TrainConfig};
 use enas_run::data_warnings;
 use enas_run::directory::run::State;
 use enas_run::error::{Error, Result};
-use enas_run::loader::Source;
+use enas_run::loader::ImageSource;
 use enas_run::network::Network;
 use enas_run::non_finite::finite;
 
@@ -31,8 +31,8 @@ pub(super) struct Training<'a> {
     pub(super) seed: Seed,
     pub(super) child: Network,
     /// The images to train on and to validate with: in host memory, or resident on the GPU.
-    pub(super) train: Source,
-    pub(super) valid: Source,
+    pub(super) train: ImageSource,
+    pub(super) valid: ImageSource,
     /// Turns the network in training into the one that is measured and kept (EMA weights, BN statistics
     /// re-estimation); `None` if they are the same.
     pub(super) refinement: Option<Refinement>,
@@ -74,7 +74,7 @@ impl<'a> Training<'a> {
         let resumes = restored.is_some();
         let at = restored.unwrap_or_else(|| Progress::start(config));
         let fitted = fitted_images(data, config.refit.images, at.measured.is_some())?;
-        let (train, valid) = (Source::of(&fitted, &child)?, Source::of(&data.valid, &child)?);
+        let (train, valid) = (ImageSource::of(&fitted, &child)?, ImageSource::of(&data.valid, &child)?);
         if !resumes {
             data_warnings::warn_of(data, &config.data, &config.run);
         }
@@ -167,7 +167,7 @@ impl<'a> ChildLoop<'a> for Training<'a> {
         &mut self.child
     }
 
-    fn train_images(&self) -> &Source {
+    fn train_images(&self) -> &ImageSource {
         &self.train
     }
 
@@ -207,7 +207,7 @@ impl<'a> ChildLoop<'a> for Training<'a> {
         self.child.load(&tensors)?;
         self.at = at;
         let fitted = fitted_images(self.data, self.config.refit.images, self.at.measured.is_some())?;
-        self.train = Source::of(&fitted, &self.child)?;
+        self.train = ImageSource::of(&fitted, &self.child)?;
         Ok(())
     }
 }

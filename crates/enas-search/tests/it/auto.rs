@@ -165,7 +165,7 @@ fn the_training_of_an_automatic_run_is_the_training_that_the_same_settings_give(
     config.search_when = SearchWhen::Never;
     // Only the search mirrors; only the training erases.
     (config.search.data.augment.flip, config.train.data.augment.flip) = (true, false);
-    config.train.data.augment.mode = enas_data::augment::Mode::RandAugment;
+    config.train.data.augment.mode = enas_data::augment::AugmentMode::RandAugment;
     config.train.data.augment.erasing = 0.3;
     let (automatic, direct) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (outcome, _) = run_all(&config, &data, automatic.path(), u64::MAX);

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use enas_search::{Error, Pick, Run, SearchConfig, Source};
+use enas_search::{CandidateOrigin, Error, Pick, Run, SearchConfig};
 
 use crate::common::{digits, metrics, search, search_config};
 
@@ -37,8 +37,12 @@ fn interruptions_change_nothing_and_the_result_is_consistent() {
     let finals = expected.finals.unwrap();
     assert!(finals.finalists[0].latency_ms.is_some_and(|ms| ms > 0.0));
     assert_eq!(finals.finalists.len(), 13);
-    let of = |origin: Source| finals.finalists.iter().filter(|f| f.origin == origin).count();
-    assert_eq!([Source::Policy, Source::Wide, Source::Random, Source::Mutant].map(of), [2, 4, 4, 3]);
+    let of = |origin: CandidateOrigin| finals.finalists.iter().filter(|f| f.origin == origin).count();
+    assert_eq!(
+        [CandidateOrigin::Policy, CandidateOrigin::Wide, CandidateOrigin::Random, CandidateOrigin::Mutant]
+            .map(of),
+        [2, 4, 4, 3]
+    );
     assert_eq!(finals.images.iter().sum::<usize>(), digits(&config.data, config.run.seed()).valid.len());
     assert_eq!(finals.picks.of(Pick::Balanced), &expected.arc);
     let found = finals.balanced();
@@ -63,7 +67,9 @@ fn no_reward_is_given_before_the_warm_up_is_over() {
         .filter(|line| line["kind"] == "controller")
         .map(|line| line["epoch"].as_u64().unwrap())
         .collect();
-    assert!(found.finals.unwrap().finalists.iter().all(|f| f.origin != Source::Policy || f.steps > 0));
+    assert!(
+        found.finals.unwrap().finalists.iter().all(|f| f.origin != CandidateOrigin::Policy || f.steps > 0)
+    );
     assert!(epochs.is_empty(), "22 steps are fewer than two warm-ups: {epochs:?}");
 
     let config = config_of_four_epochs();
@@ -88,7 +94,7 @@ fn without_steps_for_shared_weights_the_finals_choose_among_the_others() {
     let (found, _) = search(&config, dir.path(), u64::MAX);
     assert_eq!((found.epochs, found.selection.candidates.len()), (0, 0));
     let finals = found.finals.unwrap();
-    assert!(finals.finalists.iter().all(|finalist| finalist.origin != Source::Policy));
+    assert!(finals.finalists.iter().all(|finalist| finalist.origin != CandidateOrigin::Policy));
     assert_eq!(finals.finalists.len(), 11);
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use enas_search::{Error, Event, Observer, Run, RunReader, SearchConfig, SearchOutcome, Source};
+use enas_search::{CandidateOrigin, Error, Event, Observer, Run, RunReader, SearchConfig, SearchOutcome};
 use serde_json::Value;
 
 use crate::common::{digits, metrics, newest_weights, search, search_config};
@@ -135,9 +135,11 @@ fn draws_that_learn_nothing_think_none_the_best() {
 fn finalists_say_which_strategy_proposed_them() {
     let finals =
         ["finals.steps=2", "finals.policy=2", "finals.wide=1", "finals.random=2", "finals.mutants=1"];
-    for (strategy, origin) in
-        [("evolution", Source::Evolution), ("uniform", Source::Policy), ("reinforce", Source::Policy)]
-    {
+    for (strategy, origin) in [
+        ("evolution", CandidateOrigin::Evolution),
+        ("uniform", CandidateOrigin::Policy),
+        ("reinforce", CandidateOrigin::Policy),
+    ] {
         let strategy = format!("strategy.kind={strategy}");
         let config = config(
             &[&finals[..], &["warmup.updates=1", "run.epochs=4", "warmup.fair=0.3", &strategy]].concat(),

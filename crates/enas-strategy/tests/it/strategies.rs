@@ -4,7 +4,7 @@ use std::io::BufReader;
 
 use enas_strategy::{
     Budget, DecayingBias, Evolution, EvolutionSettings, Outcome, PartlyUniform, Reinforce, ReinforceSettings,
-    Row, RowLocation, Seed, Strategy, Summary, Table, TableEntry, TableSpace, Uniform, search,
+    RowLocation, Seed, Strategy, Table, TableEntry, TableRow, TableSpace, TableSummary, Uniform, search,
 };
 use flate2::read::GzDecoder;
 
@@ -72,7 +72,7 @@ fn outcome(
     make: fn(&Table, Seed) -> BoxedStrategy<'_>,
     rewards: usize,
     repeat: u64,
-) -> Outcome<Row> {
+) -> Outcome<TableRow> {
     let seed = Seed::new(100 + repeat);
     let Ok(outcome) =
         search(&TableSpace(table), &mut *make(table, seed), &mut &*table, Budget::new(rewards), seed);
@@ -80,9 +80,9 @@ fn outcome(
 }
 
 /// Test values of what the searches picked.
-fn picked(table: &Table, make: fn(&Table, Seed) -> BoxedStrategy<'_>, rewards: usize) -> Summary {
+fn picked(table: &Table, make: fn(&Table, Seed) -> BoxedStrategy<'_>, rewards: usize) -> TableSummary {
     let test = |repeat| table.test(outcome(table, make, rewards, repeat).best.unwrap().0);
-    Summary::of(&(0..REPEATS as u64).map(test).collect::<Vec<_>>()).unwrap()
+    TableSummary::of(&(0..REPEATS as u64).map(test).collect::<Vec<_>>()).unwrap()
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn the_same_seed_gives_the_same_search() {
 }
 
 /// The operations of the biased table that need no training: choices 0 and 1 of every decision.
-fn parameter_free(table: &Table, row: Row) -> usize {
+fn parameter_free(table: &Table, row: TableRow) -> usize {
     table.decisions(row).into_iter().filter(|&op| op < 2).count()
 }
 
@@ -122,8 +122,8 @@ fn parameter_free(table: &Table, row: Row) -> usize {
 fn end_of_biased(table: &Table, warmup: usize, repeat: u64) -> (f64, f64) {
     const DECAYS_OVER: u64 = 1000;
     let all: Vec<f64> = table.rows().map(|row| table.valid(row)).collect();
-    let sd = Summary::of(&all).unwrap().sd;
-    let bias = |row: &Row| 0.5 * sd * parameter_free(table, *row) as f64;
+    let sd = TableSummary::of(&all).unwrap().sd;
+    let bias = |row: &TableRow| 0.5 * sd * parameter_free(table, *row) as f64;
     let seed = Seed::new(200 + repeat);
     let space = TableSpace(table);
     let settings = ReinforceSettings::default();
@@ -132,7 +132,7 @@ fn end_of_biased(table: &Table, warmup: usize, repeat: u64) -> (f64, f64) {
     let budget = Budget { warmup, ..Budget::new(2000) };
     let mut oracle = DecayingBias::new(table, bias, DECAYS_OVER);
     let Ok(outcome) = search(&space, &mut strategy, &mut oracle, budget, seed);
-    let last: Vec<Row> =
+    let last: Vec<TableRow> =
         outcome.scored[1800..].chunks(10).flat_map(|batch| &batch[..7]).map(|(row, _)| *row).collect();
     let value = last.iter().map(|&row| table.test(row)).sum::<f64>() / last.len() as f64;
     let mut counts = [0; 5];

@@ -175,7 +175,7 @@ mod tests {
 
     use super::super::tests::study;
     use super::*;
-    use crate::record::{Group, Trial};
+    use crate::record::{Group, StudyTrial};
 
     fn bootstrap() -> Bootstrap {
         Bootstrap::new(Seed::new(1)).with_resamples(500)
@@ -192,12 +192,12 @@ mod tests {
 
     #[test]
     fn a_single_search_is_never_called_better() {
-        let trials: Vec<Trial> = study(0.05, 0.0)
+        let trials: Vec<StudyTrial> = study(0.05, 0.0)
             .0
             .into_iter()
             .filter(|trial| trial.key.group == Group::Pool || trial.key.index == 0)
             .collect();
-        let [pool, found] = [Group::Pool, Group::Pick].map(|group| GroupTrials::of(group, &trials));
+        let [pool, found] = [Group::Pool, Group::SearchPick].map(|group| GroupTrials::of(group, &trials));
         let gain = gain_over(&found, &pool, &bootstrap()).unwrap();
         assert!((gain.mean - 5.0).abs() < 0.5);
         assert_eq!(Comparison::of(gain), Comparison::Inconclusive);
@@ -211,20 +211,21 @@ mod tests {
         for trial in &mut trials {
             // Each pick is one percentage point above its own two controls; the picks differ by tens of points.
             let level = match trial.key.group {
-                Group::Pick => 0.1 * trial.key.index as f64 + 0.01,
+                Group::SearchPick => 0.1 * trial.key.index as f64 + 0.01,
                 Group::Control => 0.1 * (trial.key.index / 2) as f64,
                 _ => continue,
             };
             trial.measured.test_accuracy = 0.5 + level;
         }
-        let [controls, found] = [Group::Control, Group::Pick].map(|group| GroupTrials::of(group, &trials));
+        let [controls, found] =
+            [Group::Control, Group::SearchPick].map(|group| GroupTrials::of(group, &trials));
         let gain = gain_over_controls(&found, &controls, 2, &bootstrap()).unwrap();
         assert!((gain.mean - 1.0).abs() < 1e-9 && gain.low > 0.99 && gain.high < 1.01, "{gain:?}");
     }
 
     #[test]
     fn random_ones_cover_as_much_as_random_ones() {
-        let trials: Vec<Trial> = study(0.0, 0.0)
+        let trials: Vec<StudyTrial> = study(0.0, 0.0)
             .0
             .into_iter()
             .filter(|trial| trial.key.group == Group::Pool)
@@ -234,9 +235,9 @@ mod tests {
             })
             .collect();
         let mut picks = trials.clone();
-        picks.iter_mut().for_each(|trial| trial.key.group = Group::Pick);
+        picks.iter_mut().for_each(|trial| trial.key.group = Group::SearchPick);
         let [pool, found] =
-            [(Group::Pool, &trials), (Group::Pick, &picks)].map(|(g, t)| GroupTrials::of(g, t));
+            [(Group::Pool, &trials), (Group::SearchPick, &picks)].map(|(g, t)| GroupTrials::of(g, t));
         let ratio = hypervolume_ratio(&[&found], &pool, &bootstrap()).unwrap();
         assert!((ratio.mean - 1.0).abs() < 1e-9 && ratio.low < 1.0 && ratio.high > 1.0, "{ratio:?}");
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use enas_stats::{Bootstrap, Components, Estimate, mean};
 use serde::Serialize;
 
-use crate::record::{Group, Measurements, Trial};
+use crate::record::{Group, Measurements, StudyTrial};
 
 /// The results of a group.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -40,12 +40,12 @@ pub struct GroupSummary {
 pub(super) struct GroupTrials<'a> {
     group: Group,
     /// By the number of the architecture; no entry is empty.
-    pub(super) by_arc: BTreeMap<usize, BTreeMap<u64, &'a Trial>>,
+    pub(super) by_arc: BTreeMap<usize, BTreeMap<u64, &'a StudyTrial>>,
 }
 
 impl<'a> GroupTrials<'a> {
-    pub(super) fn of(group: Group, trials: &'a [Trial]) -> Self {
-        let mut by_arc: BTreeMap<usize, BTreeMap<u64, &Trial>> = BTreeMap::new();
+    pub(super) fn of(group: Group, trials: &'a [StudyTrial]) -> Self {
+        let mut by_arc: BTreeMap<usize, BTreeMap<u64, &StudyTrial>> = BTreeMap::new();
         for trial in trials.iter().filter(|trial| trial.key.group == group) {
             by_arc.entry(trial.key.index).or_default().insert(trial.key.repeat, trial);
         }

@@ -15,8 +15,8 @@ use serde::Serialize;
 
 use self::group::GroupTrials;
 use self::ranking::Ranking;
-use crate::config::Counts;
-use crate::record::{Group, Pick, Trial};
+use crate::config::StudyCounts;
+use crate::record::{Group, SearchPick, StudyTrial};
 
 pub use self::gains::Comparison;
 pub use self::group::GroupSummary;
@@ -30,13 +30,13 @@ pub struct StudyInfo {
     /// Seed of the resamples.
     pub seed: u64,
     /// The planned numbers of architectures and trainings.
-    pub counts: Counts,
+    pub counts: StudyCounts,
 }
 
 /// The results of a study. Accuracies are from 0 to 1, differences are in percentage points, intervals are of 95 %.
-/// Unknown values are null, and [`Summary::missing`] says why.
+/// Unknown values are null, and [`StudySummary::missing`] says why.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Summary {
+pub struct StudySummary {
     /// The name of the data set.
     pub data: String,
     /// Number of finished trainings and searches.
@@ -108,9 +108,9 @@ pub struct Comparisons {
     pub equal_size: Option<Comparison>,
 }
 
-impl Summary {
+impl StudySummary {
     /// The summary of the records so far, in any order.
-    pub fn of(subject: &StudyInfo, trials: &[Trial], picks: &[Pick]) -> Self {
+    pub fn of(subject: &StudyInfo, trials: &[StudyTrial], picks: &[SearchPick]) -> Self {
         let bootstrap = Bootstrap::new(Seed::new(subject.seed));
         let [pool, wide, controls, small, found] = Group::ALL.map(|group| GroupTrials::of(group, trials));
         let truth = pool.means();
@@ -171,34 +171,34 @@ impl Summary {
 
 impl StudyInfo {
     /// Planned number of trainings and searches, given what was found so far.
-    fn total(&self, picks: &[Pick]) -> usize {
-        let Counts { pool, wide, searches, seeds, pick_seeds, controls } = self.counts;
+    fn total(&self, picks: &[SearchPick]) -> usize {
+        let StudyCounts { pool, wide, searches, seeds, pick_seeds, controls } = self.counts;
         let of_searches = searches * (pick_seeds as usize + controls) + self.small_trainings(picks);
         searches + (pool + wide) * seeds as usize + of_searches
     }
 
     /// Planned number of trainings of small picks. Searches without finals have no small pick.
-    fn small_trainings(&self, picks: &[Pick]) -> usize {
+    fn small_trainings(&self, picks: &[SearchPick]) -> usize {
         let without = picks.iter().filter(|pick| pick.small.is_none()).count();
         self.counts.searches.saturating_sub(without) * self.counts.seeds as usize
     }
 }
 
 /// By how many percentage points the searches' own scores of their results exceed those of random architectures.
-fn gain_by_search(picks: &[Pick]) -> Option<f64> {
-    let gain = |pick: &Pick| Some(100.0 * (pick.valid_accuracy - pick.random_valid_accuracy?));
+fn gain_by_search(picks: &[SearchPick]) -> Option<f64> {
+    let gain = |pick: &SearchPick| Some(100.0 * (pick.valid_accuracy - pick.random_valid_accuracy?));
     let gains: Vec<f64> = picks.iter().filter_map(gain).collect();
     (!gains.is_empty()).then(|| mean(&gains))
 }
 
 /// The work that is missing, and what a comparison lacks.
-fn missing(subject: &StudyInfo, trials: &[Trial], picks: &[Pick]) -> Vec<String> {
-    let Counts { pool, wide, searches, seeds, pick_seeds, controls } = subject.counts;
+fn missing(subject: &StudyInfo, trials: &[StudyTrial], picks: &[SearchPick]) -> Vec<String> {
+    let StudyCounts { pool, wide, searches, seeds, pick_seeds, controls } = subject.counts;
     let of = |group| trials.iter().filter(|trial| trial.key.group == group).count();
     let wanted = [
         ("trainings of random architectures", of(Group::Pool), pool * seeds as usize),
         ("searches", picks.len(), searches),
-        ("trainings of architectures found", of(Group::Pick), searches * pick_seeds as usize),
+        ("trainings of architectures found", of(Group::SearchPick), searches * pick_seeds as usize),
         ("trainings of random wide architectures", of(Group::Wide), wide * seeds as usize),
         ("trainings of random architectures of equal size", of(Group::Control), searches * controls),
         ("trainings of small architectures found", of(Group::Small), subject.small_trainings(picks)),

@@ -159,7 +159,7 @@ fn seed_tau(pool: &GroupTrials<'_>) -> Option<f64> {
     let seeds = repeated.iter().map(|repeats| repeats.len()).min()?;
     let of = |seed: usize| {
         let accuracy = |repeats: &&_| -> Option<f64> {
-            let repeats: &std::collections::BTreeMap<u64, &crate::record::Trial> = repeats;
+            let repeats: &std::collections::BTreeMap<u64, &crate::record::StudyTrial> = repeats;
             Some(repeats.values().nth(seed)?.measured.test_accuracy)
         };
         rounded(&repeated.iter().filter_map(accuracy).collect::<Vec<f64>>())
@@ -185,9 +185,9 @@ mod tests {
 
     use super::super::tests::study;
     use super::*;
-    use crate::record::{Group, Trial};
+    use crate::record::{Group, StudyTrial};
 
-    fn ranking(trials: &[Trial]) -> Ranking {
+    fn ranking(trials: &[StudyTrial]) -> Ranking {
         Ranking::of(&GroupTrials::of(Group::Pool, trials), &Bootstrap::new(Seed::new(1)).with_resamples(500))
     }
 
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn one_seed_says_nothing_of_a_score() {
-        let trials: Vec<Trial> = study(0.0, 0.0).0.into_iter().filter(|t| t.key.repeat == 0).collect();
+        let trials: Vec<StudyTrial> = study(0.0, 0.0).0.into_iter().filter(|t| t.key.repeat == 0).collect();
         let found = ranking(&trials);
         assert_eq!((found.tau, found.interval, found.precision), (None, None, None));
         assert!(found.params.is_some());

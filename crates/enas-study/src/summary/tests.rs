@@ -3,8 +3,8 @@ use enas_arc::Arc;
 use super::*;
 use crate::record::{TrialKey, tests::trial};
 
-pub(crate) const COUNTS: Counts =
-    Counts { pool: 12, wide: 3, searches: 3, seeds: 2, pick_seeds: 2, controls: 2 };
+pub(crate) const COUNTS: StudyCounts =
+    StudyCounts { pool: 12, wide: 3, searches: 3, seeds: 2, pick_seeds: 2, controls: 2 };
 
 pub(crate) fn subject() -> StudyInfo {
     StudyInfo { data: "photos".into(), seed: 5, counts: COUNTS }
@@ -12,7 +12,7 @@ pub(crate) fn subject() -> StudyInfo {
 
 /// Trainings in which found architectures are better than random ones by `gain`, and random ones of equal size by
 /// `by_size`.
-pub(crate) fn study(gain: f64, by_size: f64) -> (Vec<Trial>, Vec<Pick>) {
+pub(crate) fn study(gain: f64, by_size: f64) -> (Vec<StudyTrial>, Vec<SearchPick>) {
     let mut trials = Vec::new();
     let mut stream = Seed::new(11).stream("test", &[]);
     let mut add = |group, index: usize, repeats: u64, level: f64, size| {
@@ -28,10 +28,10 @@ pub(crate) fn study(gain: f64, by_size: f64) -> (Vec<Trial>, Vec<Pick>) {
     }
     (0..3).for_each(|i| drop(add(Group::Wide, i, 2, 0.85, (1100, 5000))));
     let middle = 0.80 + 0.005 * 5.5;
-    let found: Vec<Arc> = (0..3).map(|i| add(Group::Pick, i, 2, middle + gain, (1100, 4000))).collect();
+    let found: Vec<Arc> = (0..3).map(|i| add(Group::SearchPick, i, 2, middle + gain, (1100, 4000))).collect();
     (0..6).for_each(|i| drop(add(Group::Control, i, 1, middle + by_size, (1100, 4100))));
     let small: Vec<Arc> = (0..3).map(|i| add(Group::Small, i, 2, middle, (600, 2000))).collect();
-    let pick = |(index, (arc, small))| Pick {
+    let pick = |(index, (arc, small))| SearchPick {
         index,
         seed: 6 + index as u64,
         arc,
@@ -46,7 +46,7 @@ pub(crate) fn study(gain: f64, by_size: f64) -> (Vec<Trial>, Vec<Pick>) {
 #[test]
 fn a_gain_is_found_and_called_one() {
     let (trials, picks) = study(0.05, 0.0);
-    let found = Summary::of(&subject(), &trials, &picks);
+    let found = StudySummary::of(&subject(), &trials, &picks);
     let gain = found.gain_points.unwrap();
     assert!((gain.mean - 5.0).abs() < 0.3 && gain.low > 3.0 && gain.high < 7.0, "{gain:?}");
     assert_eq!(found.comparisons.random, Some(Comparison::Better));
@@ -66,7 +66,7 @@ fn a_gain_is_found_and_called_one() {
 #[test]
 fn size_alone_is_no_gain_at_equal_size() {
     let (trials, picks) = study(0.05, 0.05);
-    let found = Summary::of(&subject(), &trials, &picks);
+    let found = StudySummary::of(&subject(), &trials, &picks);
     assert_eq!(found.comparisons.random, Some(Comparison::Better));
     assert_eq!(found.comparisons.equal_size, Some(Comparison::NoMeasurableDifference));
 }
@@ -74,7 +74,7 @@ fn size_alone_is_no_gain_at_equal_size() {
 #[test]
 fn harm_is_called_harm_whatever_the_search_says_of_itself() {
     let (trials, picks) = study(-0.05, 0.0);
-    let found = Summary::of(&subject(), &trials, &picks);
+    let found = StudySummary::of(&subject(), &trials, &picks);
     assert_eq!(found.comparisons.random, Some(Comparison::Worse));
     assert!(found.gain_by_search.unwrap() > 0.0);
 }
@@ -82,29 +82,29 @@ fn harm_is_called_harm_whatever_the_search_says_of_itself() {
 #[test]
 fn nothing_found_is_no_measurable_difference() {
     let (trials, picks) = study(0.003, 0.0);
-    let found = Summary::of(&subject(), &trials, &picks);
+    let found = StudySummary::of(&subject(), &trials, &picks);
     assert_eq!(found.comparisons.random, Some(Comparison::NoMeasurableDifference));
 }
 
 #[test]
 fn the_order_of_the_records_changes_nothing() {
     let (mut trials, picks) = study(0.01, 0.0);
-    let one = serde_json::to_string(&Summary::of(&subject(), &trials, &picks)).unwrap();
+    let one = serde_json::to_string(&StudySummary::of(&subject(), &trials, &picks)).unwrap();
     trials.reverse();
-    assert_eq!(serde_json::to_string(&Summary::of(&subject(), &trials, &picks)).unwrap(), one);
+    assert_eq!(serde_json::to_string(&StudySummary::of(&subject(), &trials, &picks)).unwrap(), one);
 }
 
 #[test]
 fn what_is_not_there_yet_is_named_and_not_made_up() {
     let (trials, picks) = study(0.05, 0.0);
-    let early: Vec<Trial> =
+    let early: Vec<StudyTrial> =
         trials.into_iter().filter(|t| t.key.group == Group::Pool && t.key.repeat == 0).take(7).collect();
-    let found = Summary::of(&subject(), &early, &picks[..1]);
+    let found = StudySummary::of(&subject(), &early, &picks[..1]);
     assert_eq!((found.tau, found.gain_points, found.seed_tau), (None, None, None));
     assert!(found.percentile.is_empty() && found.comparisons.random.is_none());
     assert_eq!(found.missing[0], "7 of 24 trainings of random architectures");
     assert_eq!(found.missing[1], "1 of 3 searches");
-    let nothing = Summary::of(&subject(), &[], &[]);
+    let nothing = StudySummary::of(&subject(), &[], &[]);
     assert!(nothing.groups.is_empty() && nothing.best_of.is_empty());
     serde_json::to_string(&nothing).unwrap();
 }
@@ -112,7 +112,7 @@ fn what_is_not_there_yet_is_named_and_not_made_up() {
 #[test]
 fn the_promised_keys_are_there() {
     let (trials, picks) = study(0.05, 0.0);
-    let found = serde_json::to_value(Summary::of(&subject(), &trials, &picks)).unwrap();
+    let found = serde_json::to_value(StudySummary::of(&subject(), &trials, &picks)).unwrap();
     for key in
         ["tau", "tau_low", "tau_high", "seed_tau", "precision_top10", "gain_sigma", "tau_disattenuated"]
     {

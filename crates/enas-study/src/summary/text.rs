@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use enas_stats::Estimate;
 
-use super::Summary;
+use super::StudySummary;
 use super::gains::Comparison;
 use super::group::GroupSummary;
 use super::ranking::BestOfK;
@@ -14,7 +14,7 @@ use crate::record::Group;
 pub(crate) const HEADS: [&str; 7] =
     ["architectures", "number", "trainings", "test accuracy", "sd between", "sd of seeds", "multiply-adds"];
 
-impl Summary {
+impl StudySummary {
     /// The table of groups: column titles, then one row per group.
     pub fn table(&self) -> Vec<Vec<String>> {
         let heads = HEADS.map(str::to_owned).to_vec();
@@ -205,9 +205,9 @@ mod tests {
     use super::super::tests::{study, subject};
     use super::*;
 
-    fn of(gain: f64, by_size: f64) -> Summary {
+    fn of(gain: f64, by_size: f64) -> StudySummary {
         let (trials, picks) = study(gain, by_size);
-        Summary::of(&subject(), &trials, &picks)
+        StudySummary::of(&subject(), &trials, &picks)
     }
 
     #[test]
@@ -224,7 +224,7 @@ mod tests {
         );
         assert!(of(0.003, 0.0).conclusion().starts_with("No measurable difference"));
         assert!(of(-0.05, 0.0).conclusion().starts_with("The search finds worse"));
-        let nothing = Summary::of(&subject(), &[], &[]);
+        let nothing = StudySummary::of(&subject(), &[], &[]);
         assert!(nothing.conclusion().starts_with("Too little"));
     }
 
@@ -240,7 +240,7 @@ mod tests {
     fn markdown_has_the_table_the_findings_and_what_is_missing() {
         let (trials, picks) = study(0.05, 0.0);
         let early: Vec<_> = trials.into_iter().filter(|trial| trial.key.group != Group::Control).collect();
-        let text = Summary::of(&subject(), &early, &picks).markdown();
+        let text = StudySummary::of(&subject(), &early, &picks).markdown();
         assert!(text.starts_with("# Study of photos\n\nThe search finds better"), "{text}");
         assert!(text.contains("| random | 12 | 24 |") && text.contains("- **over random**: +"), "{text}");
         assert!(text.contains("- 0 of 6 trainings of random architectures of equal size\n"), "{text}");

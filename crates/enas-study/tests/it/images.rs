@@ -2,7 +2,7 @@
 
 use enas_search::{Arc, ConfigBuilder, Event, SearchConfig};
 use enas_study::{
-    Clock, Counts, ImageTrainer, SessionEnd, Study, StudyConfig, StudyEvent, StudyObserver, Trainer,
+    Clock, ImageTrainer, SessionEnd, Study, StudyConfig, StudyCounts, StudyEvent, StudyObserver, Trainer,
 };
 
 use crate::StudyDir;
@@ -28,7 +28,7 @@ fn config() -> StudyConfig {
     let layers = tiny.iter().fold(ConfigBuilder::preset("quick"), |layers, set| layers.set(*set));
     let search: SearchConfig = layers.load().unwrap();
     let mut config = StudyConfig::new(search, &["run.epochs=3".to_owned()]).unwrap();
-    config.counts = Counts { pool: 3, wide: 1, searches: 1, seeds: 2, pick_seeds: 1, controls: 1 };
+    config.counts = StudyCounts { pool: 3, wide: 1, searches: 1, seeds: 2, pick_seeds: 1, controls: 1 };
     (config.train_images, config.valid_images) = (Some(500), Some(100));
     config
 }

@@ -12,12 +12,13 @@ use std::time::{Duration, Instant};
 
 use enas_search::{Arc, ConfigBuilder, Dataset, Error, Observer, Result, SearchConfig, enas_data};
 use enas_study::{
-    Clock, Counts, Measurements, SearchResult, SessionEnd, Size, Study, StudyConfig, StudyEvent,
+    Clock, Measurements, SearchResult, SessionEnd, Size, Study, StudyConfig, StudyCounts, StudyEvent,
     StudyObserver, Trainer, read_summary,
 };
 use tempfile::TempDir;
 
-const COUNTS: Counts = Counts { pool: 4, wide: 2, searches: 2, seeds: 2, pick_seeds: 3, controls: 2 };
+const COUNTS: StudyCounts =
+    StudyCounts { pool: 4, wide: 2, searches: 2, seeds: 2, pick_seeds: 3, controls: 2 };
 /// Trainings and searches of these.
 const TOTAL: usize = 8 + 4 + 2 + 6 + 4 + 4;
 
@@ -215,8 +216,8 @@ fn more_may_be_asked_for_and_what_is_done_stays() {
     finish(&mut study_dir.begin(), &mut trainer);
     let before = study_dir.lines();
     let mut study = Study::resume(&study_dir.dir()).unwrap();
-    study.extend(Counts { pool: 6, searches: 3, ..COUNTS }).unwrap();
-    study.extend(Counts { pool: 1, ..COUNTS }).unwrap();
+    study.extend(StudyCounts { pool: 6, searches: 3, ..COUNTS }).unwrap();
+    study.extend(StudyCounts { pool: 1, ..COUNTS }).unwrap();
     finish(&mut study, &mut trainer);
     drop(study);
     let after = study_dir.lines();

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use enas_arc::{Arc, Arch};
-use enas_report::{Log, Settings};
+use enas_report::{Log, RunSettings};
 use enas_run::{Kind, RunReader};
 use serde_json::Value;
 
@@ -23,7 +23,7 @@ const KEPT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Followed {
     pub(crate) record: RunReader,
-    pub(crate) settings: Settings,
+    pub(crate) settings: RunSettings,
     pub(crate) digest: Digest,
     /// The events of the curves, kept only while the page of the run is requested.
     pub(crate) log: Option<Log>,
@@ -58,7 +58,7 @@ pub(crate) enum State {
 impl Followed {
     pub(crate) fn new(record: RunReader) -> Self {
         Self {
-            settings: Settings::read(&record.config_path()),
+            settings: RunSettings::read(&record.config_path()),
             images: record.split().map_or(0, |split| split.train.len()),
             tail: Tail::new(record.metrics_path()),
             digest: Digest::default(),
@@ -84,8 +84,8 @@ impl Followed {
         }
     }
 
-    /// Reads new events for at most about `patience`. Returns whether there were any.
-    pub(crate) fn catch_up(&mut self, patience: Duration) -> bool {
+    /// Reads new events for at most about `stall_timeout`. Returns whether there were any.
+    pub(crate) fn catch_up(&mut self, stall_timeout: Duration) -> bool {
         let began = Instant::now();
         if self.wanted.is_none_or(|wanted| wanted.elapsed() > KEPT) {
             self.log = None;
@@ -105,7 +105,7 @@ impl Followed {
                     any |= news.again || news.broken > 0 || !news.events.is_empty();
                     self.broken += news.broken;
                     news.events.into_iter().for_each(|event| self.add(event));
-                    if !news.more || began.elapsed() > patience {
+                    if !news.more || began.elapsed() > stall_timeout {
                         break;
                     }
                 }

@@ -8,8 +8,8 @@ use hyper::body::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
-use crate::library::Feed;
 use crate::parts::Parts;
+use crate::run_catalog::Feed;
 
 /// Time between two heartbeats. With them, both sides notice that the other has gone.
 const BEAT: Duration = Duration::from_secs(15);

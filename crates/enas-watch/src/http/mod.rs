@@ -2,8 +2,8 @@
 
 mod events;
 mod guard;
-mod patience;
 mod respond;
+mod stall_timeout;
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,8 +19,8 @@ use tokio::sync::Semaphore;
 use tokio::time::MissedTickBehavior;
 
 use crate::error::{Error, Result};
-use crate::library::Library;
-use patience::Patient;
+use crate::run_catalog::RunCatalog;
+use stall_timeout::StallTimeout;
 
 /// Maximum number of connections; further ones wait.
 const CONNECTIONS: usize = 64;
@@ -57,7 +57,11 @@ pub(crate) fn listen(port: Option<u16>) -> Result<std::net::TcpListener> {
 }
 
 /// Serves pages until `stop` is true.
-pub(crate) fn serve(listener: std::net::TcpListener, library: Library, stop: &AtomicBool) -> Result<()> {
+pub(crate) fn serve(
+    listener: std::net::TcpListener,
+    run_catalog: RunCatalog,
+    stop: &AtomicBool,
+) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -67,9 +71,9 @@ pub(crate) fn serve(listener: std::net::TcpListener, library: Library, stop: &At
     let result = runtime.block_on(async {
         let listener = TcpListener::from_std(listener)?;
         let port = listener.local_addr()?.port();
-        let library = SyncArc::new(library);
-        tokio::spawn(accept(listener, port, SyncArc::clone(&library)));
-        tokio::spawn(look(library));
+        let run_catalog = SyncArc::new(run_catalog);
+        tokio::spawn(accept(listener, port, SyncArc::clone(&run_catalog)));
+        tokio::spawn(look(run_catalog));
         stopped(stop).await;
         Ok(())
     });
@@ -78,16 +82,16 @@ pub(crate) fn serve(listener: std::net::TcpListener, library: Library, stop: &At
     result
 }
 
-async fn accept(listener: TcpListener, port: u16, library: SyncArc<Library>) {
+async fn accept(listener: TcpListener, port: u16, run_catalog: SyncArc<RunCatalog>) {
     let places = SyncArc::new(Semaphore::new(CONNECTIONS));
     let streams = SyncArc::new(Semaphore::new(STREAMS));
     loop {
         let Ok(place) = SyncArc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, peer)) if peer.ip().is_loopback() => {
-                let (library, streams) = (SyncArc::clone(&library), SyncArc::clone(&streams));
+                let (run_catalog, streams) = (SyncArc::clone(&run_catalog), SyncArc::clone(&streams));
                 tokio::spawn(async move {
-                    converse(stream, port, library, streams).await;
+                    converse(stream, port, run_catalog, streams).await;
                     drop(place);
                 });
             }
@@ -101,30 +105,35 @@ async fn accept(listener: TcpListener, port: u16, library: SyncArc<Library>) {
     }
 }
 
-async fn converse(stream: TcpStream, port: u16, library: SyncArc<Library>, streams: SyncArc<Semaphore>) {
+async fn converse(
+    stream: TcpStream,
+    port: u16,
+    run_catalog: SyncArc<RunCatalog>,
+    streams: SyncArc<Semaphore>,
+) {
     let service = service_fn(move |request| {
-        let (library, streams) = (SyncArc::clone(&library), SyncArc::clone(&streams));
-        async move { Ok::<_, Infallible>(respond::answer(&request, port, library, streams).await) }
+        let (run_catalog, streams) = (SyncArc::clone(&run_catalog), SyncArc::clone(&streams));
+        async move { Ok::<_, Infallible>(respond::answer(&request, port, run_catalog, streams).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
         .max_buf_size(HEAD_BYTES)
         .max_headers(HEAD_LINES)
-        .serve_connection(TokioIo::new(Patient::new(stream, TAKE)), service);
+        .serve_connection(TokioIo::new(StallTimeout::new(stream, TAKE)), service);
     if let Err(e) = connection.await {
         tracing::debug!("a connection ended: {e}");
     }
 }
 
 /// Refreshes the runs periodically on a thread for blocking work, so that requests are still answered meanwhile.
-async fn look(library: SyncArc<Library>) {
+async fn look(run_catalog: SyncArc<RunCatalog>) {
     let mut times = tokio::time::interval(LOOK);
     times.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         times.tick().await;
-        let library = SyncArc::clone(&library);
-        match tokio::task::spawn_blocking(move || library.refresh()).await {
+        let run_catalog = SyncArc::clone(&run_catalog);
+        match tokio::task::spawn_blocking(move || run_catalog.refresh()).await {
             Ok(Ok(())) => {}
             Ok(Err(e)) => tracing::warn!("{e}"),
             Err(e) => tracing::warn!("looking at the runs failed: {e}"),

@@ -13,8 +13,8 @@ use tokio::sync::Semaphore;
 
 use super::{events, guard};
 use crate::error::Result;
-use crate::library::Library;
 use crate::page as pages;
+use crate::run_catalog::RunCatalog;
 
 pub(super) type Body = BoxBody<Bytes, events::Ended>;
 
@@ -40,12 +40,12 @@ const TEXT: &str = "text/plain; charset=utf-8";
 pub(super) async fn answer(
     request: &Request<Incoming>,
     port: u16,
-    library: SyncArc<Library>,
+    run_catalog: SyncArc<RunCatalog>,
     streams: SyncArc<Semaphore>,
 ) -> Response<Body> {
     let mut response = match guard::refusal(request, port) {
         Some((status, why)) => whole(status, TEXT, format!("{why}\n")),
-        None => allowed(request, library, streams).await,
+        None => allowed(request, run_catalog, streams).await,
     };
     if response.status() == StatusCode::FORBIDDEN {
         // Connections are scarce, and a client with a foreign host name is not a reader of these pages.
@@ -63,14 +63,16 @@ pub(super) async fn answer(
 
 async fn allowed(
     request: &Request<Incoming>,
-    library: SyncArc<Library>,
+    run_catalog: SyncArc<RunCatalog>,
     streams: SyncArc<Semaphore>,
 ) -> Response<Body> {
     let path = request.uri().path();
     match path {
-        "/" => return page(library, |library| Ok(Some(library.overview()?.map(Bytes::from)))).await,
+        "/" => {
+            return page(run_catalog, |run_catalog| Ok(Some(run_catalog.overview()?.map(Bytes::from)))).await;
+        }
         "/compare" => {
-            return page(library, |library| Ok(Some(Ok(library.comparison()?.into())))).await;
+            return page(run_catalog, |run_catalog| Ok(Some(Ok(run_catalog.comparison()?.into())))).await;
         }
         "/style.css" => return whole(StatusCode::OK, "text/css; charset=utf-8", pages::style()),
         "/live.js" => return whole(StatusCode::OK, "text/javascript; charset=utf-8", pages::SCRIPT),
@@ -78,15 +80,21 @@ async fn allowed(
     }
     if let Some(slug) = path.strip_prefix("/run/") {
         let slug = slug.to_owned();
-        return page(library, move |library| Ok(library.page(&slug)?.map(|html| Ok(html.into())))).await;
+        return page(run_catalog, move |run_catalog| {
+            Ok(run_catalog.page(&slug)?.map(|html| Ok(html.into())))
+        })
+        .await;
     }
     if let Some(slug) = path.strip_prefix("/report/") {
         let slug = slug.to_owned();
-        return page(library, move |library| Ok(library.report(&slug).map(|html| Ok(html.into())))).await;
+        return page(run_catalog, move |run_catalog| {
+            Ok(run_catalog.report(&slug).map(|html| Ok(html.into())))
+        })
+        .await;
     }
     let feed = match (path, path.strip_prefix("/events/")) {
-        ("/events", _) => Some(library.overview_feed()),
-        (_, Some(slug)) => library.feed(slug),
+        ("/events", _) => Some(run_catalog.overview_feed()),
+        (_, Some(slug)) => run_catalog.feed(slug),
         _ => None,
     };
     match feed {
@@ -97,10 +105,10 @@ async fn allowed(
 
 /// A page, made on a thread for blocking work because it may read many files. An inner `Err` is a redirect.
 async fn page(
-    library: SyncArc<Library>,
-    make: impl FnOnce(&Library) -> Result<Option<Result<Bytes, String>>> + Send + 'static,
+    run_catalog: SyncArc<RunCatalog>,
+    make: impl FnOnce(&RunCatalog) -> Result<Option<Result<Bytes, String>>> + Send + 'static,
 ) -> Response<Body> {
-    match tokio::task::spawn_blocking(move || make(&library)).await {
+    match tokio::task::spawn_blocking(move || make(&run_catalog)).await {
         Ok(Ok(Some(Ok(html)))) => whole(StatusCode::OK, HTML, html),
         Ok(Ok(Some(Err(elsewhere)))) => {
             let mut response = whole(StatusCode::SEE_OTHER, TEXT, "");
@@ -135,7 +143,7 @@ fn whole(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Resp
     with_kind(status, kind, body)
 }
 
-fn stream(feed: crate::library::Feed, only_head: bool, streams: SyncArc<Semaphore>) -> Response<Body> {
+fn stream(feed: crate::run_catalog::Feed, only_head: bool, streams: SyncArc<Semaphore>) -> Response<Body> {
     let body = if only_head {
         Empty::new().map_err(|never| match never {}).boxed()
     } else if let Ok(place) = streams.try_acquire_owned() {

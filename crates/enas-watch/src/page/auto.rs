@@ -6,7 +6,7 @@ use askama::Template;
 use enas_run::{SMALL_FILE, read_plain_text};
 use serde_json::Value;
 
-use super::overview::Row;
+use super::row::Row;
 use super::{Standing, badge};
 use crate::error::Result;
 use crate::follow::State;

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use askama::Template;
-use enas_report::chart::{Axis, Chart, Format, Series};
-use enas_report::runs::{Board, Entry, Found, Group, summary, table};
+use enas_report::chart::{Chart, ChartAxis, ChartSeries, Format};
+use enas_report::runs::{Board, Entry, Found, RunGroup, summary, table};
 use enas_report::{Figure, Log};
 
 use crate::error::Result;
@@ -46,7 +46,7 @@ pub(crate) fn compared(root: &Path, has_page: impl Fn(&str) -> bool) -> Result<S
 }
 
 /// The charts of the best runs of the `n`th data set of the page.
-fn figures(group: &Group, n: usize) -> Vec<Figure> {
+fn figures(group: &RunGroup, n: usize) -> Vec<Figure> {
     let logs: Vec<(usize, Log)> = group
         .rows
         .iter()
@@ -64,10 +64,12 @@ fn figure(logs: &[(usize, Log)], n: usize, what: &str, pointer: &str, format: Fo
         Format::Percent => ("Validation accuracy", "accuracy", "Searches measure with shared weights."),
         _ => ("Training loss", "loss, nats", "The mean of each epoch, with all that regularises."),
     };
-    let series: Vec<Series> = logs
+    let series: Vec<ChartSeries> = logs
         .iter()
         .enumerate()
-        .map(|(i, (rank, log))| Series::line(&format!("run {rank}"), i + 1, log.curve("epoch", pointer, 1)))
+        .map(|(i, (rank, log))| {
+            ChartSeries::line(&format!("run {rank}"), i + 1, log.curve("epoch", pointer, 1))
+        })
         .filter(|series| !series.points.is_empty())
         .collect();
     if series.is_empty() {
@@ -76,8 +78,8 @@ fn figure(logs: &[(usize, Log)], n: usize, what: &str, pointer: &str, format: Fo
     let chart = Chart {
         title: title.into(),
         description: format!("{title} by epoch of {} runs.", series.len()),
-        x: Axis::new("epoch", Format::Whole),
-        y: Axis::new(unit, format),
+        x: ChartAxis::new("epoch", Format::Whole),
+        y: ChartAxis::new(unit, format),
         series,
         rules: Vec::new(),
     };

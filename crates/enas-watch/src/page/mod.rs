@@ -4,12 +4,14 @@ mod auto;
 mod compare;
 mod missing;
 mod overview;
+mod row;
 mod run;
 
 pub(crate) use auto::{AutoStanding, Phases};
 pub(crate) use compare::compared;
 pub(crate) use missing::missing;
-pub(crate) use overview::{List, Named, Overview, Row, overview_parts};
+pub(crate) use overview::{List, Overview, overview_parts};
+pub(crate) use row::{Named, Row};
 pub(crate) use run::{Outer, RunPage, Shown, run_parts, title};
 
 use enas_report::chart;

@@ -6,9 +6,11 @@ use std::time::SystemTime;
 use askama::Template;
 use enas_report::text::{counted, duration};
 
-use super::{AutoStanding, Standing, accuracy, share, verb};
+use super::auto::AutoStanding;
+use super::row::{Named, Row};
+use super::{Standing, verb};
 use crate::error::Result;
-use crate::follow::{Followed, State};
+use crate::follow::State;
 use crate::parts::Parts;
 
 /// The HTML document.
@@ -41,52 +43,6 @@ struct Card {
     seconds: f64,
     changed: Option<SystemTime>,
     phases: Vec<Row>,
-}
-
-/// A phase of an automatic run, or a single run.
-#[derive(Clone)]
-pub(crate) struct Row {
-    pub(crate) name: String,
-    pub(crate) slug: String,
-    pub(crate) standing: Standing,
-    pub(crate) accuracy: Option<(String, &'static str)>,
-    pub(crate) time: String,
-    /// Whether the page shows the numbers of this phase.
-    pub(crate) shown: bool,
-    share: Option<f64>,
-    data: String,
-    seconds: f64,
-    changed: Option<SystemTime>,
-    is_training: bool,
-}
-
-/// A run with its name, its URL name, and its automatic run.
-pub(crate) struct Named<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) slug: &'a str,
-    /// Name, URL name and directory of the automatic run.
-    pub(crate) automatic: Option<(&'a str, &'a str, &'a Path)>,
-    pub(crate) run: &'a Followed,
-}
-
-impl Row {
-    pub(crate) fn new(named: &Named<'_>) -> Self {
-        let Named { name, slug, automatic, run } = *named;
-        let name = automatic.map_or(name, |(outer, ..)| name[outer.len()..].trim_start_matches('/'));
-        Self {
-            name: name.to_owned(),
-            slug: slug.to_owned(),
-            standing: Standing::of(run),
-            accuracy: accuracy(run),
-            time: duration(run.digest.seconds),
-            shown: false,
-            share: share(run).map(|(share, _)| share),
-            data: run.record.manifest().data.clone(),
-            seconds: run.digest.seconds,
-            changed: run.changed(),
-            is_training: verb(run) == "Training",
-        }
-    }
 }
 
 /// Collects runs one at a time, so that the caller holds one lock at a time.

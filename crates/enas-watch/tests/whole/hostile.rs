@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::client::{ask, get};
 use crate::support::{epoch, files, watch};
 
-/// The server's patience is 20 seconds; a busy machine may take longer.
+/// The server's stall_timeout is 20 seconds; a busy machine may take longer.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 fn connect(port: u16) -> TcpStream {

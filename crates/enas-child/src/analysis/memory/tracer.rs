@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use enas_kernels::{Activation, Branch, ConvBlock, FeatureMap, Im2row, LANES, Pool};
+use enas_kernels::{Activation, ConvBlock, ConvBranch, FeatureMap, Im2row, LANES, Pool};
 
 use super::ledger::Ledger;
 use crate::backend::{Forward, Statistics, Term, Train};
@@ -110,7 +110,7 @@ impl<'a> MemoryTracer<'a> {
         let most = block.convs.iter().map(len).max().unwrap_or(0);
         // No filter is larger than 5×5.
         let zeros = vec![0.0; most.max(25 * channels)];
-        let branches: Vec<Branch<'_>> = block
+        let branches: Vec<ConvBranch<'_>> = block
             .convs
             .iter()
             .map(|conv| {
@@ -122,7 +122,7 @@ impl<'a> MemoryTracer<'a> {
                         Im2row::Depthwise { filter: &zeros[..k * k * channels], k, stride }
                     }
                 };
-                Branch { rows, weight: &zeros[..len(conv)], outputs: conv.outputs }
+                ConvBranch { rows, weight: &zeros[..len(conv)], outputs: conv.outputs }
             })
             .collect();
         let bytes = ConvBlock { inputs: &empty, relu: block.relu, branches: &branches }.scratch_bytes();

@@ -65,7 +65,7 @@ pub(crate) fn run(context: &Context, args: &Bench) -> Result<u8> {
 }
 
 /// The profile per operation, as means over the measured steps.
-fn table(rows: &[profile::Row], iters: usize) -> String {
+fn table(rows: &[profile::ProfileRow], iters: usize) -> String {
     let per_step = |x: f64| x / iters as f64;
     let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0).max("operation".len());
     let mut text = format!(

@@ -1,6 +1,6 @@
 //! One run as one line of JSON.
 
-use enas_report::runs::{Row, Seeds};
+use enas_report::runs::{RunRow, Seeds};
 use serde::Serialize;
 
 /// The facts about a run; unknown ones are null.
@@ -53,7 +53,7 @@ struct Difference<'a> {
 }
 
 impl<'a> Line<'a> {
-    pub(super) fn new(row: &'a Row) -> Self {
+    pub(super) fn new(row: &'a RunRow) -> Self {
         let entry = &row.entry;
         let interval = entry.accuracy.and_then(|it| it.interval);
         Self {

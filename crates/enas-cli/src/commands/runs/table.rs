@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use console::measure_text_width;
-use enas_report::runs::{Accuracy, Board, EntryKind, Group, Row, State};
+use enas_report::runs::{Accuracy, Board, EntryKind, RunGroup, RunRow, RunState};
 
 use crate::output::{duration, grouped, percent, visible};
 use crate::terminal::{paragraph, strong, warned};
@@ -16,7 +16,7 @@ struct Column {
     heading: &'static str,
     spare: u8,
     right: bool,
-    value: fn(&Row) -> String,
+    value: fn(&RunRow) -> String,
 }
 
 const COLUMNS: [Column; 12] = [
@@ -54,7 +54,7 @@ pub(super) fn text(board: &Board, width: Option<usize>) -> String {
 
 /// Explanations that appear once, below all tables.
 fn notes(board: &Board) -> Vec<&'static str> {
-    let any = |test: fn(&Row) -> bool| board.rows().any(test);
+    let any = |test: fn(&RunRow) -> bool| board.rows().any(test);
     let mut notes = Vec::new();
     if any(|row| row.entry.kind == Some(EntryKind::Search)) {
         notes.push("A search measures with weights that all architectures share: its numbers are not those of a trained network.");
@@ -65,7 +65,7 @@ fn notes(board: &Board) -> Vec<&'static str> {
     notes
 }
 
-fn table(text: &mut String, group: &Group, width: Option<usize>) {
+fn table(text: &mut String, group: &RunGroup, width: Option<usize>) {
     let heading = match &group.data {
         Some(data) => format!("{}: {} images", visible(&data.name), grouped(data.files)),
         None => "Not readable".to_owned(),
@@ -86,7 +86,7 @@ fn table(text: &mut String, group: &Group, width: Option<usize>) {
 }
 
 /// The columns that fit and contain known values, with their widths.
-fn columns(group: &Group, width: Option<usize>) -> Vec<(&'static Column, usize)> {
+fn columns(group: &RunGroup, width: Option<usize>) -> Vec<(&'static Column, usize)> {
     let wide = |column: &Column| {
         let cells = group.rows.iter().map(|row| measure_text_width(&(column.value)(row)));
         cells.chain([measure_text_width(column.heading)]).max().unwrap_or(0)
@@ -106,9 +106,9 @@ fn columns(group: &Group, width: Option<usize>) -> Vec<(&'static Column, usize)>
 }
 
 /// Writes the remarks below the line of a run.
-fn remarks(text: &mut String, row: &Row, indent: usize, width: Option<usize>) {
+fn remarks(text: &mut String, row: &RunRow, indent: usize, width: Option<usize>) {
     let indent = " ".repeat(indent);
-    if row.entry.state != State::Finished {
+    if row.entry.state != RunState::Finished {
         let note = row.entry.note.as_deref().unwrap_or_default();
         let state = format!("{}: {}", row.entry.state.name(), visible(note));
         let _ = writeln!(text, "{}", paragraph(&indent, &state, width));
@@ -130,47 +130,47 @@ fn padded(cell: &str, width: usize, right: bool) -> String {
     if right { room + cell } else { cell.to_owned() + &room }
 }
 
-fn coloured(row: &Row, column: &Column, cell: String) -> String {
+fn coloured(row: &RunRow, column: &Column, cell: String) -> String {
     match (column.heading, row.entry.state) {
-        ("accuracy", State::Finished) if row.rank == 1 => strong(&cell),
-        ("run", State::Damaged | State::Unfinished) => warned(&cell),
+        ("accuracy", RunState::Finished) if row.rank == 1 => strong(&cell),
+        ("run", RunState::Damaged | RunState::Unfinished) => warned(&cell),
         _ => cell,
     }
 }
 
-fn name(row: &Row) -> String {
+fn name(row: &RunRow) -> String {
     visible(&row.entry.dir.display().to_string()).into_owned()
 }
 
-fn accuracy(row: &Row) -> String {
+fn accuracy(row: &RunRow) -> String {
     let Some(accuracy) = row.entry.accuracy else { return nothing() };
     let spread = row.entry.seeds.map_or(String::new(), |seeds| format!(" ± {:.2}", 100.0 * seeds.sd));
     percent(accuracy.value) + &spread
 }
 
-fn interval(row: &Row) -> String {
+fn interval(row: &RunRow) -> String {
     row.entry.accuracy.and_then(Accuracy::bounds).unwrap_or_else(nothing)
 }
 
-fn images(row: &Row) -> String {
+fn images(row: &RunRow) -> String {
     let Some(accuracy) = row.entry.accuracy else { return nothing() };
     let n = accuracy.images.map_or(String::new(), |n| format!("{} ", grouped(n as u64)));
     n + accuracy.split.name()
 }
 
-fn latency(row: &Row) -> String {
+fn latency(row: &RunRow) -> String {
     row.entry.latency_ms.map_or_else(nothing, |ms| format!("{ms:.2} ms"))
 }
 
-fn time(row: &Row) -> String {
+fn time(row: &RunRow) -> String {
     row.entry.seconds.map_or_else(nothing, duration)
 }
 
-fn kind(row: &Row) -> String {
+fn kind(row: &RunRow) -> String {
     row.entry.kind.map_or_else(nothing, |kind| kind.name().to_owned())
 }
 
-fn metric(row: &Row) -> String {
+fn metric(row: &RunRow) -> String {
     row.entry.metric.as_deref().map_or_else(nothing, |metric| visible(metric).into_owned())
 }
 

@@ -7,7 +7,7 @@ use anyhow::Result;
 use enas_arc::Arch;
 use enas_data::Dataset;
 use enas_search::{
-    Candidate, Finalist, FinalsOutcome, Origin, PairedDifference, SearchOutcome, Selection, Source,
+    Candidate, CandidateOrigin, Finalist, FinalsOutcome, Origin, PairedDifference, SearchOutcome, Selection,
 };
 use serde::Serialize;
 
@@ -96,7 +96,7 @@ pub(super) fn print(
 #[serde(untagged)]
 enum Provenance {
     SharedWeights(Origin),
-    Finals(Source),
+    Finals(CandidateOrigin),
 }
 
 /// An architecture with its measurements.
@@ -130,8 +130,9 @@ fn listed(found: &SearchOutcome<Arch>, random: bool) -> Vec<Listed> {
         return all.iter().map(Listed::of).collect();
     };
     let own = found.arc.micro();
-    let is_wanted =
-        |finalist: &&Finalist| Some(&finalist.arc) != own && (finalist.origin == Source::Random) == random;
+    let is_wanted = |finalist: &&Finalist| {
+        Some(&finalist.arc) != own && (finalist.origin == CandidateOrigin::Random) == random
+    };
     let first = own.and_then(|arc| finals.finalist(arc)).filter(|_| !random);
     let all = first.into_iter().chain(finals.finalists.iter().filter(is_wanted));
     all.map(|finalist| Listed {

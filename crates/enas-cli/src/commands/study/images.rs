@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Result;
 use enas_kernels::gpu::Gpu;
 use enas_search::{Error, Kind, SearchConfig};
-use enas_study::{Clock, Counts, ImageTrainer, SessionEnd, Study, StudyConfig, Summary};
+use enas_study::{Clock, ImageTrainer, SessionEnd, Study, StudyConfig, StudyCounts, StudySummary};
 use serde::Serialize;
 
 use super::watcher::StudyWatcher;
@@ -167,9 +167,9 @@ fn asked(context: &Context, args: &Args) -> Result<StudyConfig> {
 
 impl Args {
     /// The requested counts, with those of `stands` where nothing is requested.
-    fn counts(&self, stands: Counts) -> Counts {
+    fn counts(&self, stands: StudyCounts) -> StudyCounts {
         let seeds = self.seeds.map(|seeds| seeds as u64);
-        Counts {
+        StudyCounts {
             pool: self.pool.unwrap_or(stands.pool),
             wide: self.wide.unwrap_or(stands.wide),
             searches: self.searches.unwrap_or(stands.searches),
@@ -189,13 +189,13 @@ struct Document<'a> {
     /// Duration of this session.
     seconds: f64,
     #[serde(flatten)]
-    summary: &'a Summary,
+    summary: &'a StudySummary,
 }
 
 fn print(
     context: &Context,
     study: &Study,
-    summary: &Summary,
+    summary: &StudySummary,
     (ended, seconds): (SessionEnd, f64),
 ) -> Result<()> {
     let complete = ended == SessionEnd::Complete;

@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use enas_rng::Seed;
 use enas_strategy::{
-    Budget, Evolution, EvolutionSettings, Outcome, Reinforce, ReinforceSettings, Row, Strategy, Summary,
-    Table, TableSpace, Uniform, UniformAmong, search,
+    Budget, Evolution, EvolutionSettings, Outcome, Reinforce, ReinforceSettings, Strategy, Table, TableRow,
+    TableSpace, TableSummary, Uniform, UniformAmong, search,
 };
 use rayon::prelude::*;
 use serde::Serialize;
@@ -68,7 +68,7 @@ impl Name {
     fn strategy<'a>(
         self,
         table: &'a Table,
-        wide: &[Row],
+        wide: &[TableRow],
         seed: Seed,
     ) -> Result<Box<dyn Strategy<TableSpace<'a>> + 'a>> {
         let space = TableSpace(table);
@@ -128,10 +128,10 @@ pub(super) fn run(context: &Context, args: &Args, path: &Path, seed: u64) -> Res
     let repeats: Vec<Repeat> = (0..args.repeats as u64).into_par_iter().map(repeat).collect::<Result<_>>()?;
     let summary = |value: fn(&Repeat) -> f64| {
         let values: Vec<f64> = repeats.iter().map(value).collect();
-        Summary::of(&values).context("there is at least one repeat")
+        TableSummary::of(&values).context("there is at least one repeat")
     };
     let (percentile, regret) = (summary(|r| r.percentile)?, summary(|r| r.regret)?);
-    let known = |summary: Summary| summary.sd.is_finite().then_some(summary);
+    let known = |summary: TableSummary| summary.sd.is_finite().then_some(summary);
     let document = Document {
         table: path,
         architectures: table.n_rows(),
@@ -157,7 +157,7 @@ pub(super) fn run(context: &Context, args: &Args, path: &Path, seed: u64) -> Res
 ///
 /// # Errors
 /// A usage error if there are none.
-fn wide_rows(table: &Table, path: &Path) -> Result<Vec<Row>> {
+fn wide_rows(table: &Table, path: &Path) -> Result<Vec<TableRow>> {
     let rows = table.wide_rows().unwrap_or_default();
     if rows.is_empty() {
         return Err(usage(format!(
@@ -169,7 +169,7 @@ fn wide_rows(table: &Table, path: &Path) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-fn repeat(table: &Table, args: &Args, wide: &[Row], seed: Seed) -> Result<Repeat> {
+fn repeat(table: &Table, args: &Args, wide: &[TableRow], seed: Seed) -> Result<Repeat> {
     let mut strategy = args.strategy.strategy(table, wide, seed)?;
     let Ok(Outcome { best, scored }) =
         search(&TableSpace(table), &mut *strategy, &mut &*table, Budget::new(args.rewards), seed);

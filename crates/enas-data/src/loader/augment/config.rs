@@ -9,7 +9,7 @@ use crate::error::Error;
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The mode.
-    pub mode: Mode,
+    pub mode: AugmentMode,
     /// Whether copies are made once in advance, or every epoch draws anew.
     pub when: When,
     /// With `when = "once"`: images per original, including the original; 1 makes no copies.
@@ -45,7 +45,7 @@ pub struct Config {
 /// The augmentation modes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Mode {
+pub enum AugmentMode {
     /// No augmentation.
     #[default]
     None,
@@ -101,7 +101,7 @@ pub enum CutoutAnchor {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            mode: Mode::None,
+            mode: AugmentMode::None,
             when: When::EachEpoch,
             n_aug: 1,
             flip: false,
@@ -124,20 +124,20 @@ impl Config {
         if self.n_aug == 0 {
             return Err(Error::config("augment.n_aug", 0, "at least 1: the original counts"));
         }
-        if self.n_aug > 1 && (self.when == When::EachEpoch || self.mode == Mode::None) {
+        if self.n_aug > 1 && (self.when == When::EachEpoch || self.mode == AugmentMode::None) {
             let allowed = "1 unless augment.when = \"once\" with a mode that makes copies";
             return Err(Error::config("augment.n_aug", self.n_aug, allowed));
         }
         self.check_ranges()?;
-        if self.mode != Mode::CropFlip && self.cutout != 0 {
+        if self.mode != AugmentMode::CropFlip && self.cutout != 0 {
             let allowed = "0 unless augment.mode = \"crop-flip\"";
             return Err(Error::config("augment.cutout", self.cutout, allowed));
         }
-        if self.when == When::Once && (self.mode == Mode::CropFlip || self.erasing > 0.0) {
+        if self.when == When::Once && (self.mode == AugmentMode::CropFlip || self.erasing > 0.0) {
             let allowed = "\"each-epoch\" for augment.mode = \"crop-flip\" and for augment.erasing";
             return Err(Error::config("augment.when", "\"once\"", allowed));
         }
-        if !matches!(self.mode, Mode::CropFlip | Mode::RandAugment) {
+        if !matches!(self.mode, AugmentMode::CropFlip | AugmentMode::RandAugment) {
             return Ok(());
         }
         for (key, value) in [("augment.pad", self.pad), ("augment.cutout", self.cutout)] {
@@ -167,7 +167,7 @@ impl Config {
 
     /// Whether images are augmented anew in every epoch.
     pub(crate) fn augments_each_epoch(&self) -> bool {
-        (self.mode != Mode::None && self.when == When::EachEpoch) || self.erasing > 0.0
+        (self.mode != AugmentMode::None && self.when == When::EachEpoch) || self.erasing > 0.0
     }
 
     /// Images per original in the training split, including the original.

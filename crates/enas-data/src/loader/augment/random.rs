@@ -184,7 +184,7 @@ mod tests {
     }
 
     fn config() -> Config {
-        Config { mode: super::super::Mode::RandAugment, pad: 0, ..Config::default() }
+        Config { mode: super::super::AugmentMode::RandAugment, pad: 0, ..Config::default() }
     }
 
     #[test]

@@ -12,7 +12,7 @@
 use rayon::prelude::*;
 
 use crate::feature_map::{Affine, CHUNK, FeatureMap};
-use enas_simd::{self as simd, Kernel, Lane, Simd};
+use enas_simd::{self as simd, Lane, Simd, SimdKernel};
 
 /// The `ε` of TensorFlow's fused batch norm. The authors' code passes `1e-5` (`src/cifar10/image_ops.py` line 92), and
 /// TensorFlow raises it to cuDNN's minimum.
@@ -155,7 +155,7 @@ struct ShiftedSums {
 }
 
 #[allow(unsafe_op_in_unsafe_fn)] // Reads inside the extents of the struct's contract.
-impl Kernel for ShiftedSums {
+impl SimdKernel for ShiftedSums {
     type Output = (f32, f32);
 
     #[inline(always)]

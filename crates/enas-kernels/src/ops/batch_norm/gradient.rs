@@ -9,7 +9,7 @@ use super::batch_stats::BatchStats;
 use super::sums::GradientSums;
 use crate::feature_map::{FeatureMap, mask};
 use crate::ops::elementwise::add_backward;
-use enas_simd::{self as simd, AHEAD, Kernel, Lane, Simd};
+use enas_simd::{self as simd, AHEAD, Lane, Simd, SimdKernel};
 
 /// The gradient of a batch norm with respect to its raw input, as coefficients per channel:
 /// `gz = factor·gy − mean_term − slope·(z − mean)`.
@@ -142,7 +142,7 @@ struct Evaluate {
 }
 
 #[allow(unsafe_op_in_unsafe_fn)] // Accesses inside the extents of the struct's contract.
-impl Kernel for Evaluate {
+impl SimdKernel for Evaluate {
     type Output = ();
 
     #[inline(always)]

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::batch_stats::BatchStats;
 use crate::feature_map::{FeatureMap, mask};
-use enas_simd::{self as simd, AHEAD, Kernel, Lane, Simd};
+use enas_simd::{self as simd, AHEAD, Lane, Simd, SimdKernel};
 
 /// Pixels whose gradient sums are computed in single precision. The same chunks are used in all places, so that the
 /// results are equal to the bit.
@@ -105,7 +105,7 @@ struct ChunkSums<'a> {
 }
 
 #[allow(unsafe_op_in_unsafe_fn)] // Reads inside the extents of the struct's contract.
-impl Kernel for ChunkSums<'_> {
+impl SimdKernel for ChunkSums<'_> {
     type Output = (f32, f32);
 
     #[inline(always)]

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 
-use super::block::{Branch, ConvBlock, ConvBlockGradient};
+use super::block::{ConvBlock, ConvBlockGradient, ConvBranch};
 use super::plan::{Plan, RowTile, padded_stride};
 use crate::ops::im2row::target::GradientTarget;
 
@@ -107,7 +107,7 @@ impl ConvBlock<'_> {
     /// Whether the backward pass can reduce the gradient of its input on the way: it writes each plane once, tile by
     /// tile.
     fn takes_sums(&self) -> bool {
-        matches!((self.inputs, self.branches), ([_], [Branch { rows: Im2row::Depthwise { .. }, .. }]))
+        matches!((self.inputs, self.branches), ([_], [ConvBranch { rows: Im2row::Depthwise { .. }, .. }]))
     }
 
     /// Makes sure that every input has a gradient map, and returns where each lies.

@@ -11,12 +11,12 @@ pub struct ConvBlock<'a> {
     /// Whether a ReLU is applied to the inputs.
     pub relu: bool,
     /// One product, or several whose output channels follow one another (a factorised reduction has two).
-    pub branches: &'a [Branch<'a>],
+    pub branches: &'a [ConvBranch<'a>],
 }
 
 /// One matrix product of a [`ConvBlock`].
 #[derive(Clone, Copy, Debug)]
-pub struct Branch<'a> {
+pub struct ConvBranch<'a> {
     /// How the rows are gathered from the inputs.
     pub rows: Im2row<'a>,
     /// The matrix, `[rows, outputs]`, where `rows` is the number of gathered rows.

@@ -21,12 +21,12 @@ pub struct GpuConvBlock<'a> {
     /// Whether a ReLU is applied to the inputs.
     pub relu: bool,
     /// One product, or several whose output channels follow one another (a factorised reduction has two).
-    pub branches: &'a [GpuBranch<'a>],
+    pub branches: &'a [GpuConvBranch<'a>],
 }
 
 /// One matrix product of a [`GpuConvBlock`].
 #[derive(Clone, Copy, Debug)]
-pub struct GpuBranch<'a> {
+pub struct GpuConvBranch<'a> {
     /// How the rows are gathered from the inputs.
     pub rows: GpuIm2row<'a>,
     /// The matrix, `[rows, outputs]`.
@@ -123,7 +123,7 @@ impl GpuConvBlock<'_> {
     /// The backward pass of one branch; `gz` is the gradient of its outputs.
     fn propagate(
         &self,
-        branch: &GpuBranch<'_>,
+        branch: &GpuConvBranch<'_>,
         gz: Channels<'_>,
         inputs: Option<&mut [Option<GpuFeatureMap>]>,
         weight: Span<'_>,
@@ -151,7 +151,7 @@ impl GpuConvBlock<'_> {
     }
 
     /// Gathers the rows of a branch; `None` if the product can read the only input directly.
-    fn gather(&self, branch: &GpuBranch<'_>) -> Option<GpuFeatureMap> {
+    fn gather(&self, branch: &GpuConvBranch<'_>) -> Option<GpuFeatureMap> {
         let direct = matches!(branch.rows, GpuIm2row::Pixels) && self.inputs.len() == 1;
         (!direct).then(|| branch.rows.gather(self.inputs, self.relu))
     }
@@ -175,7 +175,7 @@ impl GpuBatchStats {
         let c = map.c();
         let identity: Vec<f32> = (0..c * c).map(|i| f32::from(u8::from(i / c == i % c))).collect();
         let (matrix, input) = (map.gpu().upload(&identity), GpuActivation::plain(map));
-        let branch = GpuBranch { rows: GpuIm2row::Pixels, weight: matrix.span(0, c * c), outputs: c };
+        let branch = GpuConvBranch { rows: GpuIm2row::Pixels, weight: matrix.span(0, c * c), outputs: c };
         let conv_block = GpuConvBlock { inputs: &[input], relu: false, branches: &[branch] };
         let (z, stats) = conv_block.forward(true);
         (z, stats.expect("they were asked for"))

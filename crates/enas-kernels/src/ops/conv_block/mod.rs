@@ -28,7 +28,7 @@ mod plan;
 use rayon::prelude::*;
 
 use self::backward::InputGradients;
-pub use self::block::{Branch, ConvBlock, ConvBlockGradient};
+pub use self::block::{ConvBlock, ConvBlockGradient, ConvBranch};
 use self::plan::{Plan, RowTile, padded_stride};
 use crate::buffer::with_scratch;
 use crate::feature_map::{CHUNK, FeatureMap, mask};

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use crate::feature_map::CHUNK;
 use crate::feature_map::{Activation, FeatureMap};
 use crate::profile;
-use enas_simd::{self as simd, AHEAD, Kernel, LANES, Lane, Simd};
+use enas_simd::{self as simd, AHEAD, LANES, Lane, Simd, SimdKernel};
 
 /// One side of a sum: a value and, for drop-path, one factor per image.
 #[derive(Clone, Copy, Debug)]
@@ -216,7 +216,7 @@ struct Sum {
 }
 
 #[allow(unsafe_op_in_unsafe_fn)] // Accesses inside the extents of the struct's contract.
-impl Kernel for Sum {
+impl SimdKernel for Sum {
     type Output = ();
 
     #[inline(always)]
@@ -247,7 +247,7 @@ struct Apply {
 }
 
 #[allow(unsafe_op_in_unsafe_fn)] // Accesses inside the extents of the struct's contract.
-impl Kernel for Apply {
+impl SimdKernel for Apply {
     type Output = ();
 
     #[inline(always)]
@@ -269,7 +269,7 @@ struct Scale {
 }
 
 #[allow(unsafe_op_in_unsafe_fn)] // Accesses inside the extents of the struct's contract.
-impl Kernel for Scale {
+impl SimdKernel for Scale {
     type Output = ();
 
     #[inline(always)]
@@ -292,7 +292,7 @@ struct ReluSum {
 }
 
 #[allow(unsafe_op_in_unsafe_fn)] // Accesses inside the extents of the struct's contract.
-impl Kernel for ReluSum {
+impl SimdKernel for ReluSum {
     type Output = Lane;
 
     #[inline(always)]
@@ -321,7 +321,7 @@ struct ReluSpread {
 }
 
 #[allow(unsafe_op_in_unsafe_fn)] // Accesses inside the extents of the struct's contract.
-impl Kernel for ReluSpread {
+impl SimdKernel for ReluSpread {
     type Output = ();
 
     #[inline(always)]

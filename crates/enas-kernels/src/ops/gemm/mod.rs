@@ -7,7 +7,7 @@ pub(crate) mod gpu;
 pub(crate) mod operand;
 
 use crate::ops::gemm::operand::{LeftOperand, ProductOutput};
-use enas_simd::{self as simd, Kernel, Lane, Simd};
+use enas_simd::{self as simd, Lane, Simd, SimdKernel};
 
 /// `out[o][p] = Σ_k w[k][o]·a[k][p]`.
 ///
@@ -79,7 +79,7 @@ impl<'a> PrefetchQueue<'a> {
 }
 
 #[allow(unsafe_op_in_unsafe_fn)] // Pointer arithmetic inside the extents of the struct's contract.
-impl Kernel for Multiply<'_> {
+impl SimdKernel for Multiply<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -205,7 +205,7 @@ pub(crate) const WEIGHT_GRADIENT_PANEL: usize = 4 * WEIGHT_GRADIENT_STRIDE;
 const WEIGHT_GRADIENT_STRIDE: usize = WEIGHT_GRADIENT_CHUNK + 1;
 
 #[allow(unsafe_op_in_unsafe_fn)] // Pointer arithmetic inside the extents of the struct's contract.
-impl Kernel for WeightGradient<'_> {
+impl SimdKernel for WeightGradient<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -11,7 +11,7 @@
 
 use super::{Gather, GradientRows, Im2row, Source};
 use crate::ops::im2row::target::GradientTarget;
-use enas_simd::{self as simd, AHEAD, Kernel, Lane, Simd};
+use enas_simd::{self as simd, AHEAD, Lane, Simd, SimdKernel};
 
 impl Gather<'_> {
     /// The part of [`fill`](Self::fill) for copied rows.
@@ -150,7 +150,7 @@ struct Copy {
 }
 
 #[allow(unsafe_op_in_unsafe_fn)] // Accesses inside the extents of the struct's contract.
-impl Kernel for Copy {
+impl SimdKernel for Copy {
     type Output = ();
 
     #[inline(always)]
@@ -180,7 +180,7 @@ struct Back {
 }
 
 #[allow(unsafe_op_in_unsafe_fn)] // Accesses inside the extents of the struct's contract.
-impl Kernel for Back {
+impl SimdKernel for Back {
     type Output = ();
 
     #[inline(always)]

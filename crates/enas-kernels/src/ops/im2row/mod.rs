@@ -13,7 +13,7 @@ use crate::ops::batch_norm::BlockSums;
 use crate::ops::gemm::operand::{GradientPlane, InputPlane};
 use enas_simd::Lane;
 
-/// How the rows of a [`Branch`](crate::Branch)'s matrix product are gathered from the conv block's inputs, `[n, c, h,
+/// How the rows of a [`ConvBranch`](crate::ConvBranch)'s matrix product are gathered from the conv block's inputs, `[n, c, h,
 /// w]`.
 #[derive(Clone, Copy, Debug)]
 pub enum Im2row<'a> {

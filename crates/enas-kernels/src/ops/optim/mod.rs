@@ -3,7 +3,7 @@
 pub(crate) mod gpu;
 pub(crate) mod tensor_list;
 
-use enas_simd::{self as simd, Kernel, Simd};
+use enas_simd::{self as simd, Simd, SimdKernel};
 
 /// Nesterov momentum with an L2 penalty, in TensorFlow's form: `g ← scale·(gradient + 2·λ·w)`, `a ← μ·a + g`,
 /// `w ← w − η·(g + μ·a)`.
@@ -88,7 +88,7 @@ struct NesterovChunk {
 }
 
 #[allow(unsafe_op_in_unsafe_fn)] // Accesses inside the extents of the struct's contract.
-impl Kernel for NesterovChunk {
+impl SimdKernel for NesterovChunk {
     type Output = f32;
 
     // Plain scalar code: the compiler vectorises it with the instruction set of the caller.
@@ -120,7 +120,7 @@ struct NormChunk {
 }
 
 #[allow(unsafe_op_in_unsafe_fn)] // Accesses inside the extents of the struct's contract.
-impl Kernel for NormChunk {
+impl SimdKernel for NormChunk {
     type Output = f32;
 
     #[inline(always)]

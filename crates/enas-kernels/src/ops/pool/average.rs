@@ -3,7 +3,7 @@
 use super::backward::Backward;
 use super::scatter::{RowScatter, WindowGradients};
 use super::shape::windows_holding;
-use enas_simd::{Kernel, Lane, Simd};
+use enas_simd::{Lane, Simd, SimdKernel};
 
 /// [`Backward`] for 3×3 average pools with stride 1 or 2, without ReLU.
 ///
@@ -21,7 +21,7 @@ pub(super) struct Average3x3<'a> {
 }
 
 #[allow(unsafe_op_in_unsafe_fn)] // Accesses inside the extents of the contract of `Backward`.
-impl Kernel for Average3x3<'_> {
+impl SimdKernel for Average3x3<'_> {
     type Output = ();
 
     #[inline(always)]

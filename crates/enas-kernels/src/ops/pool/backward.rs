@@ -1,7 +1,7 @@
 //! The gradient of pooling one plane, for windows of any size.
 
 use super::shape::{Pool, PoolKind};
-use enas_simd::{Kernel, Lane, Simd};
+use enas_simd::{Lane, Simd, SimdKernel};
 
 /// Adds `grad`, the gradient of the pooled plane, to the pixels of `relu(scale·plane + shift)` that caused it.
 ///
@@ -23,7 +23,7 @@ pub(super) struct Backward {
 }
 
 #[allow(unsafe_op_in_unsafe_fn)] // Accesses inside the extents of the struct's contract.
-impl Kernel for Backward {
+impl SimdKernel for Backward {
     type Output = ();
 
     #[inline(always)]

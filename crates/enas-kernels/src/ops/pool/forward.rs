@@ -1,7 +1,7 @@
 //! Pools one plane forwards.
 
 use super::shape::{Pool, PoolKind, windows_inside};
-use enas_simd::{Kernel, Lane, Simd};
+use enas_simd::{Lane, Simd, SimdKernel};
 
 /// Pools `relu(scale·plane + shift)` into `out`.
 ///
@@ -23,7 +23,7 @@ pub(super) struct Forward {
 }
 
 #[allow(unsafe_op_in_unsafe_fn)] // Accesses inside the extents of the struct's contract.
-impl Kernel for Forward {
+impl SimdKernel for Forward {
     type Output = ();
 
     #[inline(always)]

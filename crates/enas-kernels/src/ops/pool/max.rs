@@ -17,7 +17,7 @@ use super::backward::Backward;
 use super::scatter::{RowScatter, WindowGradients};
 use super::shape::{windows_holding, windows_inside};
 use crate::geometry::Axis;
-use enas_simd::{self as simd, Kernel, Lane, Simd};
+use enas_simd::{self as simd, Lane, Simd, SimdKernel};
 
 /// [`Backward`] for 3×3 maximum pools with stride 1 or 2.
 ///
@@ -49,7 +49,7 @@ impl Max3x3 {
 }
 
 #[allow(unsafe_op_in_unsafe_fn)] // Accesses inside the extents of the contracts of `Backward` and `Max3x3`.
-impl Kernel for Max3x3 {
+impl SimdKernel for Max3x3 {
     type Output = ();
 
     #[inline(always)]

@@ -8,7 +8,7 @@ pub(super) trait WindowGradients {
     /// The contributions to the three pixels of window `o`, padding included.
     ///
     /// # Safety
-    /// As for [`Kernel::run`](enas_simd::Kernel::run), and there is a window `o`.
+    /// As for [`SimdKernel::run`](enas_simd::SimdKernel::run), and there is a window `o`.
     unsafe fn contributions<S: Simd>(&self, o: usize) -> [S::V; 3];
 }
 

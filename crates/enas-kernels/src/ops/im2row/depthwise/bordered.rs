@@ -1,7 +1,7 @@
 //! Rows with a border: the copy that both directions read.
 
 use crate::geometry::Axis;
-use enas_simd::{self as simd, AHEAD, Kernel, Lane, Simd};
+use enas_simd::{self as simd, AHEAD, Lane, Simd, SimdKernel};
 
 /// Copies rows into scratch memory with a border: `bordered[r][x] = relu(scale·rows[r][x − before] + shift)`, zero left
 /// and right of the row.
@@ -30,7 +30,7 @@ pub(crate) struct Pad {
 }
 
 #[allow(unsafe_op_in_unsafe_fn)] // Pointer arithmetic inside the extents of the struct's contract.
-impl Kernel for Pad {
+impl SimdKernel for Pad {
     type Output = ();
 
     #[inline(always)]

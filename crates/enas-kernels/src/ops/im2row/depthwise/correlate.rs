@@ -1,7 +1,7 @@
 //! The correlation of bordered rows with a filter.
 
 use super::bordered::BorderedRows;
-use enas_simd::{Kernel, Lane, Simd};
+use enas_simd::{Lane, Simd, SimdKernel};
 
 /// Correlates bordered rows with a filter: `out[y][x] = Σ_ij w[i][j]·row(y, i)[x·stride + j]`.
 ///
@@ -36,7 +36,7 @@ struct Taps<const K: usize> {
 }
 
 #[allow(unsafe_op_in_unsafe_fn)] // Pointer arithmetic inside the extents of the struct's contract.
-impl Kernel for Correlate {
+impl SimdKernel for Correlate {
     type Output = ();
 
     #[inline(always)]

@@ -1,7 +1,7 @@
 //! The gradient of a filter.
 
 use super::bordered::BorderedRows;
-use enas_simd::{Kernel, Lane, Simd};
+use enas_simd::{Lane, Simd, SimdKernel};
 
 /// The gradient of a filter, image by image: `taps[i][j] += Σ_yx row(y, i)[x·stride + j]·g[y][x]`.
 ///
@@ -25,7 +25,7 @@ pub(crate) struct FilterGradient {
 }
 
 #[allow(unsafe_op_in_unsafe_fn)] // Pointer arithmetic inside the extents of the struct's contract.
-impl Kernel for FilterGradient {
+impl SimdKernel for FilterGradient {
     type Output = ();
 
     #[inline(always)]
@@ -128,7 +128,7 @@ pub(crate) struct LaneSums {
 }
 
 #[allow(unsafe_op_in_unsafe_fn)] // Accesses inside the extents of the struct's contract.
-impl Kernel for LaneSums {
+impl SimdKernel for LaneSums {
     type Output = ();
 
     #[inline(always)]

@@ -30,7 +30,7 @@ const LARGEST_REPORT: u64 = 64 << 20;
 
 /// All runs at or below a directory.
 #[derive(Debug)]
-pub(crate) struct Library {
+pub(crate) struct RunCatalog {
     root: PathBuf,
     /// Whether `root` itself is a run directory.
     single: bool,
@@ -69,7 +69,7 @@ struct ShownAuto {
 /// The contents of a page and their changes.
 pub(crate) type Feed = watch::Receiver<SyncArc<Parts>>;
 
-impl Library {
+impl RunCatalog {
     /// Opens the runs of a directory. With `may_come`, the directory may be empty or missing.
     pub(crate) fn open(root: &Path, may_come: bool) -> Result<Self> {
         if !root.is_dir() && !may_come {
@@ -77,7 +77,7 @@ impl Library {
         }
         // The path `.` has no file name, which a run needs as its name.
         let root = if root.file_name().is_some() { root.to_owned() } else { root.canonicalize()? };
-        let library = Self {
+        let run_catalog = Self {
             single: find::is_run(&root),
             root,
             runs: RwLock::default(),
@@ -86,8 +86,8 @@ impl Library {
             overview: watch::Sender::new(SyncArc::default()),
         };
         // Makes present runs available immediately.
-        library.look();
-        Ok(library)
+        run_catalog.look();
+        Ok(run_catalog)
     }
 
     /// Looks for new runs, reads new events of all runs, and updates open pages.
@@ -149,7 +149,7 @@ impl Library {
     }
 
     /// Updates the page of an automatic run; `None` if all its phases are gone.
-    fn show_auto(&self, auto: &SyncArc<Automatic>, patience: Duration) -> Result<Option<ShownAuto>> {
+    fn show_auto(&self, auto: &SyncArc<Automatic>, stall_timeout: Duration) -> Result<Option<ShownAuto>> {
         let is_phase =
             |entry: &SyncArc<Entry>| entry.automatic.as_ref().is_some_and(|it| it.slug == auto.slug);
         let mut phases: Vec<SyncArc<Entry>> = self.entries().into_iter().filter(is_phase).collect();
@@ -163,7 +163,7 @@ impl Library {
         let list = Phases { rows: &rows, shown: &rows[current].name }.html()?;
         let mut run = held(&phases[current].run);
         run.want();
-        run.catch_up(patience);
+        run.catch_up(stall_timeout);
         let report = auto.found.dir.join(FILE_NAME).is_file().then_some(auto.slug.as_str());
         let shown = Shown { name: &auto.found.name, report, automatic: Some((standing, list)) };
         publish(&auto.page, run_parts(&run, shown)?);
