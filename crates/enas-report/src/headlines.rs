@@ -2,7 +2,6 @@
 
 use enas_run::{Kind, interval};
 
-use crate::page::chance;
 use crate::run::{Network, RunSummary};
 use crate::search_choice::Random;
 use crate::text::{bytes, duration, percent, short};
@@ -140,4 +139,9 @@ pub(crate) fn comparison(facts: &RunSummary) -> Vec<Compared> {
             vec![compared("this network", test, true), other]
         }
     }
+}
+
+/// The accuracy of uniform guessing, 0 to 1.
+pub(crate) fn chance(facts: &RunSummary) -> Option<f64> {
+    facts.split.as_ref().map(|split| 1.0 / split.classes.len().max(1) as f64)
 }

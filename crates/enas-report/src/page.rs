@@ -8,7 +8,7 @@ use enas_run::{CheckedFinding, Kind};
 use crate::auto::severity;
 use crate::chart;
 use crate::curves::Figure;
-use crate::headlines::{Compared, Headline, comparison, headlines, time_of};
+use crate::headlines::{Compared, Headline, chance, comparison, headlines, time_of};
 use crate::predictions::Confusion;
 use crate::run::{Architecture, RunSummary};
 use crate::style::STYLE;
@@ -133,11 +133,6 @@ fn trained(facts: &RunSummary) -> String {
         |p| format!("; always naming the most frequent class would reach {}", percent(p.most_frequent)),
     );
     format!("The network recognises {test} of the test pictures, which nothing looked at before{beside}.")
-}
-
-/// The accuracy of uniform guessing, 0 to 1.
-pub(crate) fn chance(facts: &RunSummary) -> Option<f64> {
-    facts.split.as_ref().map(|split| 1.0 / split.classes.len().max(1) as f64)
 }
 
 fn network_facts(facts: &RunSummary) -> Vec<Fact> {

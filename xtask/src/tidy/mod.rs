@@ -86,7 +86,7 @@ fn read_sources(root: &Path, files: &[String]) -> Result<BTreeMap<String, String
     existing.map(read).collect()
 }
 
-/// What breaks the rules about circles, names and lengths, which are not enforced yet.
+/// What breaks the rules about circles, names and lengths.
 fn of_sources(texts: &BTreeMap<String, String>) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut types = PublicTypes::default();
