@@ -2,8 +2,8 @@
 //!
 //! [`load`] reads class folders (or a zip of them, or an embedded data set) into a [`Dataset`] of three [`Split`]s
 //! and reports what is wrong with them. Its [`LoadOptions`] also serve data that do not fit into memory, and the split
-//! of an earlier run. A split gives [`ImageBatch`]es: augmented for training, in stored order for evaluation, or drawn at
-//! random for a reward. [`prepare`] converts one new image exactly as loading converted the training images.
+//! of an earlier run. A split gives [`ImageBatch`]es: augmented for training, in stored order for evaluation, or drawn
+//! at random for a reward. [`prepare`] converts one new image exactly as loading converted the training images.
 //! [`check::check_dataset`] checks a data set before training.
 //!
 //! The crate knows images and labels, but no networks or architectures. Its rooms, from below: `source` (files and

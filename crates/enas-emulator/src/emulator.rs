@@ -145,8 +145,8 @@ impl Emulator {
     /// Runs a kernel to its end, or to its first fault.
     ///
     /// # Errors
-    /// - [`Error::UnknownKernel`], [`Error::Arguments`] or [`Error::LaunchRequest`] if the request does not fit the kernel's
-    ///   signature or a device's limits.
+    /// - [`Error::UnknownKernel`], [`Error::Arguments`] or [`Error::LaunchRequest`] if the request does not fit the
+    ///   kernel's signature or a device's limits.
     /// - [`Error::UnknownBuffer`] or [`Error::Range`] if an argument is not part of a buffer.
     /// - [`Error::Fault`] if the kernel does something wrong. Memory is then as the kernel left it.
     /// - [`Error::Lost`] if the program ended. All buffers are then gone and the emulator is as new.

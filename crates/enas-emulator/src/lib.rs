@@ -12,8 +12,8 @@
 //! - barriers and shuffles that not every thread reaches at the same line;
 //! - signed overflow, division by zero, shifts that are too large, stack overflow, and endless loops.
 //!
-//! Blocks run one after another and threads in turns. [`LaunchRequest::order_seed`] permutes both: a kernel whose output bytes
-//! depend on it is wrong.
+//! Blocks run one after another and threads in turns. [`LaunchRequest::order_seed`] permutes both: a kernel whose
+//! output bytes depend on it is wrong.
 //!
 //! It does *not* model a device's speed, its caches or the order of its memory operations. nvcc fuses `a * b + c`
 //! unless told otherwise; here it rounds twice. `expf` and similar functions are the host's.

@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 use crate::lower::{LOGITS, PROBABILITIES};
 use crate::operators;
 
-/// Lower bound of the automatic tolerance, for logits of about 1. [`Exported::tolerance`] gives the rule.
+/// Lower bound of the automatic tolerance, for logits of about 1. [`Exported::tolerance`](crate::Exported::tolerance)
+/// gives the rule.
 pub const TOLERANCE: f32 = 1e-4;
 
 /// Batch sizes, used in turn: the smallest, an odd one, a large one.

@@ -30,7 +30,7 @@ struct Alone<'a> {
 }
 
 impl Figure {
-    /// The ids of all figures that [`curves`] and [`choice`] can make, in the order of a page.
+    /// The ids of all figures that [`curves`] and [`choice`](crate::choice) can make, in the order of a page.
     pub const IDS: [&'static str; 8] =
         ["candidates", "loss", "accuracy", "reward", "entropy", "ops-normal", "ops-reduction", "lr"];
 

@@ -30,8 +30,9 @@ use enas_run::non_finite::finite;
 /// [`Run::load_data`].
 ///
 /// # Errors
-/// - [`Error::Interrupted`] if the observer asked to stop. A checkpoint was written.
-/// - [`Error::Diverged`] if numbers stopped being finite although the run had gone back once.
+/// - [`Error::Interrupted`](enas_run::Error::Interrupted) if the observer asked to stop. A checkpoint was written.
+/// - [`Error::Diverged`](enas_run::Error::Diverged) if numbers stopped being finite although the run had gone back
+///   once.
 /// - Errors of data, network and disk.
 pub fn train(
     config: &TrainConfig,
@@ -47,7 +48,8 @@ pub fn train(
 /// [`train`] for an architecture of either space.
 ///
 /// # Errors
-/// As [`train`], and [`Error::CellsOnly`] if the settings or the run ask for what the macro space does not support.
+/// As [`train`], and [`Error::CellsOnly`](enas_run::Error::CellsOnly) if the settings or the run ask for what the macro
+/// space does not support.
 pub fn train_any(
     config: &TrainConfig,
     arch: &Arch,

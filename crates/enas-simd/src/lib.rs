@@ -2,9 +2,9 @@
 //!
 //! Two kinds of kernels are here, with one choice of the instruction set ([`level()`], the variable `ENAS_SIMD`):
 //!
-//! - [`SimdKernel`]: loops over [`Lane`]s of sixteen numbers through raw pointers, for the operations of `enas-kernels`. A
-//!   kernel is plain data and one generic body, `run::<S>()`. The compiler makes three copies of each body: AVX-512,
-//!   AVX2 + FMA, and portable Rust. [`run`] chooses one of them once per process.
+//! - [`SimdKernel`]: loops over [`Lane`]s of sixteen numbers through raw pointers, for the operations of
+//!   `enas-kernels`. A kernel is plain data and one generic body, `run::<S>()`. The compiler makes three copies of each
+//!   body: AVX-512, AVX2 + FMA, and portable Rust. [`run`] chooses one of them once per process.
 //! - [`safe::WithSimd`]: loops over slices of any length without `unsafe`, for the policy of `enas-controller`.
 //!
 //! [`math`] has exp, tanh and the logistic function for the second kind. No arithmetic of any operation is here.

@@ -3,8 +3,8 @@
 //! A [`Study`] trains the architectures that several searches found, and random ones for comparison, all by one
 //! recipe. The random ones are of three kinds: uniform, *wide* (which train fast), and equal in size and cost to
 //! those found. All trainings with one seed start alike and see the images in the same order, so differences come
-//! from the architecture. Each training uses the test images once, at its end. [`StudySummary`] states the results with 95
-//! % intervals; it says "better" only if the interval excludes zero.
+//! from the architecture. Each training uses the test images once, at its end. [`StudySummary`] states the results with
+//! 95 % intervals; it says "better" only if the interval excludes zero.
 //!
 //! A study has a directory and continues where it was stopped: every finished training is a line of `trials.jsonl`. A
 //! [`Trainer`] trains and searches; [`ImageTrainer`] does so with images.

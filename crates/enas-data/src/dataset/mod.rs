@@ -54,7 +54,7 @@ pub struct Dataset {
     /// Files that could not be used, by name.
     pub skipped: Vec<Skipped>,
     /// Problems found during loading: the same file in several splits or under several labels, and class imbalance.
-    /// [`crate::check::check`] finds more.
+    /// [`crate::check::check_dataset`] finds more.
     pub warnings: Vec<Finding>,
     /// Identity of the files, for the manifest of a run.
     pub fingerprint: Fingerprint,

@@ -9,7 +9,7 @@ use super::read::single;
 use super::{auto, seeds};
 
 impl Entry {
-    /// Reads a run. A damaged run is returned with [`RunState::Damaged`] and the reason.
+    /// Reads a run. A damaged run is returned with [`RunState::Damaged`](super::RunState::Damaged) and the reason.
     pub fn read(found: &Found) -> Self {
         if find::is_automatic(&found.dir) {
             auto::read(found)

@@ -22,7 +22,7 @@ pub(crate) enum Checksum {
     Intact,
 }
 
-/// The checksum, in hexadecimal, of a file whose header contains [`BLANK`].
+/// The checksum, in hexadecimal, of a file whose header has zeros in place of it.
 pub fn of(parts: &[&[u8]]) -> String {
     let mut hash = Sha256::new();
     parts.iter().for_each(|part| hash.update(part));

@@ -1,9 +1,9 @@
 //! Augmentation of training images: the settings and the choice of the implementation.
 //!
-//! There are four modes: [`AugmentMode::Reference`] (the published TensorFlow code exactly), [`AugmentMode::Corrected`] (the same
-//! ideas without its slips), [`AugmentMode::CropFlip`] (the ENAS authors' zero-padded crop, flip and cutout on normalised
-//! values) and [`AugmentMode::RandAugment`] (random operations from a list). Random erasing follows any of them; mixing
-//! works on whole batches. The modes know nothing of files or batches.
+//! There are four modes: [`AugmentMode::Reference`] (the published TensorFlow code exactly), [`AugmentMode::Corrected`]
+//! (the same ideas without its slips), [`AugmentMode::CropFlip`] (the ENAS authors' zero-padded crop, flip and cutout
+//! on normalised values) and [`AugmentMode::RandAugment`] (random operations from a list). Random erasing follows any
+//! of them; mixing works on whole batches. The modes know nothing of files or batches.
 
 mod config;
 mod corrected;

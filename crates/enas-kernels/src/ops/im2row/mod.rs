@@ -13,8 +13,8 @@ use crate::ops::batch_norm::BlockSums;
 use crate::ops::gemm::operand::{GradientPlane, InputPlane};
 use enas_simd::Lane;
 
-/// How the rows of a [`ConvBranch`](crate::ConvBranch)'s matrix product are gathered from the conv block's inputs, `[n, c, h,
-/// w]`.
+/// How the rows of a [`ConvBranch`](crate::ConvBranch)'s matrix product are gathered from the conv block's inputs, `[n,
+/// c, h, w]`.
 #[derive(Clone, Copy, Debug)]
 pub enum Im2row<'a> {
     /// One row per input channel, every pixel as it is: a 1×1 convolution.

@@ -66,7 +66,7 @@ impl Run {
     /// train what a search found on the same splits.
     ///
     /// # Errors
-    /// As [`enas_data::load_with_split`], and [`crate::Error::RunDirectory`] if the images have changed since.
+    /// As [`enas_data::load`], and [`crate::Error::RunDirectory`] if the images have changed since.
     pub fn load_data(&self, config: &enas_data::Config, seed: Seed) -> Result<Dataset> {
         self.reader().load_data(config, seed)
     }
