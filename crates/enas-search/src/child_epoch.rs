@@ -105,7 +105,7 @@ pub(crate) fn go_back<'a, L: ChildLoop<'a>>(of: &mut L, error: Error) -> Result<
     of.session().save(state, SaveReason::Forced)
 }
 
-/// The error for a step with this non_finite. The step changed no weights.
+/// The error for a step with a value that is not finite. The step changed no weights.
 fn diverged<'a, L: ChildLoop<'a>>(of: &mut L, non_finite: NonFinite, arc: &Arch, step: &Step) -> Error {
     let Position { epoch, step: done, .. } = of.place();
     let split = of.train_images().split().clone();

@@ -113,7 +113,7 @@ impl<'a> Search<'a> {
         });
     }
 
-    /// Returns `result`, or the divergence at this step if there is a non_finite.
+    /// Returns `result`, or the divergence at this step if a value was not finite.
     pub(super) fn healthy<T>(&self, non_finite: Option<NonFinite>, result: T, step: u64) -> Result<T> {
         non_finite.map_or(Ok(result), |non_finite| Err(non_finite.at(self.at.epoch + 1, step).into()))
     }
