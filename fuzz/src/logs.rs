@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use enas_report::Options;
+use enas_report::ReportOptions;
 
 use crate::http::{PATIENCE, ask, run_files, serve};
 use crate::place;
@@ -13,7 +13,7 @@ pub fn logs(data: &[u8]) {
     run_files(data);
     let runs = place::folder().join("runs");
     let out = place::folder().join("report.html");
-    enas_report::write(&runs.join("r"), &Options { out: Some(&out), ..Options::default() })
+    enas_report::write(&runs.join("r"), &ReportOptions { out: Some(&out), ..ReportOptions::default() })
         .expect("it can be written");
     let report = std::fs::read_to_string(&out).expect("it was written");
     assert!(!report.contains("<script") && !report.contains("<fuzz"), "{report}");

@@ -12,7 +12,7 @@
 //! ```no_run
 //! use std::path::Path;
 //!
-//! let path = enas_report::write(Path::new("runs/digits-train-1"), &enas_report::Options::default())?;
+//! let path = enas_report::write(Path::new("runs/digits-train-1"), &enas_report::ReportOptions::default())?;
 //! println!("{}", path.display());
 //! # Ok::<(), enas_report::Error>(())
 //! ```
