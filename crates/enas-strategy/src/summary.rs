@@ -19,9 +19,9 @@ impl TableSummary {
     /// With a single number `sd` is NaN and the interval is infinite.
     ///
     /// ```
-    /// use enas_strategy::Summary;
+    /// use enas_strategy::TableSummary;
     ///
-    /// let summary = Summary::of(&[1.0, 2.0, 3.0]).expect("there are numbers");
+    /// let summary = TableSummary::of(&[1.0, 2.0, 3.0]).expect("there are numbers");
     /// assert_eq!((summary.mean, summary.sd), (2.0, 1.0));
     /// assert!((summary.low - (2.0 - 4.303 / 3f64.sqrt())).abs() < 1e-3);
     /// ```
