@@ -97,9 +97,10 @@ pub struct Gain {
 pub struct Picks {
     /// The best network with at most half the usual multiply-adds; the smallest one if there is none.
     pub small: Arc,
-    /// The cheapest network whose training loss is not significantly above the lowest.
+    /// The cheapest network that is not significantly worse than the accurate one, by training loss and by loss on the
+    /// choosing half.
     pub balanced: Arc,
-    /// The network with the lowest training loss among those that do not overfit.
+    /// The best network by training loss, validation loss and accuracy, among those that do not overfit.
     pub accurate: Arc,
 }
 

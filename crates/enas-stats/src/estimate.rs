@@ -50,6 +50,25 @@ pub(crate) fn variance(values: &[f64]) -> f64 {
     values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (values.len() - 1) as f64
 }
 
+/// The scale of a sample: standard scores (z-scores) make measures with different units comparable.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StandardScale {
+    mean: f64,
+    sd: f64,
+}
+
+impl StandardScale {
+    /// The mean and standard deviation of `values`.
+    pub fn of(values: &[f64]) -> Self {
+        Self { mean: mean(values), sd: sd(values) }
+    }
+
+    /// The number of standard deviations above the mean; 0 if nothing varies or there was only one value.
+    pub fn z(self, value: f64) -> f64 {
+        if self.sd > 0.0 { (value - self.mean) / self.sd } else { 0.0 }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +78,15 @@ mod tests {
         assert_eq!(mean(&[1.0, 2.0, 6.0]), 3.0);
         assert_eq!(variance(&[1.0, 2.0, 6.0]), 7.0);
         assert!(sd(&[1.0]).is_nan() && mean(&[]).is_nan());
+    }
+
+    #[test]
+    fn standard_scores_have_mean_zero_and_deviation_one() {
+        let values = [1.0, 2.0, 6.0];
+        let scale = StandardScale::of(&values);
+        let scores = values.map(|value| scale.z(value));
+        assert!(mean(&scores).abs() < 1e-12 && (sd(&scores) - 1.0).abs() < 1e-12);
+        assert_eq!([&[3.0][..], &[3.0, 3.0]].map(|values| StandardScale::of(values).z(3.0)), [0.0; 2]);
     }
 
     #[test]

@@ -23,14 +23,16 @@ mod estimate;
 mod front;
 mod pool;
 mod rank;
+mod ridge;
 mod student;
 mod variance;
 
 pub use bootstrap::{Bootstrap, RESAMPLES, quantile, resample};
-pub use estimate::{Estimate, mean, sd};
+pub use estimate::{Estimate, StandardScale, mean, sd};
 pub use front::{Point, hypervolume, pareto_front};
 pub use pool::{expected_best, expected_choice, percentile, regret};
 pub use rank::{disattenuated, kendall_tau_b, precision_at_top};
+pub use ridge::Ridge;
 pub use student::{t_cdf, t_interval, t_quantile, welch_interval};
 pub use variance::Components;
 

@@ -44,6 +44,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "enas-kernels",
             "enas-rng",
             "enas-run",
+            "enas-stats",
             "enas-strategy",
         ],
     ),

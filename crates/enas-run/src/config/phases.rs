@@ -22,7 +22,7 @@ pub struct WarmupConfig {
     pub collapse: f32,
 }
 
-/// The finals: candidates are trained alone for a short time, and the best by training loss advance (successive
+/// The finals: candidates are trained alone for a short time, and the best advance (successive
 /// halving; Jamieson and Talwalkar, AISTATS 2016).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

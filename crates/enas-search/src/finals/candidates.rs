@@ -11,7 +11,10 @@ use enas_rng::{Seed, Stream};
 use enas_run::config::{Limits, TrainConfig};
 use enas_run::error::{Error, Result};
 use enas_run::finals::CandidateOrigin;
+use enas_stats::Ridge;
 use serde::{Deserialize, Serialize};
+
+use super::features::features;
 
 /// Cost of an architecture's network.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +37,8 @@ pub(crate) struct Candidate {
 
 /// Draws per wanted architecture before the search for a new one is given up.
 const PATIENCE: u64 = 300;
+/// Number of mutants of a parent among which a prediction chooses.
+const MUTANTS: usize = 16;
 /// Every fourth wide candidate is the smallest of this many draws, so that some candidates are small.
 const SMALL_OF: u64 = 16;
 /// Number of uniformly random architectures whose mean cost defines the usual size.
@@ -71,9 +76,38 @@ impl<'a> Proposals<'a> {
         }
     }
 
-    /// The `number`-th mutant of `parent`; `None` if [`PATIENCE`] draws found none.
-    pub(crate) fn mutant(&mut self, parent: &Arc, number: u64) -> Result<Option<Candidate>> {
-        self.find(CandidateOrigin::Mutant, number, |stream| parent.mutated(stream))
+    /// The `number`-th mutant of `parent`: the one with the highest prediction among [`MUTANTS`] new ones that the
+    /// limits admit, or the first one without a predictor. `None` if [`PATIENCE`] draws found none.
+    pub(crate) fn mutant(
+        &mut self,
+        parent: &Arc,
+        number: u64,
+        predictor: Option<&Ridge>,
+    ) -> Result<Option<Candidate>> {
+        let Some(predictor) = predictor else {
+            return self.find(CandidateOrigin::Mutant, number, |stream| parent.mutated(stream));
+        };
+        let mut mutants = BTreeSet::new();
+        for turn in 0..PATIENCE {
+            let mut stream =
+                self.seed.stream("finals/candidate", &[CandidateOrigin::Mutant as u64, number, turn]);
+            let arc = parent.mutated(&mut stream);
+            if !self.known.contains(&arc.canonical()) {
+                mutants.insert(arc);
+            }
+            if mutants.len() >= MUTANTS {
+                break;
+            }
+        }
+        let mut mutants: Vec<(f64, Arc)> =
+            mutants.into_iter().map(|arc| (predictor.predict(&features(&arc)), arc)).collect();
+        mutants.sort_by(|(a, a_arc), (b, b_arc)| b.total_cmp(a).then_with(|| a_arc.cmp(b_arc)));
+        for (_, arc) in mutants {
+            if let Some(candidate) = self.admit(arc, CandidateOrigin::Mutant)? {
+                return Ok(Some(candidate));
+            }
+        }
+        Ok(None)
     }
 
     /// Admits a given arc if it is within the limits and new.
@@ -218,7 +252,7 @@ mod tests {
             assert!(wide.arc.is_wide() && wide.origin == CandidateOrigin::Wide);
             of_wide.push(wide.cost.macs);
             let random = proposals.draw(CandidateOrigin::Random, number).unwrap().unwrap();
-            let mutant = proposals.mutant(&random.arc, number).unwrap().unwrap();
+            let mutant = proposals.mutant(&random.arc, number, None).unwrap().unwrap();
             arcs.extend([wide, random, mutant].map(|candidate| candidate.arc.canonical()));
         }
         assert_eq!(arcs.len(), 36);

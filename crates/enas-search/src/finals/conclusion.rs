@@ -23,7 +23,7 @@ impl<P: Serialize + DeserializeOwned> Finals<'_, '_, '_, P> {
         let last = |ids: &[usize]| -> Vec<&Entry> {
             ids.iter().filter_map(|&id| self.progress.entry(round, id)).collect()
         };
-        let ranked = self.ranked(last(best).into_iter());
+        let ranked = self.ranked(round, |entry| best.contains(&entry.candidate));
         let macs = |entry: &Entry| self.candidates[entry.candidate].cost.macs;
         let arc = |entry: &Entry| self.candidates[entry.candidate].arc.clone();
         let Some(chosen) = picks::choose(&ranked, macs, self.usual_macs) else {
@@ -51,7 +51,7 @@ impl<P: Serialize + DeserializeOwned> Finals<'_, '_, '_, P> {
     /// Every candidate's entry in its last round, those with the longest training first.
     fn furthest_first(&self) -> Vec<&Entry> {
         let mut seen = std::collections::BTreeSet::new();
-        let rounds = self.progress.rounds.iter().rev().flat_map(|round| self.ranked(round.iter()));
+        let rounds = (0..ROUNDS.len()).rev().flat_map(|round| self.ranked(round, |_| true));
         rounds.filter(|entry| seen.insert(entry.candidate)).collect()
     }
 

@@ -8,15 +8,19 @@
 //! round 3   a quarter of those, to 10 × finals.steps; random architectures are trained as long, as controls
 //! ```
 //!
-//! Networks are ranked by the mean training loss over the last two thirds of their steps. Every step contributes to
-//! it, so it is less noisy than an accuracy after a short training. All networks see the same images in the same
-//! order.
+//! The validation split is halved: one half chooses, the other reports, and no choice uses it. Networks are ranked by
+//! three measures, each standardised over the round and added: the mean training loss over the last two thirds of
+//! the steps, and loss and accuracy on the choosing half. Every step contributes to the training loss, so it tells
+//! the most after few steps. The other two tell whether a network generalises, and count less if there are few images
+//! (`combined_score.rs`). All networks see the same images in the same order.
 //!
-//! The validation split is halved. One half can veto a winner that overfits; no choice uses the other, which reports.
+//! Mutants are chosen by a ridge regression on the results of the drawn candidates (`features.rs`).
 
 mod again;
 mod candidates;
+mod combined_score;
 mod conclusion;
+mod features;
 mod halves;
 mod picks;
 mod progress;

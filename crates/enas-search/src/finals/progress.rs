@@ -16,6 +16,10 @@ pub(crate) struct FinalsProgress {
     pub(super) steps: u64,
     /// Results of the networks, per round.
     pub(super) rounds: [Vec<Entry>; 3],
+    /// Per round and image of the choosing half: the number of networks that classify it correctly. Networks that
+    /// diverged do not count.
+    #[serde(default)]
+    pub(super) n_right: [Vec<u32>; 3],
 }
 
 /// Result of a network in one round.
@@ -28,6 +32,9 @@ pub(super) struct Entry {
     pub(super) score: Option<f64>,
     /// Accuracy on the choosing and on the reporting half of validation, 0 to 1.
     pub(super) valid: [f64; 2],
+    /// Mean loss on the choosing half, in nats; `None` in checkpoints of earlier versions.
+    #[serde(default)]
+    pub(super) choose_loss: Option<f64>,
     /// Only in the last round.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) details: Option<Details>,
@@ -46,6 +53,16 @@ pub(super) struct Details {
 }
 
 impl FinalsProgress {
+    /// Adds a result to a round; `right` says which images of the choosing half are classified correctly.
+    pub(super) fn record(&mut self, round: usize, entry: Entry, right: impl ExactSizeIterator<Item = bool>) {
+        if entry.score.is_some() {
+            let n_right = &mut self.n_right[round];
+            n_right.resize(right.len(), 0);
+            n_right.iter_mut().zip(right).for_each(|(n, right)| *n += u32::from(right));
+        }
+        self.rounds[round].push(entry);
+    }
+
     /// The result of candidate `id` in a round, if it was trained in it.
     pub(super) fn entry(&self, round: usize, id: usize) -> Option<&Entry> {
         self.rounds[round].iter().find(|entry| entry.candidate == id)

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::candidates::Candidate;
+use super::combined_score::CombinedScore;
 use super::picks;
 use super::progress::Entry;
 use super::rounds::{FEWEST, Finals};
@@ -13,24 +14,31 @@ use super::rounds::{FEWEST, Finals};
 const EQUAL_SIZE: usize = 2;
 
 impl<P: Serialize + DeserializeOwned> Finals<'_, '_, '_, P> {
-    /// Entries ranked best first: lower late loss, then fewer multiply-adds, then arc order.
-    pub(super) fn ranked<'e>(&self, entries: impl Iterator<Item = &'e Entry>) -> Vec<&'e Entry> {
-        let mut entries: Vec<&Entry> = entries.collect();
+    /// Entries of a round that `is_wanted` admits, best first: higher combined score, then fewer multiply-adds, then
+    /// arc order.
+    pub(super) fn ranked(&self, round: usize, is_wanted: impl Fn(&Entry) -> bool) -> Vec<&Entry> {
+        let score = self.combined_score(round);
+        let mut entries: Vec<&Entry> =
+            self.progress.rounds[round].iter().filter(|entry| is_wanted(entry)).collect();
         let key = |entry: &Entry| {
             let Candidate { arc, cost, .. } = &self.candidates[entry.candidate];
-            (entry.score.unwrap_or(f64::INFINITY), cost.macs, arc)
+            (score.value(entry), cost.macs, arc)
         };
         entries.sort_by(|a, b| {
             let ((a_score, a_macs, a_arc), (b_score, b_macs, b_arc)) = (key(a), key(b));
-            a_score.total_cmp(&b_score).then(a_macs.cmp(&b_macs)).then_with(|| a_arc.cmp(b_arc))
+            b_score.total_cmp(&a_score).then(a_macs.cmp(&b_macs)).then_with(|| a_arc.cmp(b_arc))
         });
         entries
     }
 
+    /// The combined score of the networks that a round has trained so far.
+    pub(super) fn combined_score(&self, round: usize) -> CombinedScore {
+        CombinedScore::of(&self.progress.rounds[round], &self.progress.n_right[round])
+    }
+
     /// The best `n` of a round. If none of them is small, the last place goes to the best small network.
     pub(super) fn survivors(&self, round: usize, n: usize) -> Vec<usize> {
-        let ranked: Vec<usize> =
-            self.ranked(self.progress.rounds[round].iter()).iter().map(|entry| entry.candidate).collect();
+        let ranked: Vec<usize> = self.ranked(round, |_| true).iter().map(|entry| entry.candidate).collect();
         let is_small = |id: &&usize| picks::is_small(self.candidates[**id].cost.macs, self.usual_macs);
         let mut best: Vec<usize> = ranked.iter().copied().take(n).collect();
         if let Some(&small) = ranked.iter().find(is_small).filter(|small| !best.contains(small)) {

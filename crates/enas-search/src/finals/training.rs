@@ -46,9 +46,10 @@ impl<P: Serialize + DeserializeOwned> Finals<'_, '_, '_, P> {
         let answers = trial.outcomes(&data.valid, &all)?;
         self.pace.0 += trial.steps() - before;
         self.pace.1 += began.elapsed().as_secs_f64();
-        let entry = self.entry_of((id, round), &trial, answers.split_at(halves.choose.len()))?;
+        let (choose, report) = answers.split_at(halves.choose.len());
+        let entry = self.entry_of((id, round), &trial, (choose, report))?;
         self.log(round, &entry)?;
-        self.progress.rounds[round].push(entry);
+        self.progress.record(round, entry, choose.iter().map(|answer| answer.is_right));
         self.trials.insert(id, trial);
         self.tick()
     }
@@ -74,7 +75,10 @@ impl<P: Serialize + DeserializeOwned> Finals<'_, '_, '_, P> {
             })
             .transpose()?;
         let valid = [accuracy(choose), accuracy(report)];
-        Ok(Entry { candidate, steps: trial.steps(), score, valid, details })
+        let choose_loss =
+            choose.iter().map(|answer| f64::from(answer.loss)).sum::<f64>() / choose.len().max(1) as f64;
+        let choose_loss = Some(choose_loss).filter(|loss| loss.is_finite());
+        Ok(Entry { candidate, steps: trial.steps(), score, valid, choose_loss, details })
     }
 
     fn log(&mut self, round: usize, entry: &Entry) -> Result<()> {

@@ -62,6 +62,8 @@ pub struct StudySummary {
     pub tau_params: Option<f64>,
     /// Kendall's τ-b between the score and the multiply-adds.
     pub tau_score_macs: Option<f64>,
+    /// Kendall's τ-b between the training loss of a short training alone and the test accuracy.
+    pub tau_train_loss: Option<f64>,
     /// Share of the random architectures in the top quarter by score that are also in the top quarter by accuracy.
     /// The name comes from a pool of 40 architectures, whose top quarter has 10.
     pub precision_top10: Option<f64>,
@@ -142,6 +144,7 @@ impl StudySummary {
             tau_disattenuated: ranking.disattenuated,
             tau_params: ranking.params,
             tau_score_macs: ranking.score_macs,
+            tau_train_loss: ranking.train_loss,
             precision_top10: ranking.precision,
             precision_top_quarter: ranking.precision,
             percentile: against_pool(percentile),

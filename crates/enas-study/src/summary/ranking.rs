@@ -1,17 +1,21 @@
-//! Whether the score of a short training ranks random architectures as their test accuracy does.
+//! Whether the score of the finals ranks random architectures as their test accuracy does.
 //!
 //! Score and accuracy come from different seeds. Within one training they share random effects and would agree for
 //! that reason alone.
 
 use enas_stats::{
-    Bootstrap, Components, disattenuated, expected_choice, kendall_tau_b, mean, precision_at_top,
+    Bootstrap, Components, StandardScale, disattenuated, expected_choice, kendall_tau_b, mean, precision_at_top,
 };
 use serde::Serialize;
 
 use super::group::GroupTrials;
+use crate::record::Measurements;
 
 /// Share of the architectures that form the top.
 const TOP: f64 = 0.25;
+
+/// Share of the training after which the score is taken. The last round of the finals has about as many steps.
+const DECIDING: f64 = 0.7;
 
 /// Numbers of random architectures to choose from, as far as there are as many.
 const TRIED: [usize; 4] = [4, 8, 16, 32];
@@ -25,6 +29,7 @@ pub(super) struct Ranking {
     pub(super) disattenuated: Option<f64>,
     pub(super) params: Option<f64>,
     pub(super) score_macs: Option<f64>,
+    pub(super) train_loss: Option<f64>,
     pub(super) precision: Option<f64>,
     folds: Vec<Fold>,
 }
@@ -32,8 +37,10 @@ pub(super) struct Ranking {
 /// Scores from one seed, and accuracies from the others (cross-validation over seeds).
 #[derive(Clone, Debug, Default)]
 struct Fold {
-    /// Negative loss at the end of a short training.
+    /// The combined score of the finals; without validation results per epoch, the negative early training loss.
     score: Vec<f64>,
+    /// Negative training loss at the end of a short training.
+    train_loss: Vec<f64>,
     /// Accuracy on the half of the validation images for choosing.
     choose: Vec<f64>,
     /// Mean test accuracy with other seeds, each rounded to 0.1 percentage points.
@@ -48,7 +55,7 @@ pub struct BestOfK {
     pub k: usize,
     /// The expected accuracy of the truly best, by the mean over all seeds.
     pub best: f64,
-    /// That of the one with the lowest loss at the end of a short training.
+    /// That of the one with the best score.
     pub by_score: Option<f64>,
     /// That of the one with the highest validation accuracy after a whole training.
     pub by_validation: Option<f64>,
@@ -66,6 +73,7 @@ impl Ranking {
                 mean_tau(&folds, &drawn, |fold| (&fold.score, &fold.truth))
             })
         });
+        let train_loss = mean_tau(&folds, &all, |fold| (&fold.train_loss, &fold.truth));
         let reliability = Components::of(&pool.accuracies())
             .and_then(|spread| spread.reliability(folds.len().saturating_sub(1).max(1) as f64));
         let truth = rounded(&pool.means());
@@ -88,6 +96,7 @@ impl Ranking {
                 .and_then(|(tau, reliability)| disattenuated(tau, reliability)),
             params: kendall_tau_b(&params, &truth),
             score_macs: average(&of_size),
+            train_loss,
             precision: average(&precisions),
             folds,
         }
@@ -120,7 +129,8 @@ impl Ranking {
     }
 }
 
-/// One fold per seed that all repeatedly trained architectures have; none if there are fewer than two seeds.
+/// One fold per seed that all repeatedly trained architectures have; none if there are fewer than two seeds. If some
+/// seeds have validation results per epoch, only those give folds.
 fn folds(pool: &GroupTrials<'_>) -> Vec<Fold> {
     let repeated: Vec<_> = pool.by_arc.values().filter(|repeats| repeats.len() > 1).collect();
     let seeds = repeated.iter().map(|repeats| repeats.len()).min().unwrap_or(0);
@@ -134,13 +144,43 @@ fn folds(pool: &GroupTrials<'_>) -> Vec<Fold> {
                 .filter(|(i, _)| *i != seed)
                 .map(|(_, measured)| measured.test_accuracy)
                 .collect();
-            fold.score.push(-measured[seed].early_loss);
+            fold.train_loss.push(-measured[seed].early_loss);
             fold.choose.push(measured[seed].choose_accuracy);
             fold.truth.push(mean(&rounded(&others)));
         }
-        fold
+        let of_seed = |repeats: &&_| -> Option<&Measurements> {
+            let repeats: &std::collections::BTreeMap<u64, &crate::record::StudyTrial> = repeats;
+            repeats.values().nth(seed).map(|trial| &trial.measured)
+        };
+        let combined = repeated.iter().map(of_seed).collect::<Option<Vec<_>>>().and_then(|all| combined(&all));
+        (fold, combined)
     };
-    (0..seeds).map(fold).collect()
+    let folds: Vec<(Fold, Option<Vec<f64>>)> = (0..seeds).map(fold).collect();
+    let is_combined = folds.iter().any(|(_, combined)| combined.is_some());
+    folds
+        .into_iter()
+        .filter(|(_, combined)| combined.is_some() || !is_combined)
+        .map(|(fold, combined)| {
+            let score = combined.unwrap_or_else(|| fold.train_loss.clone());
+            Fold { score, ..fold }
+        })
+        .collect()
+}
+
+/// The combined score of the finals for trainings with one seed: training loss, validation loss and validation
+/// accuracy at [`DECIDING`], standardised and added. `None` if a training has no validation results per epoch.
+fn combined(trials: &[&Measurements]) -> Option<Vec<f64>> {
+    let of = |measured: &&Measurements| {
+        let epoch = ((DECIDING * measured.losses.len() as f64).round() as usize).max(1);
+        let late = measured.losses.get(epoch / 3..epoch)?;
+        let (loss, accuracy) =
+            (measured.choose_losses.get(epoch - 1)?, measured.choose_accuracies.get(epoch - 1)?);
+        Some([-mean(late), -loss, *accuracy])
+    };
+    let measures: Vec<[f64; 3]> = trials.iter().map(of).collect::<Option<_>>()?;
+    let scales = [0, 1, 2].map(|k| StandardScale::of(&measures.iter().map(|m| m[k]).collect::<Vec<f64>>()));
+    let score = |m: &[f64; 3]| m.iter().zip(scales).map(|(value, scale)| scale.z(*value)).sum();
+    Some(measures.iter().map(score).collect())
 }
 
 /// The mean τ over the folds, for the architectures `drawn`.
@@ -215,6 +255,23 @@ mod tests {
         assert!(found.tau.unwrap().abs() < 0.5, "{found:?}");
         let (low, high) = found.interval.unwrap();
         assert!(low < 0.0 && high > 0.0, "{found:?}");
+    }
+
+    #[test]
+    fn validation_results_per_epoch_enter_the_score() {
+        let measured = |loss: f64, accuracy: f64| {
+            let mut measured = study(0.0, 0.0).0[0].measured.clone();
+            measured.losses = vec![1.0, loss, loss];
+            measured.choose_losses = vec![1.0, loss, loss];
+            measured.choose_accuracies = vec![0.1, accuracy, accuracy];
+            measured
+        };
+        let trials = [measured(0.5, 0.8), measured(0.6, 0.9), measured(0.4, 0.7)];
+        let score = combined(&trials.iter().collect::<Vec<_>>()).unwrap();
+        assert!(score[2] > score[0] && score[0] > score[1], "two losses outweigh one accuracy: {score:?}");
+        let mut early = trials[0].clone();
+        early.choose_losses.clear();
+        assert_eq!(combined(&[&trials[0], &early]), None);
     }
 
     #[test]

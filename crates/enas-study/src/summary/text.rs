@@ -80,6 +80,7 @@ impl StudySummary {
             let others = [
                 ("without noise of the accuracy", self.tau_disattenuated),
                 ("between two seeds", self.seed_tau),
+                ("of the training loss alone", self.tau_train_loss),
                 ("of the number of weights", self.tau_params),
             ];
             for (what, tau) in others {
