@@ -26,7 +26,8 @@ impl CombinedScore {
         let accuracies: Vec<f64> = finite().map(|entry| entry.valid[0]).collect();
         let choose_losses: Vec<f64> = finite().filter_map(|entry| entry.choose_loss).collect();
         let weight = reliability(&accuracies, n_right).sqrt();
-        let [loss, accuracy, choose_loss] = [losses, accuracies, choose_losses].map(|of| StandardScale::of(&of));
+        let [loss, accuracy, choose_loss] =
+            [losses, accuracies, choose_losses].map(|of| StandardScale::of(&of));
         Self { loss, accuracy, choose_loss, weight }
     }
 

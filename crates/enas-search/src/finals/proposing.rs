@@ -50,7 +50,9 @@ impl<P: Serialize + DeserializeOwned> Finals<'_, '_, '_, P> {
         let predictor = self.fit_predictor(&drawn);
         if let Some(predictor) = &predictor {
             let explained = 100.0 * predictor.explained();
-            tracing::debug!("a ridge regression explains {explained:.0} % of the first results (left out in turn)");
+            tracing::debug!(
+                "a ridge regression explains {explained:.0} % of the first results (left out in turn)"
+            );
         }
         for number in 0..wanted {
             let Some(parent) = parents.get(number % parents.len().max(1)) else { break };

@@ -4,7 +4,8 @@
 //! that reason alone.
 
 use enas_stats::{
-    Bootstrap, Components, StandardScale, disattenuated, expected_choice, kendall_tau_b, mean, precision_at_top,
+    Bootstrap, Components, StandardScale, disattenuated, expected_choice, kendall_tau_b, mean,
+    precision_at_top,
 };
 use serde::Serialize;
 
@@ -152,7 +153,8 @@ fn folds(pool: &GroupTrials<'_>) -> Vec<Fold> {
             let repeats: &std::collections::BTreeMap<u64, &crate::record::StudyTrial> = repeats;
             repeats.values().nth(seed).map(|trial| &trial.measured)
         };
-        let combined = repeated.iter().map(of_seed).collect::<Option<Vec<_>>>().and_then(|all| combined(&all));
+        let combined =
+            repeated.iter().map(of_seed).collect::<Option<Vec<_>>>().and_then(|all| combined(&all));
         (fold, combined)
     };
     let folds: Vec<(Fold, Option<Vec<f64>>)> = (0..seeds).map(fold).collect();
