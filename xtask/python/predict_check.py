@@ -31,7 +31,12 @@ def images(folder):
     made["alpha.png"] = alpha
     made["grey_alpha.png"] = alpha.convert("LA")
     made["palette.png"] = plain.quantize(16)
-    made["deep.png"] = Image.fromarray((np.asarray(plain.convert("L"), np.uint16) * 256 + 77).astype(np.uint16))
+    grey = np.asarray(plain.convert("L"), np.uint16)
+    made["deep.png"] = Image.fromarray((grey * 256 + 77).astype(np.uint16))
+    made["twelve_bits.png"] = Image.fromarray((grey * 16 + 5).astype(np.uint16))
+    made["sixteen_bits.tif"] = Image.fromarray((grey * 200 + 1234).astype(np.uint16))
+    # No sample is above 1: without a level of their own, such images are read alike by both.
+    made["floats.tif"] = Image.fromarray((grey / 300).astype(np.float32))
     for name, image in made.items():
         image.save(folder / name)
     exif = Image.Exif()

@@ -19,14 +19,20 @@ const ARC: &str = "0 0 1 1 0 2 1 3 0 4 2 0  1 0 1 1 1 2 1 3 1 4 2 3";
 
 /// Grey images of an even size with two reductions, colour images of an odd size with three, and every method to
 /// resize.
-const NETWORKS: [(&str, &[&str]); 4] = [
+///
+/// The last network knows that white is 4095 in images of 12 bits, and 2 in those of floats.
+const NETWORKS: [(&str, &[&str]); 5] = [
     ("grey", &["data.image_size=28", "child.reductions=two"]),
     ("colour", &["data.image_size=33", "data.channels=3", "child.reductions=three", "data.resize=pad"]),
     ("crop", &["data.image_size=24", "data.channels=3", "child.reductions=two", "data.resize=crop"]),
     ("opencv", &["data.image_size=32", "child.reductions=two", "data.resize_filter=opencv"]),
+    (
+        "deep",
+        &["data.image_size=24", "child.reductions=two", "data.white_level=4095", "data.float_white_level=2"],
+    ),
 ];
 
-/// Trains four small networks, exports them and runs them in ONNX Runtime. Reads the events of a training and of a
+/// Trains five small networks, exports them and runs them in ONNX Runtime. Reads the events of a training and of a
 /// search with TensorBoard.
 ///
 /// If Python or its packages are not available, prints that and passes, unless the environment variable `CI` is set.

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::args::{ArcForm, ArcInput};
 use crate::failure::{OrUsage, usage};
 use crate::locate;
+use crate::output::visible;
 
 /// The architectures of the arguments, the file or stdin; at least one.
 ///
@@ -38,7 +39,7 @@ pub(crate) fn given_with_form(input: &ArcInput) -> anyhow::Result<(Vec<Arch>, Ar
         return Err(usage(format!("{word}: {problem} {word}")));
     }
     let (source, text) = match (input.path(), words.as_slice()) {
-        (Some(file), _) => (file.display().to_string(), text_of(&file)?),
+        (Some(file), _) => (visible(&file).into_owned(), text_of(&file)?),
         (None, [word]) if looks_like_a_path(word) => {
             return Err(text_of(Path::new(word)).err().unwrap_or_else(|| usage("no file")));
         }
@@ -55,7 +56,7 @@ pub(crate) fn given_with_form(input: &ArcInput) -> anyhow::Result<(Vec<Arch>, Ar
 /// # Errors
 /// A usage error that names the file, the position and what is allowed there.
 pub(crate) fn in_file(file: &Path) -> anyhow::Result<Vec<Arc>> {
-    in_text(&text_of(file)?, of_cells).and_then(all_cells).with_context(|| file.display().to_string())
+    in_text(&text_of(file)?, of_cells).and_then(all_cells).with_context(|| visible(&file).into_owned())
 }
 
 fn all_cells(arches: Vec<Arch>) -> anyhow::Result<Vec<Arc>> {
@@ -66,7 +67,7 @@ fn all_cells(arches: Vec<Arch>) -> anyhow::Result<Vec<Arc>> {
 const MAX_ARCS: u64 = 64 << 20;
 
 fn text_of(file: &Path) -> anyhow::Result<String> {
-    read_text(file, MAX_ARCS).with_context(|| format!("cannot read {}", file.display())).or_usage()
+    read_text(file, MAX_ARCS).with_context(|| format!("cannot read {}", visible(&file))).or_usage()
 }
 
 /// The only architecture of a file.
@@ -74,7 +75,7 @@ fn text_of(file: &Path) -> anyhow::Result<String> {
 /// # Errors
 /// A usage error, also if the file contains several.
 pub(crate) fn one_in_file(file: &Path) -> anyhow::Result<Arch> {
-    in_text(&text_of(file)?, either).and_then(only).with_context(|| file.display().to_string())
+    in_text(&text_of(file)?, either).and_then(only).with_context(|| visible(&file).into_owned())
 }
 
 /// Parses an architecture of the micro or the macro search space.

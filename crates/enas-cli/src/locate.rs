@@ -7,6 +7,7 @@ use enas_search::{AutoPhase, AutoRunReader, Kind, RunReader};
 
 use crate::args::ModelPlace;
 use crate::failure::usage;
+use crate::output::visible;
 
 /// The name of the model file in a run directory and in the directory of an automatic run.
 const MODEL: &str = "model.safetensors";
@@ -29,7 +30,7 @@ pub(crate) fn reported(dir: &Path) -> Result<PathBuf> {
     let trained = AutoRunReader::open(dir)?.best().map(|it| phase(dir, it));
     let found = trained.or_else(|| Some(search(dir)).filter(|run| run.is_dir()));
     found.ok_or_else(|| {
-        let shown = dir.display();
+        let shown = visible(&dir);
         usage(format!("{shown}: this automatic run has no model yet; go on with: enas auto --resume {shown}"))
     })
 }
@@ -69,10 +70,10 @@ fn in_file(path: &Path) -> Result<PathBuf> {
     if !is_exported {
         return Ok(path.to_owned());
     }
-    let shown = path.display();
+    let shown = visible(&path);
     let own = [path.with_extension("safetensors"), path.with_file_name(MODEL)];
     let remedy = match own.iter().find(|own| own.is_file()) {
-        Some(own) => format!("give the model it was written from: --model {}", own.display()),
+        Some(own) => format!("give the model it was written from: --model {}", visible(&own)),
         None => "give the model.safetensors that it was written from".to_owned(),
     };
     Err(usage(format!("--model {shown}: this is an exported file, for other programs; {remedy}")))
@@ -83,7 +84,7 @@ fn in_directory(flag: &str, dir: &Path) -> Result<PathBuf> {
     if file.is_file() {
         return Ok(file);
     }
-    let shown = dir.display();
+    let shown = visible(&dir);
     let problem = if is_auto(dir) {
         format!("this automatic run has no model yet; go on with: enas auto --resume {shown}")
     } else {
@@ -105,7 +106,7 @@ fn no_model(mistaken: Option<&Path>) -> anyhow::Error {
         path.extension().is_some_and(|ending| ending == "safetensors") || path.join(MODEL).is_file()
     };
     let meant = mistaken.filter(|path| is_model(path));
-    let tip = meant.map_or(String::new(), |path| format!("; did you mean --model {}?", path.display()));
+    let tip = meant.map_or(String::new(), |path| format!("; did you mean --model {}?", visible(&path)));
     usage(format!("no model given: --model <FILE> or --run <DIR>{tip}"))
 }
 

@@ -10,6 +10,7 @@ mod cli;
 mod commands;
 mod device;
 mod failure;
+mod fonts;
 mod interrupt;
 mod locate;
 mod logging;

@@ -1,11 +1,11 @@
 //! Output of results on stdout, as text or JSON. Progress, warnings and errors go to stderr.
 
-use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::Context;
 use enas_data::Dataset;
+pub(crate) use enas_data::visible;
 pub(crate) use enas_draw::grouped;
 use enas_search::TimeLimit;
 use serde::{Serialize, Serializer};
@@ -65,15 +65,6 @@ pub(crate) fn paths<S: Serializer>(paths: &[impl AsRef<Path>], to: S) -> Result<
 /// Formats a fraction of 1 as a percentage with two decimals.
 pub(crate) fn percent(share: f64) -> String {
     format!("{:.2} %", 100.0 * share)
-}
-
-/// A name with control characters escaped, as in `\n`, so that it stays on one line.
-pub(crate) fn visible(name: &str) -> Cow<'_, str> {
-    if !name.contains(char::is_control) {
-        return Cow::Borrowed(name);
-    }
-    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    Cow::Owned(name.chars().map(shown).collect())
 }
 
 /// The images of a run in words.

@@ -14,7 +14,7 @@ use self::clock::Clock;
 use self::plans::{planned, search_planned};
 use crate::interrupt::Interrupt;
 use crate::messages::{Activity, Console};
-use crate::output::{counted, duration, grouped, percent};
+use crate::output::{counted, duration, grouped, percent, visible};
 use crate::terminal::{field, fitted, stderr_width};
 
 /// Shows the progress of a search or a training, and asks it to stop after Ctrl-C.
@@ -190,7 +190,7 @@ impl Observer for Watcher<'_> {
                     seconds_left.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds));
                 let from = resumed.map_or(String::new(), |at| format!(", going on in epoch {}", at.epoch));
                 let size = grouped(*params as u64);
-                let (path, run) = (run, run.display());
+                let (path, run) = (run, visible(&run));
                 let steps = counted(*steps, "step");
                 // Under a time limit the number of epochs is reported with the change of the plan.
                 let extent = match (epochs, seconds_left) {
@@ -268,7 +268,7 @@ impl Observer for Watcher<'_> {
                 let where_ = format!("round {round}/3  network {number}/{of}  ");
                 self.step("finals", *step, *steps, &where_, &format!("loss {loss:.4}"));
             }
-            Event::Saved { path } => tracing::debug!("saved {}", path.display()),
+            Event::Saved { path } => tracing::debug!("saved {}", visible(&path)),
             Event::Finished { .. } => {
                 self.clear();
                 if self.is_auto {

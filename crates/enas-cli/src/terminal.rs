@@ -114,6 +114,11 @@ pub(crate) fn paragraph(label: &str, text: &str, width: Option<usize>) -> String
     format!("{label}{}", lines.join(&format!("\n{}", " ".repeat(indent))))
 }
 
+/// [`paragraph`] with the width of stdout.
+pub(crate) fn stdout_paragraph(label: &str, text: &str) -> String {
+    paragraph(label, text, stdout_width())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::visible::visible;
+
 /// Why data could not be loaded or served.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -27,13 +29,13 @@ pub enum Error {
         problem: String,
     },
     /// There is nothing at the path.
-    #[error("no data at {}: there is no such file or folder", path.display())]
+    #[error("no data at {}: there is no such file or folder", visible(path))]
     Missing {
         /// The path.
         path: PathBuf,
     },
     /// The path is a file that is not a zip archive.
-    #[error("{} is neither a folder nor a .zip archive{advice}", path.display())]
+    #[error("{} is neither a folder nor a .zip archive{advice}", visible(path))]
     NotFolderOrZip {
         /// The file.
         path: PathBuf,
@@ -41,7 +43,7 @@ pub enum Error {
         advice: &'static str,
     },
     /// The operating system refused to read something.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {source}", visible(path))]
     Io {
         /// The path.
         path: PathBuf,
@@ -49,7 +51,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A zip archive is damaged.
-    #[error("{} is not a readable zip archive: {source}", path.display())]
+    #[error("{} is not a readable zip archive: {source}", visible(path))]
     Zip {
         /// The archive.
         path: PathBuf,
@@ -57,13 +59,13 @@ pub enum Error {
         source: zip::result::ZipError,
     },
     /// A zip archive is empty or its end is missing.
-    #[error("{} is not a complete zip; download or copy it again", path.display())]
+    #[error("{} is not a complete zip; download or copy it again", visible(path))]
     ZipIncomplete {
         /// The archive.
         path: PathBuf,
     },
     /// A zip archive is intact but unsafe or unsupported.
-    #[error("zip archive {} is refused: {reason}", path.display())]
+    #[error("zip archive {} is refused: {}", visible(path), visible(reason))]
     ZipRefused {
         /// The archive.
         path: PathBuf,
@@ -71,7 +73,7 @@ pub enum Error {
         reason: String,
     },
     /// The folders do not have a supported layout.
-    #[error("{} is not laid out as a data set: {problem}", path.display())]
+    #[error("{} is not laid out as a data set: {}", visible(path), visible(problem))]
     Layout {
         /// The root of the data.
         path: PathBuf,
@@ -79,7 +81,7 @@ pub enum Error {
         problem: String,
     },
     /// A class has no training image.
-    #[error("class {class:?} has no usable picture in {location}{detail}")]
+    #[error("class {class:?} has no usable picture in {}{}", visible(location), visible(detail))]
     EmptyClass {
         /// The class.
         class: String,
@@ -89,7 +91,7 @@ pub enum Error {
         detail: String,
     },
     /// A split has no image.
-    #[error("the {split} split of {} has no picture: {detail}", path.display())]
+    #[error("the {split} split of {} has no picture: {detail}", visible(path))]
     EmptySplit {
         /// `train`, `valid` or `test`.
         split: &'static str,
@@ -99,7 +101,7 @@ pub enum Error {
         detail: String,
     },
     /// The validation or test split has classes that the training split lacks, so they cannot be learnt.
-    #[error("{split} of {} has classes that {reference} lacks: {}", path.display(), classes.join(", "))]
+    #[error("{split} of {} has classes that {reference} lacks: {}", visible(path), visible(&classes.join(", ")))]
     UnknownClasses {
         /// The split with the additional classes.
         split: String,
@@ -111,7 +113,10 @@ pub enum Error {
         classes: Vec<String>,
     },
     /// An image is unreadable, and `strict` forbids skipping it.
-    #[error("cannot use {path}: {reason} (data.strict = false would skip such files with a warning)")]
+    #[error(
+        "cannot use {}: {reason} (data.strict = false would skip such files with a warning)",
+        visible(path)
+    )]
     Strict {
         /// The image.
         path: String,
@@ -121,7 +126,7 @@ pub enum Error {
     /// An image that is read again for each batch has changed.
     #[error(
         "cannot use {} any more: {reason}; put the picture back, or give the run so much --memory that it need not read it again",
-        path.display()
+        visible(path)
     )]
     Lost {
         /// The image.
@@ -130,7 +135,7 @@ pub enum Error {
         reason: String,
     },
     /// A stored split does not match the present files.
-    #[error("the stored split does not fit {}: {problem}", path.display())]
+    #[error("the stored split does not fit {}: {}", visible(path), visible(problem))]
     StoredSplit {
         /// The root of the data.
         path: PathBuf,
@@ -150,7 +155,7 @@ pub enum Error {
         remedy: &'static str,
     },
     /// An image could not be written.
-    #[error("cannot write {}: {reason}", path.display())]
+    #[error("cannot write {}: {reason}", visible(path))]
     Write {
         /// The file or folder.
         path: PathBuf,

@@ -34,6 +34,7 @@ mod golden;
 mod image;
 mod loader;
 mod source;
+mod visible;
 
 pub use self::image::normalize::Normalization;
 pub use self::image::prepare::{InputSpec, prepare, prepare_file};
@@ -60,6 +61,7 @@ pub use source::image_zip::ImageZip;
 pub use source::item::Part;
 pub use source::names::{is_image_name, is_system_folder};
 pub use source::safe_zip::open_zip;
+pub use visible::visible;
 
 /// The seed of all random streams, an argument of this crate's functions.
 pub use enas_rng::Seed;

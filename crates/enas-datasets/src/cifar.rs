@@ -7,6 +7,7 @@ use std::io::{self, BufReader, Read, Seek};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use enas_data::visible;
 use flate2::read::MultiGzDecoder;
 
 use crate::images::{RawImages, TrainTest};
@@ -36,7 +37,7 @@ pub enum CifarFormat {
 
 /// Reads the archive at `path`.
 pub(crate) fn read_archive(path: &Path, form: CifarFormat) -> Result<TrainTest> {
-    read_parts(path, form).with_context(|| path.display().to_string())
+    read_parts(path, form).with_context(|| visible(&path).into_owned())
 }
 
 fn read_parts(path: &Path, form: CifarFormat) -> Result<TrainTest> {

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use enas_data::visible;
 use sha2::{Digest, Sha256};
 
 /// Reads from `inner` and digests everything that is read.
@@ -35,9 +36,9 @@ impl<R: Read> Read for HashingReader<R> {
 
 /// Digest of the file at `path`.
 pub(crate) fn of_file(path: &Path) -> Result<String> {
-    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let file = File::open(path).with_context(|| format!("cannot open {}", visible(&path)))?;
     let mut hashed = HashingReader::new(file);
-    io::copy(&mut hashed, &mut io::sink()).with_context(|| format!("cannot read {}", path.display()))?;
+    io::copy(&mut hashed, &mut io::sink()).with_context(|| format!("cannot read {}", visible(&path)))?;
     Ok(hashed.hex())
 }
 

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result, anyhow, bail};
+use enas_data::visible;
 use ureq::Agent;
 use ureq::http::{Response, StatusCode, header};
 
@@ -48,7 +49,7 @@ pub(crate) fn from_mirrors(
     folder: &Path,
     progress: &dyn Progress,
 ) -> Result<PathBuf> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", visible(&folder)))?;
     let path = folder.join(name);
     if path.exists() && digest::of_file(&path)? == sha256 {
         return Ok(path);
@@ -90,7 +91,7 @@ fn fetch(url: &str, path: &Path, sha256: &str, progress: &dyn Progress) -> Resul
             "{url}: SHA-256 is {found}, expected {sha256}; the download is deleted, run the same command to try again"
         );
     }
-    fs::rename(&part, path).with_context(|| format!("cannot rename {}", part.display()))
+    fs::rename(&part, path).with_context(|| format!("cannot rename {}", visible(&part)))
 }
 
 fn part_of(path: &Path) -> PathBuf {
@@ -157,7 +158,7 @@ fn open_at(part: &Path, start: u64) -> Result<File> {
     } else {
         options.append(true);
     }
-    options.open(part).with_context(|| format!("cannot write {}", part.display()))
+    options.open(part).with_context(|| format!("cannot write {}", visible(&part)))
 }
 
 /// Copies the response, and keeps everything that arrived before a broken connection. Returns the number of bytes.
@@ -186,7 +187,7 @@ fn size_of(path: &Path) -> u64 {
 }
 
 fn remove(path: &Path) -> Result<()> {
-    fs::remove_file(path).with_context(|| format!("cannot delete {}", path.display()))
+    fs::remove_file(path).with_context(|| format!("cannot delete {}", visible(&path)))
 }
 
 #[cfg(test)]

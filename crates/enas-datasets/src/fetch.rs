@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use enas_data::visible;
 
 use crate::data_set::DataSet;
 use crate::error::Error;
@@ -77,7 +78,7 @@ impl fmt::Display for Fetched {
         write!(
             f,
             "{} is{already} complete: {train} training, {valid} validation and {test} test images, {origin}",
-            self.folder.display()
+            visible(&self.folder)
         )
     }
 }
@@ -137,7 +138,7 @@ fn fetch(set: &DataSetSource, from: Option<&Path>, dest: &Path, progress: &dyn P
         unpack(set, &files, &source, staging, progress)
     })?;
     if downloads.exists() {
-        fs::remove_dir_all(&downloads).with_context(|| format!("cannot delete {}", downloads.display()))?;
+        fs::remove_dir_all(&downloads).with_context(|| format!("cannot delete {}", visible(&downloads)))?;
     }
     Ok(fetched)
 }
@@ -157,7 +158,7 @@ fn provide(target: &Path, fill: impl FnOnce(&Path) -> Result<Manifest>) -> Resul
 
 /// The files of `set` on disk and their place: the folder that the user names, or that of a package.
 fn find_local(set: &DataSetSource, from: Option<&Path>) -> Result<Option<(SourceFiles, String)>> {
-    let found = |files, folder: &Path| (files, folder.display().to_string());
+    let found = |files, folder: &Path| (files, visible(&folder).into_owned());
     if let Some(folder) = from {
         return Ok(Some(found(local::find(set, folder)?, folder)));
     }
@@ -224,12 +225,12 @@ fn read_idx(paths: &[PathBuf; 4], originals: &[PublishedFile; 4]) -> Result<(Tra
         let (pixels, labels) = (idx::read_file(&paths[images], 3)?, idx::read_file(&paths[images + 1], 1)?);
         published &= originals[images].payload_sha256 == Some(&*pixels.sha256)
             && originals[images + 1].payload_sha256 == Some(&*labels.sha256);
-        let name = |i: usize| paths[i].display().to_string();
+        let name = |i: usize| visible(&paths[i]).into_owned();
         idx::pair(pixels, labels, &name(images), &name(images + 1))
     };
     let parts = TrainTest { train: part(0)?, test: part(2)? };
     if (parts.train.height, parts.train.width) != (parts.test.height, parts.test.width) {
-        bail!("{} and {} hold images of different sizes", paths[0].display(), paths[2].display());
+        bail!("{} and {} hold images of different sizes", visible(&paths[0]), visible(&paths[2]));
     }
     Ok((parts, published))
 }

@@ -8,6 +8,7 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use enas_data::visible;
 use flate2::read::MultiGzDecoder;
 
 use crate::digest::HashingReader;
@@ -35,7 +36,7 @@ pub struct Idx {
 
 /// Reads the IDX file at `path`, gzipped or not, with `rank` dimensions.
 pub(crate) fn read_file(path: &Path, rank: u8) -> Result<Idx> {
-    open(path).and_then(|(input, size)| read(input, size, rank)).with_context(|| path.display().to_string())
+    open(path).and_then(|(input, size)| read(input, size, rank)).with_context(|| visible(&path).into_owned())
 }
 
 /// Pairs `images` (`[n, h, w]`) with `labels` (`[n]`); the names are for messages.

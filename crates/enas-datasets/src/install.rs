@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use enas_data::visible;
 use serde::{Deserialize, Serialize};
 
 /// The file that marks a folder as complete and made by this program.
@@ -44,7 +45,7 @@ pub(crate) fn lock(target: &Path) -> Result<Lock> {
     fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))
         .and_then(|()| File::create(&path))
         .and_then(|file| file.lock().map(|()| Lock(file)))
-        .with_context(|| format!("cannot lock {}", path.display()))
+        .with_context(|| format!("cannot lock {}", visible(&path)))
 }
 
 /// The manifest of the complete data set at `target`; `None` if nothing exists there.
@@ -57,13 +58,13 @@ pub(crate) fn installed(target: &Path) -> Result<Option<Manifest>> {
     }
     let remedy = "choose another --dest, or move it away and run the same command again";
     let manifest = fs::read(target.join(MANIFEST)).with_context(|| {
-        format!("{} exists, but was not made by enas data fetch; {remedy}", target.display())
+        format!("{} exists, but was not made by enas data fetch; {remedy}", visible(&target))
     })?;
     let manifest: Manifest = serde_json::from_slice(&manifest)
-        .with_context(|| format!("{} has a damaged {MANIFEST}; {remedy}", target.display()))?;
+        .with_context(|| format!("{} has a damaged {MANIFEST}; {remedy}", visible(&target)))?;
     let found = count(target)?;
     if found != manifest.images {
-        bail!("{} should hold {:?}, but holds {found:?}; {remedy}", target.display(), manifest.images);
+        bail!("{} should hold {:?}, but holds {found:?}; {remedy}", visible(&target), manifest.images);
     }
     Ok(Some(manifest))
 }
@@ -77,11 +78,11 @@ pub(crate) fn installed(target: &Path) -> Result<Option<Manifest>> {
 pub(crate) fn install(target: &Path, fill: impl FnOnce(&Path) -> Result<Manifest>) -> Result<Manifest> {
     let staging = sibling(target, "partial");
     remove_tree(&staging)?;
-    fs::create_dir_all(&staging).with_context(|| format!("cannot create {}", staging.display()))?;
+    fs::create_dir_all(&staging).with_context(|| format!("cannot create {}", visible(&staging)))?;
     let done = fill(&staging).and_then(|manifest| {
         let text = serde_json::to_string_pretty(&manifest).context("cannot write the manifest")?;
         fs::write(staging.join(MANIFEST), text + "\n").context("cannot write the manifest")?;
-        fs::rename(&staging, target).with_context(|| format!("cannot rename to {}", target.display()))?;
+        fs::rename(&staging, target).with_context(|| format!("cannot rename to {}", visible(&target)))?;
         Ok(manifest)
     });
     if done.is_err() {
@@ -98,7 +99,7 @@ fn sibling(target: &Path, kind: &str) -> PathBuf {
 
 fn remove_tree(folder: &Path) -> Result<()> {
     if folder.exists() {
-        fs::remove_dir_all(folder).with_context(|| format!("cannot delete {}", folder.display()))?;
+        fs::remove_dir_all(folder).with_context(|| format!("cannot delete {}", visible(&folder)))?;
     }
     Ok(())
 }

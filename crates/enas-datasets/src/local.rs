@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use enas_data::visible;
 
 use crate::sources::{DataSetSource, Format, PublishedFile};
 use crate::{cifar, zips};
@@ -39,7 +40,7 @@ pub(crate) fn find(set: &DataSetSource, from: &Path) -> Result<SourceFiles> {
 
 fn find_idx_files(folder: &Path, originals: &[PublishedFile; 4]) -> Result<SourceFiles> {
     if folder.is_file() {
-        bail!("{} is a file; give the folder that holds all four files of the data set", folder.display());
+        bail!("{} is a file; give the folder that holds all four files of the data set", visible(&folder));
     }
     let files = files_below(folder, 0);
     let find = |original: &PublishedFile| files.iter().find(|path| has_name(path, original.name));
@@ -54,10 +55,10 @@ fn find_idx_files(folder: &Path, originals: &[PublishedFile; 4]) -> Result<Sourc
         0 => Ok(SourceFiles::Idx(paths.map(|path| path.cloned().unwrap_or_default()))),
         4 => bail!(
             "{}: expected {}, gzipped or not, or train.zip, valid.zip and test.zip; none of them is there",
-            folder.display(),
+            visible(&folder),
             missing.join(", ")
         ),
-        _ => bail!("{}: {} missing (gzipped or not)", folder.display(), names_with_verb(&missing)),
+        _ => bail!("{}: {} missing (gzipped or not)", visible(&folder), names_with_verb(&missing)),
     }
 }
 
@@ -96,11 +97,11 @@ fn files_below(folder: &Path, depth: usize) -> Vec<PathBuf> {
 /// An archive by its content: the given file, the one of that name in the folder, or one with a similar name.
 fn find_cifar(from: &Path, originals: [PublishedFile; 2]) -> Result<SourceFiles> {
     if from.is_file() {
-        let form = cifar::form_of(from).with_context(|| from.display().to_string())?;
+        let form = cifar::form_of(from).with_context(|| visible(&from).into_owned())?;
         let form = form.with_context(|| {
             format!(
                 "{} is not an archive of CIFAR-10: it holds no data_batch_1.bin or data_batch_1",
-                from.display()
+                visible(&from)
             )
         })?;
         return Ok(SourceFiles::Cifar(from.to_owned(), form));
@@ -116,13 +117,13 @@ fn find_cifar(from: &Path, originals: [PublishedFile; 2]) -> Result<SourceFiles>
             && [".gz", ".tgz", ".tar"].iter().any(|e| name.ends_with(e))
     };
     for path in files.iter().filter(is_own).chain(files.iter().filter(is_alike)) {
-        if let Some(form) = cifar::form_of(path).with_context(|| path.display().to_string())? {
+        if let Some(form) = cifar::form_of(path).with_context(|| visible(&path).into_owned())? {
             return Ok(SourceFiles::Cifar(path.clone(), form));
         }
     }
     bail!(
         "{}: expected {} or {}, or train.zip, valid.zip and test.zip; none of them is there",
-        from.display(),
+        visible(&from),
         originals[0].name,
         originals[1].name
     )

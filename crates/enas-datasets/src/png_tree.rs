@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use enas_data::visible;
 use rayon::prelude::*;
 
 use crate::images::{RawImages, TrainTest};
@@ -61,12 +62,12 @@ fn write_split(
     for (class, name) in classes.iter().enumerate() {
         if indices.iter().any(|&i| class_of(i) == class) {
             let folder = folder.join(name);
-            fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+            fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", visible(&folder)))?;
         }
     }
     indices.par_iter().try_for_each(|&i| {
         let path = folder.join(classes[class_of(i)]).join(format!("{i:05}.png"));
-        fs::write(&path, images.png(i)?).with_context(|| format!("cannot write {}", path.display()))?;
+        fs::write(&path, images.png(i)?).with_context(|| format!("cannot write {}", visible(&path)))?;
         progress.inc(1);
         Ok(())
     })

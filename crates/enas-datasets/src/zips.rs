@@ -7,7 +7,7 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use enas_data::{is_image_name, open_zip};
+use enas_data::{is_image_name, open_zip, visible};
 use unicode_normalization::UnicodeNormalization;
 use zip::ZipArchive;
 
@@ -37,7 +37,7 @@ pub(crate) fn unpack(archives: &[PathBuf; 3], to: &Path, progress: &dyn Progress
 /// Unpacks one archive; returns the number of its images.
 fn unpack_split(path: &Path, to: &Path, progress: &dyn Progress) -> Result<usize> {
     let archive = open_zip(path)?;
-    extract_archive(archive, path, to, progress).with_context(|| path.display().to_string())
+    extract_archive(archive, path, to, progress).with_context(|| visible(&path).into_owned())
 }
 
 fn extract_archive(
@@ -72,7 +72,7 @@ fn extract_archive(
     }
     ensure!(!written.is_empty(), "no images in it; expected <class>/<image>.png and the like");
     if others > 0 {
-        progress.warn(&format!("{}: {others} files that are not images are left out", path.display()));
+        progress.warn(&format!("{}: {others} files that are not images are left out", visible(&path)));
     }
     Ok(written.len())
 }
@@ -110,10 +110,10 @@ fn write(entry: impl Read, size: u64, folder: &Path, name: &str) -> Result<()> {
     let mut bytes = Vec::new();
     entry.take(size + 1).read_to_end(&mut bytes).context("damaged")?;
     ensure!(bytes.len() as u64 == size, "damaged: it does not have the {size} bytes that it says");
-    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", visible(&folder)))?;
     let path = folder.join(name);
     ensure!(!path.exists(), "occurs twice");
-    fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
+    fs::write(&path, bytes).with_context(|| format!("cannot write {}", visible(&path)))
 }
 
 #[cfg(test)]

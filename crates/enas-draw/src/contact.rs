@@ -1,7 +1,8 @@
 //! A contact sheet: images in groups, each group under its label.
 
+use crate::fonts::FallbackFonts;
 use crate::png;
-use crate::text;
+use crate::text::Faces;
 
 /// An image on a contact sheet. Its values are bytes, 0 to 255.
 #[derive(Clone, Copy, Debug)]
@@ -60,9 +61,12 @@ const FRAME: [u8; 3] = [0, 114, 178];
 
 /// Draws groups of images, each with its label above it.
 ///
-/// A label that is wider than its group is cut and ends in `…`. The font has Latin, Greek and Cyrillic letters; other
-/// characters are written as their code, such as `\u{82f9}`.
-pub fn contact_sheet(groups: &[ContactGroup<'_>]) -> Bitmap {
+/// A label that is wider than its group is cut and ends in `…`. The built-in font has Latin, Greek and Cyrillic letters.
+/// Other characters are drawn with `fonts`; those that are not there either are written as their code, such as
+/// `\u{82f9}`.
+pub fn contact_sheet(groups: &[ContactGroup<'_>], fonts: &FallbackFonts) -> Bitmap {
+    let further = fonts.faces();
+    let faces = Faces::with(&further);
     let tiles = || groups.iter().flat_map(|group| &group.tiles);
     let side = |of: fn(&ContactTile<'_>) -> usize| tiles().map(of).max().unwrap_or(1).max(1);
     let (width, height) = (side(|tile| tile.width), side(|tile| tile.height));
@@ -76,8 +80,8 @@ pub fn contact_sheet(groups: &[ContactGroup<'_>]) -> Bitmap {
         let (row, column) = (number / per_row, number % per_row);
         let (left, top) = (GAP + column * layout.group_width(), row * layout.row_height());
         let room = layout.group_width() - APART;
-        let label = text::shortened(&text::writable(group.label), LETTERS, room as f64);
-        sheet.write(&label, (left, top), room);
+        let label = faces.shortened(&faces.writable(group.label), LETTERS, room as f64);
+        sheet.write(&label, faces, (left, top), room);
         for (i, tile) in group.tiles.iter().enumerate() {
             let at = (left + i * (layout.tile.0 + GAP), top + LABEL + DEPTH);
             sheet.draw_tile(tile, layout.scale, at);
@@ -130,8 +134,8 @@ impl Bitmap {
     }
 
     /// Writes a line of text into a box that is `width` pixels wide and [`LABEL`] pixels high.
-    fn write(&mut self, line: &str, (left, top): (usize, usize), width: usize) {
-        let text_coverage = png::text_coverage(line, LETTERS, BASE, (width, LABEL));
+    fn write(&mut self, line: &str, faces: Faces<'_>, (left, top): (usize, usize), width: usize) {
+        let text_coverage = png::text_coverage(line, faces, (LETTERS, BASE), (width, LABEL));
         for (i, shade) in text_coverage.into_iter().enumerate() {
             let pixel = self.pixel(left + i % width, top + i / width);
             for (value, colour) in pixel.iter_mut().zip(INK) {
@@ -150,10 +154,14 @@ mod tests {
     const RED: [u8; 3] = [200, 10, 20];
 
     fn sheet(labels: &[&str], tiles: usize) -> Bitmap {
+        sheet_with(&FallbackFonts::default(), labels, tiles)
+    }
+
+    fn sheet_with(fonts: &FallbackFonts, labels: &[&str], tiles: usize) -> Bitmap {
         let rgb = RED.repeat(64);
         let tile = |i| ContactTile { rgb: &rgb, width: 8, height: 8, framed: i == 0 };
         let group = |label| ContactGroup { label, tiles: (0..tiles).map(tile).collect() };
-        contact_sheet(&labels.iter().map(|label| group(label)).collect::<Vec<_>>())
+        contact_sheet(&labels.iter().map(|label| group(label)).collect::<Vec<_>>(), fonts)
     }
 
     /// The number of dark pixels in the labels of the first group.
@@ -180,22 +188,35 @@ mod tests {
         assert_ne!(plain, sheet(&["Apfel grun"], 6), "marks are drawn");
         let long =
             "sehr lange Klassennamen, wie sie in Ordnern vorkommen, die jemand sorgfältig angelegt hat";
-        assert!(text::shortened(long, LETTERS, widest as f64 - APART as f64).ends_with('…'));
+        assert!(Faces::own(false).shortened(long, LETTERS, widest as f64 - APART as f64).ends_with('…'));
         for label in [long, "苹果", "", "\n\t", "🍏"] {
             let sheet = sheet(&[label, "b"], 6);
             let beyond =
                 |y: usize| (widest - APART..widest).any(|x| sheet.rgb[3 * (y * sheet.width + x)] < 128);
             assert!((0..LABEL).all(|y| !beyond(y)), "{label}");
         }
-        assert_eq!(text::writable("苹果 a"), r"\u{82f9}\u{679c} a");
+        assert_eq!(Faces::own(false).writable("苹果 a"), r"\u{82f9}\u{679c} a");
+    }
+
+    #[test]
+    fn characters_that_the_font_lacks_are_drawn_with_a_further_font_and_measured_with_it() {
+        let fonts = FallbackFonts::find(["苹苺"], [crate::fonts::tests::font_with('苹', 2)]);
+        let widest = 6 * 68 + 10;
+        let drawn = sheet_with(&fonts, &["苹苺"], 6);
+        assert_ne!(drawn, sheet(&["苹苺"], 6), "codes without the font");
+        // The font has the shapes of `A` and `B` for them.
+        assert_eq!(drawn, sheet(&["AB"], 6));
+        let long = "苹".repeat(200);
+        let cut = sheet_with(&fonts, &[&long], 6);
+        assert!(inked(&cut, widest) > 200);
+        let beyond = |y: usize| (widest - APART..widest).any(|x| cut.rgb[3 * (y * cut.width + x)] < 128);
+        assert!((0..LABEL).all(|y| !beyond(y)));
     }
 
     #[test]
     fn no_images_make_an_empty_sheet() {
-        assert_eq!(
-            contact_sheet(&[]).rgb,
-            PAPER.repeat(contact_sheet(&[]).width * contact_sheet(&[]).height)
-        );
+        let empty = sheet(&[], 0);
+        assert_eq!(empty.rgb, PAPER.repeat(empty.width * empty.height));
         assert!(sheet(&["a"], 0).width > 0);
     }
 }

@@ -8,7 +8,7 @@ use ttf_parser::OutlineBuilder;
 
 use crate::Error;
 use crate::drawing::{Anchor, Curve, Drawing, Item, PathCommand, Rect, RoundedRect, Stroke, TextLine};
-use crate::text;
+use crate::text::Faces;
 use crate::theme::{ColourRole, Theme};
 
 /// Maximum number of pixels of an image. At 4 bytes per pixel, its buffer takes 400 MB.
@@ -38,7 +38,12 @@ pub(crate) fn encode(drawing: &Drawing, scale: f32, theme: Theme) -> Result<Vec<
 /// Renders a line of text and returns the coverage of each pixel: `[height, width]`, 0 (none) to 255 (full).
 ///
 /// The base line is `base` pixels below the top; `size` is the font size in pixels.
-pub(crate) fn text_coverage(line: &str, size: f64, base: f64, (width, height): (usize, usize)) -> Vec<u8> {
+pub(crate) fn text_coverage(
+    line: &str,
+    faces: Faces<'_>,
+    (size, base): (f64, f64),
+    (width, height): (usize, usize),
+) -> Vec<u8> {
     let line = TextLine {
         text: line.to_owned(),
         at: (0.0, base),
@@ -48,7 +53,9 @@ pub(crate) fn text_coverage(line: &str, size: f64, base: f64, (width, height): (
         colour: ColourRole::Text,
     };
     let pixmap = Pixmap::new(width as u32, height as u32);
-    let (Some(mut pixmap), Some(path)) = (pixmap, letters(&line)) else { return vec![0; width * height] };
+    let (Some(mut pixmap), Some(path)) = (pixmap, letters(&line, faces)) else {
+        return vec![0; width * height];
+    };
     let paint = Paint { anti_alias: true, ..Paint::default() };
     pixmap.fill_path(&path, &paint, FillRule::Winding, Transform::identity(), None);
     pixmap.pixels().iter().map(|pixel| pixel.alpha()).collect()
@@ -67,7 +74,7 @@ impl Canvas {
                 self.path(rounded(*rect, *radius), *fill, *stroke);
             }
             Item::Curve(Curve { commands, fill, stroke }) => self.path(outline(commands), *fill, *stroke),
-            Item::Text(line) => self.path(letters(line), Some(line.colour), None),
+            Item::Text(line) => self.path(letters(line, Faces::own(line.bold)), Some(line.colour), None),
         }
     }
 
@@ -138,20 +145,16 @@ fn rounded(rect: Rect, radius: f64) -> Option<Path> {
     ])
 }
 
-fn letters(line: &TextLine) -> Option<Path> {
-    let TextLine { text, at, size, bold, .. } = line;
-    let face = text::font(*bold);
-    let mut x = at.0 + line.shift(text::width(text, *size, *bold));
-    let mut writer = GlyphOutliner {
-        path: PathBuilder::new(),
-        scale: (size / f64::from(face.units_per_em())) as f32,
-        at: (0.0, at.1 as f32),
-    };
-    for (glyph, advance) in text::glyphs(text, *size, *bold) {
+fn letters(line: &TextLine, faces: Faces<'_>) -> Option<Path> {
+    let TextLine { text, at, size, .. } = line;
+    let mut x = at.0 + line.shift(faces.width(text, *size));
+    let mut writer = GlyphOutliner { path: PathBuilder::new(), scale: 0.0, at: (0.0, at.1 as f32) };
+    for glyph in faces.glyphs(text, *size) {
+        writer.scale = (size / f64::from(glyph.face.units_per_em())) as f32;
         writer.at.0 = x as f32;
         // Ignored: a space has no outline.
-        let _ = face.outline_glyph(glyph, &mut writer);
-        x += advance;
+        let _ = glyph.face.outline_glyph(glyph.id, &mut writer);
+        x += glyph.advance;
     }
     writer.path.finish()
 }

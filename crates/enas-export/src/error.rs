@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use enas_data::visible;
+
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -10,13 +12,13 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// The file exists already. A usage error.
-    #[error("{path} exists already; --force replaces it, --out writes elsewhere", path = .path.display())]
+    #[error("{path} exists already; --force replaces it, --out writes elsewhere", path = visible(.path))]
     Exists {
         /// The file.
         path: PathBuf,
     },
     /// The path cannot be the target of an export. A usage error.
-    #[error("{path} {problem}", path = .path.display())]
+    #[error("{path} {problem}", path = visible(.path))]
     Target {
         /// The path.
         path: PathBuf,
@@ -24,7 +26,7 @@ pub enum Error {
         problem: &'static str,
     },
     /// The operating system reported an error.
-    #[error("{action} {path}: {source}", path = .path.display())]
+    #[error("{action} {path}: {source}", path = visible(.path))]
     Io {
         /// The failed action, such as `cannot write`.
         action: &'static str,
@@ -34,7 +36,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The independent runtime rejects the file.
-    #[error("{path} is no graph that another runtime can run: {problem}", path = .path.display())]
+    #[error("{path} is no graph that another runtime can run: {problem}", path = visible(.path))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -46,7 +48,7 @@ pub enum Error {
         "{path}: the exported graph differs from the network by {difference:e} in {output} (picture {image}, \
          class {class}); up to {tolerance:e} is allowed, so nothing was exported. If a difference \
          of that size does no harm where the file is used, --tolerance allows more",
-        path = .path.display()
+        path = visible(.path)
     )]
     Differs {
         /// The file.

@@ -49,7 +49,7 @@ pub use curves::{Figure, curves};
 pub use error::{Error, Result};
 pub use log::Log;
 pub use options::{FILE_NAME, Place, ReportOptions};
-pub use run::planned_steps;
+pub use run::{CellDrawings, planned_steps};
 pub use search_choice::{MetricChoice, Random, Ranked, choice};
 pub use settings::RunSettings;
 pub use style::STYLE;

@@ -55,17 +55,22 @@ pub(crate) struct RunSummary {
 pub(crate) struct Architecture {
     pub(crate) arch: Arch,
     /// Drawings of its cells; `None` for an architecture of the macro search space.
-    pub(crate) cells: Option<Cells>,
+    pub(crate) cells: Option<CellDrawings>,
     pub(crate) network: Option<Network>,
 }
 
-/// Drawings of both cells.
+/// Gap between two drawings in the style sheet, in pixels.
+const GAP: u64 = 14;
+
+/// Drawings of both cells, as SVG.
 #[derive(Clone, Debug)]
-pub(crate) struct Cells {
-    pub(crate) normal: String,
-    pub(crate) reduction: String,
-    /// The width of the wider drawing with its border, in pixels.
-    pub(crate) width: u64,
+pub struct CellDrawings {
+    /// The normal cell.
+    pub normal: String,
+    /// The reduction cell.
+    pub reduction: String,
+    /// Width of the normal and of the reduction cell with their borders, in pixels.
+    pub widths: [u64; 2],
 }
 
 /// The network of an architecture with its own weights.
@@ -103,7 +108,7 @@ impl RunSummary {
                         .and_then(|built| Network::of_built(&built, &path))
                 }
             };
-            Architecture { cells: arch.micro().map(Cells::new), network, arch }
+            Architecture { cells: arch.micro().map(CellDrawings::new), network, arch }
         });
         let (predicted, views) = match model {
             Some(model) => looked_at(record, options, &settings, model, &mut notes),
@@ -207,15 +212,22 @@ fn built(settings: &RunSettings, arch: &Arch, split: Option<&SplitFile>) -> Resu
     network.map_err(|e| e.to_string())
 }
 
-impl Cells {
-    fn new(arc: &Arc) -> Self {
+impl CellDrawings {
+    /// Draws the cells of an architecture.
+    pub fn new(arc: &Arc) -> Self {
         let normal = enas_draw::cell(arc.normal(), CellKind::Normal, Theme::Auto);
         let reduction = enas_draw::cell(arc.reduction(), CellKind::Reduction, Theme::Auto);
         Self {
-            width: normal.width().max(reduction.width()).ceil() as u64 + 2,
+            widths: [&normal, &reduction].map(|cell| cell.width().ceil() as u64 + 2),
             normal: normal.into_string(),
             reduction: reduction.into_string(),
         }
+    }
+
+    /// The style of the element around both drawings: their widths, for the style sheet.
+    pub fn style(&self) -> String {
+        let [normal, reduction] = self.widths;
+        format!("--natural: {}px; --both: {}px", normal.max(reduction), normal + reduction + GAP)
     }
 }
 

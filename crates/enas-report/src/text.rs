@@ -1,5 +1,6 @@
 //! Formatting of numbers, sizes and times for readers.
 
+pub use enas_data::visible;
 use time::OffsetDateTime;
 
 /// Formats a fraction of 1 as a percentage with two decimals.
@@ -52,11 +53,19 @@ pub fn now() -> String {
     format!("{} {:02}:{:02} UTC", now.date(), now.hour(), now.minute())
 }
 
-/// Quotes a word for a shell, if necessary.
+/// Quotes a word for a shell, if necessary. Control characters are escaped as in `$'\n'`, which bash, zsh and ksh read.
 pub fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()
+    } else if text.contains(char::is_control) {
+        let escaped = |c: char| match c {
+            '\'' | '\\' => format!("\\{c}"),
+            c if c.is_ascii_control() => format!("\\x{:02x}", u32::from(c)),
+            c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
+            c => c.to_string(),
+        };
+        format!("$'{}'", text.chars().map(escaped).collect::<String>())
     } else {
         format!("'{}'", text.replace('\'', r"'\''"))
     }
@@ -66,6 +75,7 @@ pub fn shell_word(text: &str) -> String {
 ///
 /// The file extension and a few letters before it stay together.
 pub fn breakable(name: &str) -> String {
+    let name = &*visible(name);
     let ending = name.rfind('.').filter(|at| (2..=6).contains(&(name.len() - at))).unwrap_or(name.len());
     // Otherwise the extension alone could be on the last line.
     let whole_from = name[..ending].char_indices().rev().nth(3).map_or(0, |(at, _)| at);
@@ -110,11 +120,13 @@ mod tests {
         assert_eq!(breakable("data.image_size"), "data.<wbr>image_<wbr>size");
         assert_eq!(breakable("x.png"), "<span class=\"whole\">x.png</span>");
         assert_eq!((breakable(""), breakable("äöü/.")), (String::new(), "äöü/<wbr>.<wbr>".to_owned()));
+        assert_eq!(breakable("a\nb"), r"a\nb");
     }
 
     #[test]
     fn words_are_quoted_only_where_a_shell_needs_it() {
         assert_eq!(shell_word("runs/a-1"), "runs/a-1");
         assert_eq!(shell_word("my run's"), r"'my run'\''s'");
+        assert_eq!(shell_word("a\nb's\\\u{1b}"), r"$'a\x0ab\'s\\\x1b'");
     }
 }

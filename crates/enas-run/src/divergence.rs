@@ -7,6 +7,8 @@
 
 use std::fmt;
 
+use enas_data::visible;
+
 /// Factor on all learning rates after a run went back.
 pub const LOWERED: f32 = 0.1;
 
@@ -39,7 +41,11 @@ impl fmt::Display for Divergence {
             write!(f, "; first not finite: {layer}")?;
         }
         if !self.pictures.is_empty() {
-            write!(f, "; pictures of the step, the most suspicious first: {}", self.pictures.join(", "))?;
+            write!(
+                f,
+                "; pictures of the step, the most suspicious first: {}",
+                visible(&self.pictures.join(", "))
+            )?;
         }
         if self.again {
             write!(

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use enas_data::visible;
+
 use crate::divergence::Divergence;
 use crate::setting_change::{SettingChange, refusal};
 
@@ -16,7 +18,7 @@ pub enum Error {
     #[error("{0}")]
     Config(#[from] ConfigError),
     /// The run directory cannot be used as asked: it exists, is missing, or holds something else. A usage error.
-    #[error("{path}: {problem}", path = .path.display())]
+    #[error("{path}: {problem}", path = visible(.path))]
     RunDirectory {
         /// The directory.
         path: PathBuf,
@@ -24,7 +26,7 @@ pub enum Error {
         problem: String,
     },
     /// A file of this program is damaged or of another kind.
-    #[error("{path}: {problem}", path = .path.display())]
+    #[error("{path}: {problem}", path = visible(.path))]
     File {
         /// The file.
         path: PathBuf,
@@ -32,7 +34,7 @@ pub enum Error {
         problem: String,
     },
     /// An error of the operating system.
-    #[error("{action} {path}: {source}", path = .path.display())]
+    #[error("{action} {path}: {source}", path = visible(.path))]
     Io {
         /// The failed action, such as `cannot write`.
         action: &'static str,
@@ -54,7 +56,7 @@ pub enum Error {
     #[error("{0}")]
     Diverged(Box<Divergence>),
     /// Settings that affect results differ from those the run was started with. A usage error.
-    #[error("{run}: {}", refusal(.changes), run = .run.display())]
+    #[error("{run}: {}", refusal(.changes), run = visible(.run))]
     SettingsChanged {
         /// The run directory, or the file of settings in it.
         run: PathBuf,
@@ -62,7 +64,7 @@ pub enum Error {
         changes: Vec<SettingChange>,
     },
     /// The observer asked to stop. A checkpoint was written and the run can be resumed (exit code 130).
-    #[error("interrupted; the state is saved in {run}", run = .run.display())]
+    #[error("interrupted; the state is saved in {run}", run = visible(.run))]
     Interrupted {
         /// The run directory to resume.
         run: PathBuf,

@@ -68,6 +68,7 @@ mod child_epoch;
 mod epoch;
 mod finals;
 mod find_lr;
+mod image_weights;
 mod observer;
 mod recommend;
 mod refine;

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use enas_arc::Arc;
-use enas_data::Dataset;
+use enas_data::{Dataset, visible};
 use enas_rng::Seed;
 use enas_search::{Error, Result, WorkDirectory, write_file};
 
@@ -126,7 +126,7 @@ impl Study {
         Err(Error::Mismatch(format!(
             "{}: this study was begun with {} image files of {}, and what is there now ({} files) has other contents; put \
              the images back, or begin another study",
-            self.dir().display(),
+            visible(self.dir()),
             then.files,
             self.manifest.data,
             now.files

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use enas_data::visible;
 use enas_search::{Error, Result, read_plain_text};
 
 use crate::record::LogLine;
@@ -65,7 +66,7 @@ pub(crate) fn read(dir: &Path) -> Result<Vec<LogLine>> {
 fn read_whole_lines(path: &Path, file: &File) -> Result<Vec<LogLine>> {
     let (text, whole) = text(path)?;
     if whole < text.len() {
-        tracing::warn!("{}: the last line is not complete; what it was about is done again", path.display());
+        tracing::warn!("{}: the last line is not complete; what it was about is done again", visible(&path));
         let cut = file.set_len(whole as u64);
         cut.map_err(|source| Error::Io { action: "cannot write", path: path.to_owned(), source })?;
     }

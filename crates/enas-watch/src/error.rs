@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use enas_report::text::visible;
+
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -11,7 +13,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// The directory does not exist.
-    #[error("{path}: there is no such folder; name a run, or a folder that holds some", path = .path.display())]
+    #[error("{path}: there is no such folder; name a run, or a folder that holds some", path = visible(.path))]
     NoFolder {
         /// The requested path.
         path: PathBuf,

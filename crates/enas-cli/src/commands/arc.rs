@@ -15,6 +15,7 @@ use crate::arcs;
 use crate::args::{ArcForm, ArcInput, Settings, whole};
 use crate::failure::SUCCESS;
 use crate::output::cost;
+use crate::terminal::stdout_paragraph;
 
 /// Check, explain, draw, convert and make up architectures
 #[derive(Debug, Subcommand)]
@@ -200,7 +201,7 @@ impl ShownNetwork {
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let ([channels, height, width], classes) = (self.input, self.classes);
         writeln!(out, "final network on {height}x{width}x{channels} images of {classes} classes:")?;
-        writeln!(out, "  {}", cost(self.size.params, self.size.macs))
+        writeln!(out, "{}", stdout_paragraph("  ", &cost(self.size.params, self.size.macs)))
     }
 }
 

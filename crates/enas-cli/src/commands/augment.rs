@@ -14,12 +14,15 @@ use super::choices::Asked;
 use super::{Context, settings};
 use crate::args::{Images, Settings, whole};
 use crate::failure::{SUCCESS, usage};
+use crate::fonts;
+use crate::output::visible;
 
 /// Show what the trainer would see: originals and augmented copies on one sheet
 ///
 /// Originals have a blue frame, and each row of images has its class above it. Class names are written with Latin,
-/// Greek and Cyrillic letters; other characters appear as their code, such as \u{82f9}. Names that are too long end in
-/// "…".
+/// Greek and Cyrillic letters; for others, such as Chinese, a font of this computer is used. Characters without a font
+/// and those of Arabic, Hebrew and Indian scripts appear as their code, such as \u{82f9}. Names that are too long end
+/// in "…".
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -66,21 +69,22 @@ pub(crate) fn run(context: &Context, args: &Augment) -> Result<u8> {
     let loading = context.console.activity("reading and varying the images");
     let data = enas_data::load(&config.data, &enas_data::LoadOptions::new(config.run.seed()))?;
     let groups = contact_tiles(&data, args.n_images, args.copies)?;
-    drawn(&groups).save(&out).with_context(|| format!("cannot write {}", out.display()))?;
+    drawn(&groups).save(&out).with_context(|| format!("cannot write {}", visible(&out)))?;
     drop(loading);
     let images = groups.iter().map(Vec::len).sum();
     let document = Written { path: &out, images };
     if images == groups.len() {
         context.console.note("these settings do not vary pictures: see data.augment.mode");
     }
-    context.out.print(&document, |to| writeln!(to, "{}: {images} images", out.display()))?;
+    context.out.print(&document, |to| writeln!(to, "{}: {images} images", visible(&out)))?;
     Ok(SUCCESS)
 }
 
 /// The sheet: each original has a blue frame and is followed by its augmented variants.
 fn drawn(groups: &[Vec<enas_data::SheetTile>]) -> RgbImage {
     let groups: Vec<ContactGroup<'_>> = groups.iter().filter_map(|tiles| group(tiles)).collect();
-    let Bitmap { width, height, rgb } = enas_draw::contact_sheet(&groups);
+    let fonts = fonts::for_labels(groups.iter().map(|group| group.label));
+    let Bitmap { width, height, rgb } = enas_draw::contact_sheet(&groups, &fonts);
     RgbImage::from_raw(width as u32, height as u32, rgb).expect("a bitmap has three bytes for each pixel")
 }
 
@@ -104,7 +108,7 @@ fn target(args: &Augment, data: &Path) -> Result<PathBuf> {
         let names = (1..).map(|n| PathBuf::from(format!("{name}-augment-{n}.png")));
         return names.into_iter().find(|name| !name.exists()).context("no free name for the sheet");
     };
-    let shown = out.display();
+    let shown = visible(&out);
     if out.is_dir() {
         return Err(usage(format!("--out {shown}: this is a folder; name a file in it, as in sheet.png")));
     }

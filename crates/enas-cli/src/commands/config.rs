@@ -10,6 +10,8 @@ use serde::Serialize;
 use super::{Context, settings};
 use crate::args;
 use crate::failure::{OrUsage, SUCCESS};
+use crate::output::visible;
+use crate::terminal::stdout_paragraph;
 
 /// Show, check and list settings
 #[derive(Debug, Subcommand)]
@@ -114,14 +116,14 @@ fn check(context: &Context, args: &ConfigCheck) -> Result<()> {
 fn checked(context: &Context, args: &ConfigCheck, job: Job, config: &impl Settings) -> Result<()> {
     context
         .out
-        .print(config, |out| writeln!(out, "{}: ok, settings for `enas {}`", args.file.display(), job.name()))
+        .print(config, |out| writeln!(out, "{}: ok, settings for `enas {}`", visible(&args.file), job.name()))
 }
 
 /// The command that a file is for: only files for a search have these tables. The check reports files that do not
 /// parse.
 fn job_of(file: &std::path::Path) -> Result<Job> {
     let text =
-        read_text(file, SMALL_FILE).with_context(|| format!("cannot read {}", file.display())).or_usage()?;
+        read_text(file, SMALL_FILE).with_context(|| format!("cannot read {}", visible(&file))).or_usage()?;
     let search_only = ["strategy", "controller", "reward", "select"];
     let table = text.parse::<toml::Table>().unwrap_or_default();
     let is_train = !table.is_empty() && !search_only.iter().any(|key| table.contains_key(*key));
@@ -136,7 +138,6 @@ fn list(context: &Context) -> Result<()> {
     }
     let listed: Vec<Listed> = presets().iter().map(|p| Listed { name: p.name, about: p.about }).collect();
     let width = listed.iter().map(|p| p.name.len()).max().unwrap_or(0);
-    context
-        .out
-        .print(&listed, |out| listed.iter().try_for_each(|p| writeln!(out, "{:width$}  {}", p.name, p.about)))
+    let row = |p: &Listed| stdout_paragraph(&format!("{:width$}  ", p.name), p.about);
+    context.out.print(&listed, |out| listed.iter().try_for_each(|p| writeln!(out, "{}", row(p))))
 }

@@ -16,6 +16,7 @@ use super::{Context, settings, shell_word, use_threads};
 use crate::args::{Images, Settings, whole};
 use crate::failure::{FAILED, SUCCESS};
 use crate::output::visible;
+use crate::terminal::stdout_paragraph;
 
 /// Get public images, and look at images before anything is trained on them
 #[derive(Debug, Subcommand)]
@@ -101,7 +102,8 @@ pub(crate) fn in_short(report: &Report) -> Vec<String> {
 fn write(report: &Report, examples: usize, out: &mut dyn Write) -> io::Result<()> {
     let Report { path, files, usable, classes, .. } = report;
     if !classes.is_empty() {
-        writeln!(out, "{}: {files} pictures, {usable} usable, {} classes\n", visible(path), classes.len())?;
+        let all = format!("{}: {files} pictures, {usable} usable, {} classes", visible(path), classes.len());
+        writeln!(out, "{}\n", stdout_paragraph("", &all))?;
         write_classes(classes, &report.drawn, out)?;
     }
     if let Some(sizes) = &report.sizes {
@@ -110,7 +112,7 @@ fn write(report: &Report, examples: usize, out: &mut dyn Write) -> io::Result<()
     for finding in &report.findings {
         write_finding(finding, examples, out)?;
     }
-    writeln!(out, "{}", verdict(report))
+    writeln!(out, "{}", stdout_paragraph("", &verdict(report)))
 }
 
 /// Maximum number of classes shown. Of more classes, the first and the last ones are shown.
@@ -130,7 +132,8 @@ fn write_classes(classes: &[ClassCount], drawn: &[Part], out: &mut dyn Write) ->
     }
     if !drawn.is_empty() {
         let parts: Vec<&str> = drawn.iter().map(|part| part.name()).collect();
-        writeln!(out, "made by chance from the seed: {}", parts.join(", "))?;
+        let made = format!("made by chance from the seed: {}", parts.join(", "));
+        writeln!(out, "{}", stdout_paragraph("", &made))?;
     }
     writeln!(out)
 }
@@ -138,21 +141,24 @@ fn write_classes(classes: &[ClassCount], drawn: &[Part], out: &mut dyn Write) ->
 fn write_sizes(sizes: &Sizes, out: &mut dyn Write) -> io::Result<()> {
     let ([w0, w, w1], [h0, h, h1]) = (sizes.widths, sizes.heights);
     let range = if sizes.distinct > 1 { format!(", {w0} x {h0} to {w1} x {h1}") } else { String::new() };
-    writeln!(out, "pictures are {w} x {h} pixels in the middle{range}\n")
+    let sizes = format!("pictures are {w} x {h} pixels in the middle{range}");
+    writeln!(out, "{}\n", stdout_paragraph("", &sizes))
 }
 
 fn write_finding(finding: &Finding, examples: usize, out: &mut dyn Write) -> io::Result<()> {
     let Finding { severity, kind, summary, consequence, cases } = finding;
-    writeln!(out, "{:7}  {}  [{}]", name(*severity), visible(summary), kind.name())?;
+    let found = format!("{}  [{}]", visible(summary), kind.name());
+    writeln!(out, "{}", stdout_paragraph(&format!("{:7}  ", name(*severity)), &found))?;
     for Case { paths, detail } in cases.iter().take(examples) {
         let paths = paths.join(" = ");
         let between = if paths.is_empty() || detail.is_empty() { "" } else { ": " };
-        writeln!(out, "           {}{between}{}", visible(&paths), visible(detail))?;
+        let case = format!("{}{between}{}", visible(&paths), visible(detail));
+        writeln!(out, "{}", stdout_paragraph("           ", &case))?;
     }
     if cases.len() > examples {
         writeln!(out, "           … {} more", cases.len() - examples)?;
     }
-    writeln!(out, "         → {consequence}\n")
+    writeln!(out, "{}\n", stdout_paragraph("         → ", consequence))
 }
 
 fn name(severity: Severity) -> &'static str {

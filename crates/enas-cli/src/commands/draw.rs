@@ -13,6 +13,7 @@ use super::Context;
 use super::subject::{FinalNetwork, Subject};
 use crate::args::{ArcInput, Settings, whole};
 use crate::failure::{OrUsage, usage};
+use crate::output::visible;
 
 /// Draw architectures: both cells and the whole network, as SVG, PNG or DOT
 ///
@@ -105,14 +106,14 @@ pub(crate) fn run(context: &Context, args: &ArcDraw) -> Result<()> {
         }
     }
     fs::create_dir_all(&target.folder)
-        .with_context(|| format!("cannot create {}", target.folder.display()))?;
+        .with_context(|| format!("cannot create {}", visible(&target.folder)))?;
     for (path, content) in &files {
         enas_search::write_file(path, content)?;
     }
     let written = Written { paths: files.into_iter().map(|(path, _)| path).collect() };
     context
         .out
-        .print(&written, |out| written.paths.iter().try_for_each(|path| writeln!(out, "{}", path.display())))
+        .print(&written, |out| written.paths.iter().try_for_each(|path| writeln!(out, "{}", visible(&path))))
 }
 
 /// The files of the drawings.
@@ -132,7 +133,7 @@ impl Target {
         if let Some(other @ ("jpg" | "jpeg" | "gif" | "webp" | "pdf" | "bmp" | "eps" | "html")) =
             ending.as_deref()
         {
-            return Err(usage(format!("--out {}: drawings are svg, png or dot, not {other}", out.display())));
+            return Err(usage(format!("--out {}: drawings are svg, png or dot, not {other}", visible(&out))));
         }
         let of_file =
             ending.and_then(|ending| Format::from_str(&ending, false).ok()).filter(|_| !out.is_dir());
@@ -142,11 +143,11 @@ impl Target {
         };
         if args.format.is_some_and(|format| format != of_file) {
             let problem = "does not end as --format says; leave --format out, or name a folder";
-            return Err(usage(format!("--out {}: {problem}", out.display())));
+            return Err(usage(format!("--out {}: {problem}", visible(&out))));
         }
         if args.part.len() > 1 {
             let problem = "is one file; ask for one --part, or name a folder";
-            return Err(usage(format!("--out {}: {problem}", out.display())));
+            return Err(usage(format!("--out {}: {problem}", visible(&out))));
         }
         let parts = args.part.clone();
         let name = out.file_stem().map(|stem| stem.to_string_lossy().into_owned());

@@ -13,7 +13,7 @@ use crate::args::{Images, Machine, Memory, ModelPlace};
 use crate::failure::SUCCESS;
 use crate::output::{grouped, percent, visible};
 use crate::standing::Standing;
-use crate::terminal::{paragraph, stdout_width, strong, warned};
+use crate::terminal::{stdout_paragraph, stdout_width, strong, warned};
 use crate::{device, locate};
 
 /// Measure a model: accuracy, precision and recall per class, confusion matrix
@@ -46,6 +46,8 @@ pub(crate) enum Split {
 
 /// A confusion matrix of more classes than this would not fit a terminal and is not shown.
 const WIDEST_MATRIX: usize = 20;
+/// The upper left corner of the confusion matrix.
+const CORNER: &str = "true \\ given";
 
 /// Runs `enas eval`.
 ///
@@ -61,7 +63,7 @@ pub(crate) fn run(context: &Context, args: &Eval) -> Result<u8> {
         bail!(
             "there are no images at {}, where the model's training found them; say where they are now: \
              enas eval DATA, or --data PATH",
-            path.display()
+            visible(&path)
         );
     }
     let part = match args.split {
@@ -133,15 +135,17 @@ impl Evaluated {
     }
 
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "accuracy {}", strong(&self.standing.line()))?;
+        writeln!(out, "{}", stdout_paragraph("accuracy ", &strong(&self.standing.line())))?;
         let (f1, recall) = (percent(self.macro_f1), percent(self.balanced_accuracy));
-        writeln!(out, "macro-F1 {f1}, balanced accuracy {recall}: every class counts equally")?;
+        let equal = format!("macro-F1 {f1}, balanced accuracy {recall}: every class counts equally");
+        writeln!(out, "{}", stdout_paragraph("", &equal))?;
         if let Some(warning) = self.standing.warning() {
-            writeln!(out, "{}", warned(&paragraph("", &warning, stdout_width())))?;
+            writeln!(out, "{}", warned(&stdout_paragraph("", &warning)))?;
         }
         writeln!(out)?;
         self.write_classes(out)?;
-        if self.confusion.len() > WIDEST_MATRIX {
+        let is_too_wide = stdout_width().is_some_and(|width| self.confusion_width() > width);
+        if self.confusion.len() > WIDEST_MATRIX || is_too_wide {
             return writeln!(out, "\nconfusion matrix of {} classes: see --json", self.confusion.len());
         }
         self.write_confusion(out)
@@ -163,10 +167,7 @@ impl Evaluated {
     }
 
     fn write_confusion(&self, out: &mut dyn Write) -> io::Result<()> {
-        const CORNER: &str = "true \\ given";
-        let label = self.label_width(CORNER);
-        let columns: Vec<usize> =
-            self.per_class.iter().map(|class| visible(&class.label).chars().count().max(5)).collect();
+        let (label, columns) = (self.label_width(CORNER), self.confusion_columns());
         write!(out, "\n{CORNER:label$}")?;
         for (class, width) in self.per_class.iter().zip(&columns) {
             write!(out, "  {:>width$}", visible(&class.label))?;
@@ -180,6 +181,16 @@ impl Evaluated {
             writeln!(out)?;
         }
         Ok(())
+    }
+
+    /// Width of each column of the confusion matrix.
+    fn confusion_columns(&self) -> Vec<usize> {
+        self.per_class.iter().map(|class| visible(&class.label).chars().count().max(5)).collect()
+    }
+
+    /// Width of a line of the confusion matrix.
+    fn confusion_width(&self) -> usize {
+        self.label_width(CORNER) + self.confusion_columns().iter().map(|width| 2 + width).sum::<usize>()
     }
 
     fn label_width(&self, header: &str) -> usize {
@@ -204,5 +215,8 @@ mod tests {
         assert!(text.contains("macro-F1 87.30 %, balanced accuracy 87.50 %"), "{text}");
         assert!(text.contains("ant     100.00 %   75.00 %   85.71 %        4"), "{text}");
         assert!(text.contains("ant               3      1\n"), "{text}");
+        let widest =
+            text.lines().skip_while(|line| !line.starts_with(CORNER)).map(|line| line.chars().count());
+        assert_eq!(widest.max(), Some(Evaluated::new(&evaluation).confusion_width()), "{text}");
     }
 }

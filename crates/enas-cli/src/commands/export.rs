@@ -13,7 +13,8 @@ use super::{Context, use_threads};
 use crate::args::{ModelPlace, whole};
 use crate::failure::{OrUsage, SUCCESS, usage};
 use crate::locate;
-use crate::output::grouped;
+use crate::output::{grouped, visible};
+use crate::terminal::stdout_paragraph;
 
 /// Write a model as an ONNX file, for programs and devices that know nothing of this one
 ///
@@ -75,7 +76,7 @@ pub(crate) fn run(context: &Context, args: &Export) -> Result<u8> {
     let Format::Onnx = args.format;
     let out = args.out.clone().unwrap_or_else(|| path.with_extension("onnx"));
     if is_same_file(&out, &path) {
-        return Err(usage(format!("--out {} is the model itself; name another file", out.display())));
+        return Err(usage(format!("--out {} is the model itself; name another file", visible(&out))));
     }
     let &Export { force, tolerance, .. } = args;
     let samples = args.samples.as_deref();
@@ -93,17 +94,15 @@ pub(crate) fn run(context: &Context, args: &Export) -> Result<u8> {
     }
     let document = Document::new(&out, &exported);
     context.out.print(&document, |to| {
-        writeln!(
-            to,
-            "{path}: {bytes} bytes, ONNX operators of version {opset}\n\
-             largest difference of a logit on {pictures} pictures ({source}): {max_abs_difference:.1e}",
-            path = document.path,
-            bytes = grouped(document.bytes as u64),
-            opset = document.opset,
-            pictures = document.pictures,
-            source = source(&exported),
-            max_abs_difference = document.max_abs_difference,
-        )
+        let (path, bytes, opset) = (visible(&document.path), grouped(document.bytes as u64), document.opset);
+        let file = format!("{path}: {bytes} bytes, ONNX operators of version {opset}");
+        writeln!(to, "{}", stdout_paragraph("", &file))?;
+        let (n, difference) = (document.pictures, document.max_abs_difference);
+        let compared = format!(
+            "largest difference of a logit on {n} pictures ({}): {difference:.1e}",
+            source(&exported)
+        );
+        writeln!(to, "{}", stdout_paragraph("", &compared))
     })?;
     Ok(SUCCESS)
 }
@@ -171,4 +170,67 @@ fn positive(text: &str) -> Result<f32, String> {
 /// Whether two paths lead to the same existing file.
 fn is_same_file(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use enas_search::{ConfigBuilder, Run, TrainConfig};
+    use image::{GrayImage, Luma};
+    use std::fs;
+
+    /// A tiny model, trained on images that are gone afterwards, and these images as they were loaded.
+    fn trained(folder: &Path) -> (PathBuf, Dataset) {
+        let images = folder.join("pictures");
+        for class in 0..2_u8 {
+            let below = images.join(class.to_string());
+            fs::create_dir_all(&below).unwrap();
+            for i in 0..40_u8 {
+                let image = GrayImage::from_pixel(12, 12, Luma([100 * class + i]));
+                image.save(below.join(format!("{i}.png"))).unwrap();
+            }
+        }
+        let path = format!("data.path={}", images.display());
+        let settings = ["run.epochs=1", "child.filters=4", "child.layers=1", "child.nodes=1", &path];
+        let settings = settings.iter().fold(ConfigBuilder::preset("quick"), |all, one| all.set(*one));
+        let config: TrainConfig = settings.set("data.image_size=12").load().unwrap();
+        let data = enas_data::load(&config.data, &enas_data::LoadOptions::new(config.run.seed())).unwrap();
+        let arc: enas_arc::Arc = "0 0 1 2 0 3 1 4".parse().unwrap();
+        let mut run = Run::for_training(Some(&folder.join("run")), &config, &arc, &data).unwrap();
+        let model = enas_search::train(&config, &arc, &data, &mut run, &mut ()).unwrap().model;
+        fs::remove_dir_all(images).unwrap();
+        (model, data)
+    }
+
+    #[test]
+    fn the_check_after_a_run_uses_the_images_at_hand_and_few_of_them_if_time_is_short() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, data) = trained(folder.path());
+        let model = Model::load(&path).unwrap();
+        let out = folder.path().join("x.onnx");
+        let export = |images, data| {
+            let (out, force, tolerance, samples) = (out.as_path(), true, None, None);
+            enas_export::export(&model, &ExportOptions { out, force, tolerance, samples, images, data })
+                .unwrap()
+        };
+        let few = export(Some(CHECKED), Some(&data));
+        assert_eq!((few.images, few.synthetic, few.problem), (CHECKED, 0, None), "no file was read");
+        assert_eq!(export(None, Some(&data)).problem, None);
+        let read_again = export(Some(CHECKED), None);
+        assert_eq!((read_again.images, read_again.synthetic), (CHECKED, CHECKED));
+        assert!(read_again.problem.is_some(), "the images are gone");
+    }
+
+    #[test]
+    fn a_check_for_which_there_is_no_time_is_left_out_with_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, data) = trained(folder.path());
+        let none = beside(&path, &data, Some(0.0)).unwrap_err();
+        assert_eq!(none.to_string(), "there is no time left to check it");
+        assert!(!path.with_extension("onnx").exists());
+        for left in [Some(3600.0), None] {
+            let written = beside(&path, &data, left).unwrap();
+            assert!(written.is_file() && written == path.with_extension("onnx"));
+        }
+    }
 }

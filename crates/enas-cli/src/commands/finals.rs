@@ -2,11 +2,11 @@
 
 use std::io::{self, Write};
 
-use enas_search::{Control, FinalsOutcome, Gain, Pick};
+use enas_search::{Control, Finalist, FinalsOutcome, Gain, Pick};
 
 use crate::output::{counted, grouped, percent};
 use crate::standing::Standing;
-use crate::terminal::{paragraph, stdout_width, strong};
+use crate::terminal::{Field, field, fitted, stdout_paragraph, stdout_width, strong};
 
 /// Writes the accuracy of the network found and its gain over random architectures.
 pub(super) fn write_result(
@@ -15,21 +15,21 @@ pub(super) fn write_result(
     standing: &Standing,
 ) -> io::Result<()> {
     let found = finals.balanced();
-    writeln!(out, "validation      {}", strong(&standing.line()))?;
+    writeln!(out, "{}", stdout_paragraph("validation      ", &strong(&standing.line())))?;
     let trained = format!(
         "on {} that no choice looked at, after {} steps of training alone",
         counted(finals.images[1] as u64, "image"),
         grouped(found.steps)
     );
-    writeln!(out, "{}", paragraph("                ", &trained, stdout_width()))?;
-    writeln!(out, "{}", paragraph("random          ", &beside_random(finals), stdout_width()))?;
+    writeln!(out, "{}", stdout_paragraph("                ", &trained))?;
+    writeln!(out, "{}", stdout_paragraph("random          ", &beside_random(finals)))?;
     if let Some(equal_size) = &finals.equal_size {
         let line = format!(
             "{} of nearly the same size, as long trained: mean {}",
             of(equal_size),
             percent(equal_size.mean)
         );
-        writeln!(out, "{}", paragraph("                ", &line, stdout_width()))?;
+        writeln!(out, "{}", stdout_paragraph("                ", &line))?;
     }
     let first = &finals.first_round;
     if first.random > 0 {
@@ -39,7 +39,7 @@ pub(super) fn write_result(
             first.random,
             grouped(first.steps)
         );
-        writeln!(out, "{}", paragraph("first round     ", &line, stdout_width()))?;
+        writeln!(out, "{}", stdout_paragraph("first round     ", &line))?;
     }
     Ok(())
 }
@@ -49,16 +49,20 @@ pub(super) fn write_networks(out: &mut dyn Write, finals: &FinalsOutcome) -> io:
     writeln!(out, "networks to train (enas train --run DIR --pick NAME):")?;
     for (name, pick) in [("small", Pick::Small), ("balanced", Pick::Balanced), ("accurate", Pick::Accurate)] {
         let Some(network) = finals.finalist(finals.picks.of(pick)) else { continue };
-        let latency = network.latency_ms.map_or(String::new(), |ms| format!("{ms:>8.2} ms"));
-        writeln!(
-            out,
-            "  {name:<9} {:>9}  {:>11} parameters  {:>13} multiply-adds  {latency}",
-            percent(network.valid_report),
-            grouped(network.params as u64),
-            grouped(network.macs)
-        )?;
+        writeln!(out, "{}", fitted(network_fields(name, network), stdout_width()))?;
     }
     Ok(())
+}
+
+/// The row of a network. Where it is too wide, the multiply-adds are dropped first, then the latency.
+fn network_fields(name: &str, network: &Finalist) -> Vec<Field> {
+    let latency = network.latency_ms.map_or(String::new(), |ms| format!("{ms:>8.2} ms"));
+    vec![
+        field(0, format!("  {name:<9} {:>9}", percent(network.valid_report))),
+        field(0, format!("{:>11} parameters", grouped(network.params as u64))),
+        field(2, format!("{:>13} multiply-adds", grouped(network.macs))),
+        field(1, latency),
+    ]
 }
 
 /// The random architectures with the same training, and the difference to them, in words.
@@ -91,6 +95,29 @@ pub(super) fn in_words(gain: Gain) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use console::measure_text_width;
+    use enas_search::CandidateOrigin;
+
+    #[test]
+    fn the_row_of_a_network_fits_terminals_of_60_80_and_120_columns() {
+        let network = Finalist {
+            arc: "0 0 1 2 0 3 1 4".parse().unwrap(),
+            origin: CandidateOrigin::Random,
+            params: 1_234_567,
+            macs: 1_234_567_890,
+            latency_ms: Some(12.5),
+            steps: 3,
+            score: None,
+            valid_choose: 1.0,
+            valid_report: 1.0,
+        };
+        let row = |width| fitted(network_fields("accurate", &network), width);
+        for width in [60, 80, 120] {
+            assert!(measure_text_width(&row(Some(width))) <= width, "{width}: {}", row(Some(width)));
+        }
+        assert!(row(Some(60)).contains("1 234 567 parameters") && !row(Some(60)).contains("multiply-adds"));
+        assert!(row(None).contains("multiply-adds") && row(None).ends_with("12.50 ms"));
+    }
 
     #[test]
     fn only_an_interval_beyond_zero_is_called_better_or_worse() {

@@ -115,7 +115,7 @@ impl LeftOut {
             let more = if names.len() > SHOWN { ", …" } else { "" };
             let shown = names[..names.len().min(SHOWN)].join(", ");
             let shown = visible(&shown);
-            format!("{}: left out {} {what} ({shown}{more}){remedy}", root.display(), names.len())
+            format!("{}: left out {} {what} ({shown}{more}){remedy}", visible(root), names.len())
         };
         self.0.iter().map(line).collect()
     }

@@ -68,13 +68,7 @@ fn interrupted(error: Error, kind: Kind, interrupt: &Interrupt) -> anyhow::Resul
 
 /// The path, quoted for a shell if necessary.
 fn shell_word(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
+    enas_report::text::shell_word(&path.to_string_lossy())
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::{Context, settings, use_threads};
 use crate::args::{Machine, Memory, RunPlace, whole};
 use crate::failure::{FAILED, SUCCESS, usage};
 use crate::interrupt::Interrupt;
-use crate::output::{counted, grouped, path, percent};
+use crate::output::{counted, grouped, path, percent, visible};
 use crate::terminal::{paragraph, stdout_width, strong};
 use crate::{device, locate};
 
@@ -105,7 +105,7 @@ fn nothing(context: &Context, dir: &Path) -> Result<u8> {
         let text = format!(
             "{} claims nothing: its search compared with no random architectures, or found no measurable difference to \
              them. `enas study` measures whether such searches find anything.",
-            dir.display()
+            visible(&dir)
         );
         writeln!(out, "{}", paragraph("", &text, stdout_width()))
     })?;

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::{Context, shell_word, use_threads};
 use crate::args::{Machine, RunPlace};
 use crate::failure::{SUCCESS, usage};
+use crate::output::visible;
 use crate::{device, locate};
 
 /// Write one HTML file about a run: result, drawings, curves, mistakes, and how to repeat it
@@ -55,7 +56,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
     let path =
         write(dir, ReportOptions { out: args.out.as_deref(), ..ReportOptions::default() }, gpu.as_ref())?;
     drop(writing);
-    context.out.print(&Written { path: &path }, |out| writeln!(out, "{}", path.display()))?;
+    context.out.print(&Written { path: &path }, |out| writeln!(out, "{}", visible(&path)))?;
     Ok(SUCCESS)
 }
 

@@ -7,6 +7,7 @@ use enas_search::{ConfigBuilder, RunConfig, SearchConfig, Settings, TrainConfig}
 
 use crate::args::{self, Extent};
 use crate::failure::{OrUsage, usage};
+use crate::output::visible;
 
 /// The preset for the built-in digits.
 const QUICK: &str = "quick";
@@ -152,7 +153,7 @@ fn apply(
             // A run stores its settings as text and must find its images again.
             return Err(usage(format!(
                 "--data {}: this path is not valid UTF-8; rename the folder, or go there and give the rest of the path",
-                path.display()
+                visible(&path)
             )));
         }
         pictures.path = path.to_owned();

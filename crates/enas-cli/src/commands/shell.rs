@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::Context;
 use crate::failure::SUCCESS;
+use crate::output::visible;
 
 /// Print a script that teaches a shell to complete commands, flags and values
 #[derive(Debug, Args)]
@@ -57,13 +58,13 @@ pub(crate) fn man(context: &Context, args: &Man, mut command: Command) -> Result
         #[serde(serialize_with = "crate::output::paths")]
         paths: Vec<PathBuf>,
     }
-    fs::create_dir_all(&args.out).with_context(|| format!("cannot create {}", args.out.display()))?;
+    fs::create_dir_all(&args.out).with_context(|| format!("cannot create {}", visible(&args.out)))?;
     // `build` adds the global flags to every subcommand.
     command.build();
     let written = Written { paths: pages(&args.out, &command, "enas")? };
     context
         .out
-        .print(&written, |out| writeln!(out, "{} pages in {}", written.paths.len(), args.out.display()))?;
+        .print(&written, |out| writeln!(out, "{} pages in {}", written.paths.len(), visible(&args.out)))?;
     Ok(SUCCESS)
 }
 
@@ -72,7 +73,7 @@ fn pages(dir: &Path, command: &Command, name: &str) -> Result<Vec<PathBuf>> {
     let mut page = Vec::new();
     clap_mangen::Man::new(command.clone()).title(name).render(&mut page)?;
     let path = dir.join(format!("{name}.1"));
-    fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))?;
+    fs::write(&path, page).with_context(|| format!("cannot write {}", visible(&path)))?;
     let mut paths = vec![path];
     for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
         paths.extend(pages(dir, sub, &format!("{name}-{}", sub.get_name()))?);

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::settings;
 use crate::args::{ArcInput, Settings};
 use crate::failure::{OrUsage, usage};
+use crate::output::visible;
 use crate::{arcs, locate};
 
 /// Default number of classes.
@@ -62,7 +63,7 @@ impl Subject {
                 config
             }
             Kind::Train if !settings.is_empty() || classes.is_some() => {
-                let shown = run.dir().display();
+                let shown = visible(run.dir());
                 let problem = "this training has settings and classes of its own; leave those flags out";
                 return Err(usage(format!("{shown}: {problem}")));
             }

@@ -13,6 +13,7 @@ use signal_hook::flag;
 use super::Context;
 use crate::args::RunPlace;
 use crate::failure::SUCCESS;
+use crate::output::visible;
 
 /// Show runs in the browser while they run
 ///
@@ -50,7 +51,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
     }
     let server = Server::open(root, may_come, args.port)?;
     let url = server.url();
-    context.console.note(&format!("watching {} at {url} (Ctrl-C ends it)", root.display()));
+    context.console.note(&format!("watching {} at {url} (Ctrl-C ends it)", visible(&root)));
     if context.out.json {
         context.out.print(&Serving { url }, |_| Ok(()))?;
     }

@@ -244,3 +244,31 @@ fn a_run_directory_of_somebody_else_is_only_read_and_within_limits() {
     assert!(stdout(folder.path(), &["report", "--run", "run"]).contains("report.html"));
     assert_eq!(listing(&dir), ["config.toml", "manifest.json", "metrics.jsonl", "report.html"]);
 }
+
+/// Names that would begin a line of their own, colour the terminal, or turn a line around.
+#[cfg(unix)]
+#[test]
+fn names_with_control_characters_stay_within_their_line() {
+    let folder = temp();
+    let folder = folder.path();
+    write_digits(&folder.join("photos"), 120);
+    fs::write(folder.join("photos/0/bro\nerror: all is lost\u{1b}[31m.png"), "no picture").unwrap();
+    fs::create_dir(folder.join("photos/0/mas\nks")).unwrap();
+    let escaped = r"bro\nerror: all is lost\u{1b}[31m.png";
+    for args in [&["augment", "photos"][..], &["data", "check", "photos"]] {
+        let output = run(folder, args);
+        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+        assert!(stdout.contains(escaped) || stderr.contains(escaped), "{args:?}: {stdout}{stderr}");
+        for line in stdout.lines().chain(stderr.lines()) {
+            assert!(!line.starts_with("error: all") && !line.contains('\u{1b}'), "{args:?}: {line:?}");
+        }
+    }
+    let missing = "no\nwhere\u{1b}[31m";
+    refused(
+        folder,
+        &["search", missing],
+        1,
+        r"no data at no\nwhere\u{1b}[31m: there is no such file or folder",
+    );
+    refused(folder, &["runs", missing], 2, r"no\nwhere\u{1b}[31m: there is no such folder");
+}

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{TINY_ARC, json, refused, run, temp, text};
+use crate::support::{TINY_ARC, TINY_SEARCH, json, refused, run, temp, text};
 
 /// Digits 3 and 8: all training pictures of the one, every 20th of the other; test and validation as they are.
 fn unequal(folder: &Path) {
@@ -114,6 +114,22 @@ fn a_training_on_unequal_classes_balances_them_unless_the_user_does() {
     let report = json(folder, &["data", "check", "photos"]);
     let found = report["findings"].as_array().unwrap().iter().find(|f| f["kind"] == "imbalance").unwrap();
     assert_eq!(found["severity"], "note", "{found}");
+}
+
+#[test]
+fn a_search_on_unequal_classes_balances_them_as_the_training_does() {
+    let folder = temp();
+    let folder = folder.path();
+    unequal(folder);
+    let small = ["--epochs", "1", "--set", "data.image_size=8", "--set", "child.filters=4"];
+    let tiny = ["--set", "child.layers=1", "--set", "child.reductions=two", "--set", "run.batch_size=16"];
+    let args = [&["search", "photos"][..], &small, &tiny, &TINY_SEARCH].concat();
+    let output = run(folder, &args);
+    let said = text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("--set data.sampling=balanced "), "{said}");
+    assert!(said.contains("--set select.metric=macro-f1 ") && !said.contains("--set metric="), "{said}");
+    assert!(said.contains(" times the training images of the smallest"), "{said}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::source::item::{Item, Part};
 use crate::source::layout::{Layout, SplitFolders, labels_beside};
 use crate::source::left_out::{LeftOut, LeftOutReason, Note};
 use crate::source::names::kind_of_other;
+use crate::visible::visible;
 
 /// Which images of a source can be read, with class and part.
 #[derive(Clone, Copy)]
@@ -90,7 +91,7 @@ pub(crate) fn parts(
             }
             0 => format!(
                 "no picture lies below {}",
-                source.path.join(splits.folder(part).unwrap_or(part.name())).display()
+                visible(&source.path.join(splits.folder(part).unwrap_or(part.name())))
             ),
             n => format!("all {n} files there were skipped as unreadable"),
         };
@@ -112,7 +113,7 @@ pub(crate) fn lacking<'a>(classes: &'a [String], items: &[Item]) -> Vec<(Part, V
 /// Logs what a run leaves out, and the decisions about its folders.
 pub(crate) fn warn_of_left_out(source: &Source, layout: &Layout) {
     for Note { found, done } in source.notes.iter().chain(&layout.notes) {
-        tracing::warn!("{}: {found}: {done}", source.path.display());
+        tracing::warn!("{}: {}: {}", visible(&source.path), visible(found), visible(done));
     }
     left_out(source, layout).lines(&source.path).iter().for_each(|line| tracing::warn!("{line}"));
 }

@@ -24,6 +24,7 @@ use crate::source::files::Source;
 use crate::source::item::Part;
 use crate::source::layout::{self, Layout};
 use crate::source::open;
+use crate::visible::visible;
 
 /// How [`load`] splits and stores the images.
 #[derive(Clone, Copy, Debug)]
@@ -114,7 +115,7 @@ fn divide(
     }
     checks::parts(source, splits, drawn, images.readability())?;
     for (part, lacking) in checks::lacking(classes, &images.items) {
-        tracing::warn!("the {} split has no picture of {}", part.name(), lacking.join(", "));
+        tracing::warn!("the {} split has no picture of {}", part.name(), visible(&lacking.join(", ")));
     }
     Ok(())
 }

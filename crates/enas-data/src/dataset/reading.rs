@@ -16,6 +16,7 @@ use crate::image::prepare::{InputSpec, resize_planes};
 use crate::image::white_level::{MaxSamples, WHITE_16, WhiteLevels, is_scaled_by};
 use crate::source::files::{RawImage, Source};
 use crate::source::item::Item;
+use crate::visible::visible;
 
 /// Number of files that are read together, in parallel. Data that are not stored are freed before the next ones.
 pub(crate) const READ_CHUNK: usize = 256;
@@ -155,7 +156,7 @@ impl LoadedImages {
         let assumed = self.input.white;
         self.input.white = assumed.resolved(self.max_samples);
         if let Some(said) = self.describe_white_levels(assumed) {
-            tracing::warn!("{}: {said}", source.path.display());
+            tracing::warn!("{}: {said}", visible(&source.path));
         }
         let input = self.input;
         let stale = self.deep.iter().filter(|(_, used)| !is_scaled_by(input.white, *used));
@@ -225,7 +226,7 @@ impl LoadedImages {
         if left_out > 0 {
             tracing::warn!(
                 "{left_out} pictures in {} are not in the stored split and are left out",
-                source.path.display()
+                visible(&source.path)
             );
         }
         Ok(())
@@ -265,11 +266,11 @@ fn read(source: &Source, file: usize, input: &InputSpec, storage: Storage) -> Lo
 fn warn_of_skipped(source: &Source, skipped: &[Skipped]) {
     const SHOWN: usize = 10;
     for Skipped { path, reason } in skipped.iter().take(SHOWN) {
-        tracing::warn!("skipped {}: {reason}", source.path.join(path).display());
+        tracing::warn!("skipped {}: {reason}", visible(&source.path.join(path)));
     }
     if skipped.len() > SHOWN {
         let all = skipped.len();
         let more = all - SHOWN;
-        tracing::warn!("skipped {more} more: {all} files in {} could not be used", source.path.display());
+        tracing::warn!("skipped {more} more: {all} files in {} could not be used", visible(&source.path));
     }
 }

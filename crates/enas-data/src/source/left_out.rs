@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use crate::visible::visible;
+
 /// Why a file or folder is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum LeftOutReason {
@@ -134,7 +136,7 @@ impl LeftOut {
         let line = |(reason, names): (LeftOutReason, Vec<&str>)| {
             let (what, remedy) = reason.describe(names.len());
             let remedy = if remedy.is_empty() { String::new() } else { format!("; {remedy}") };
-            format!("{}: left out {what} ({}){remedy}", root.display(), first_few(&names))
+            format!("{}: left out {what} ({}){remedy}", visible(&root), visible(&first_few(&names)))
         };
         self.by_reason().map(line).collect()
     }

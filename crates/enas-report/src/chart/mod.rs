@@ -10,6 +10,8 @@ mod lines;
 mod table;
 mod thin;
 
+use crate::text::visible;
+
 pub use axis::{ChartAxis, Format};
 pub use dots::{DotPlot, DotRow};
 pub use lines::{Chart, ChartSeries, Mark, Rule};
@@ -43,10 +45,10 @@ fn text(x: f64, y: f64, class: &str, anchor: &str, content: &str) -> String {
     )
 }
 
-/// The text with XML's special characters escaped.
+/// The text with control characters and XML's special characters escaped.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in visible(text).chars() {
         match c {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),

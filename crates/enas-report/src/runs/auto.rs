@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::entry::{Entry, EntryKind, RunImages, RunState};
 use super::find::{Found, is_run};
 use super::read::single;
+use crate::text::visible;
 
 /// Reads the directory. The result is that of the training with the higher validation accuracy, the later one on a
 /// tie.
@@ -16,7 +17,7 @@ pub(super) fn read(found: &Found) -> Entry {
         .and_then(|text| serde_json::from_str::<Value>(&text).map_err(|e| e.to_string()))
     {
         Ok(about) => about,
-        Err(e) => return Entry::damaged(&found.name, &found.dir, format!("{}: {e}", path.display())),
+        Err(e) => return Entry::damaged(&found.name, &found.dir, format!("{}: {e}", visible(&path))),
     };
     let phases = phases(found);
     let trained = phases.iter().filter(|(phase, entry)| {

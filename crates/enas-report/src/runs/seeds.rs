@@ -7,6 +7,7 @@ use super::entry::{Accuracy, Entry, EntryKind, RunSplit, RunState, Seeds};
 use super::find::Found;
 use super::read::single;
 use crate::settings::RunSettings;
+use crate::text::visible;
 
 /// Reads the directory. Its accuracy is the mean over the finished trainings.
 pub(super) fn read(found: &Found) -> Entry {
@@ -15,7 +16,7 @@ pub(super) fn read(found: &Found) -> Entry {
     let about = text.and_then(|text| serde_json::from_str::<Value>(&text).map_err(|e| e.to_string()));
     let seeds: Vec<u64> = match &about {
         Ok(about) => about["seeds"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect(),
-        Err(e) => return Entry::damaged(&found.name, &found.dir, format!("{}: {e}", path.display())),
+        Err(e) => return Entry::damaged(&found.name, &found.dir, format!("{}: {e}", visible(&path))),
     };
     let dirs = seeds.iter().map(|seed| found.dir.join(format!("seed-{seed}")));
     let trainings: Vec<Entry> = dirs.filter(|dir| dir.is_dir()).map(|dir| single("", &dir)).collect();

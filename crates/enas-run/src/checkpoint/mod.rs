@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use enas_data::visible;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -198,8 +199,8 @@ impl Encoded {
 
 fn remove_damaged(path: &Path) {
     match fs::remove_file(path) {
-        Ok(()) => tracing::warn!("removed the damaged checkpoint {}", path.display()),
-        Err(e) => tracing::warn!("cannot remove the damaged checkpoint {}: {e}", path.display()),
+        Ok(()) => tracing::warn!("removed the damaged checkpoint {}", visible(&path)),
+        Err(e) => tracing::warn!("cannot remove the damaged checkpoint {}: {e}", visible(&path)),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use enas_data::visible;
+
 use super::assignment::{Assignment, assign};
 use super::overlay;
 use super::presets::{Preset, presets};
@@ -124,7 +126,7 @@ impl ConfigSource {
             path: path.to_owned(),
             source,
         })?;
-        Ok(Self { name: path.display().to_string(), text, is_file: true })
+        Ok(Self { name: visible(&path).into_owned(), text, is_file: true })
     }
 
     fn parse<C: Settings>(&self) -> Result<C> {

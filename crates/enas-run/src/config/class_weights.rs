@@ -3,6 +3,7 @@
 use std::fmt;
 
 use candle_core::{Device, Tensor};
+use enas_data::visible;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -90,7 +91,7 @@ fn wrong_number(given: usize, classes: &[String]) -> ConfigError {
     let problem = format!(
         "{given} weights, but the data have {} classes: give one for each of {}{more}, in that order",
         classes.len(),
-        names.join(", ")
+        visible(&names.join(", "))
     );
     ConfigError { place: "run.class_weights".into(), problem }
 }

@@ -53,7 +53,7 @@ pub struct RunConfig {
     #[serde(default)]
     pub patience: u64,
     /// Training only: test-time augmentation, when the model is measured and when it is used. Do not use flips for
-    /// images whose mirror image means something else, such as digits and text.
+    /// images whose mirror image means something else, such as digits and text. Off by default: unmeasured.
     #[serde(default)]
     pub tta: Tta,
     /// Whether the last cycle of a cosine schedule is cut or stretched to end with the run. `false` is the published
@@ -112,6 +112,12 @@ impl RunConfig {
     /// The seed as the root of named random streams.
     pub fn seed(&self) -> Seed {
         Seed::new(self.seed)
+    }
+
+    /// Whether a training on images read with these settings makes up for classes of different sizes, by sampling or
+    /// by weights.
+    pub fn balances_classes(&self, images: &enas_data::Config) -> bool {
+        images.sampling == enas_data::Sampling::Balanced || self.class_weights != ClassWeights::None
     }
 
     /// Refuses settings that need a GPU if there is none.

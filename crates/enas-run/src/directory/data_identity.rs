@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use enas_data::{Dataset, Fingerprint, ImageFile, LoadOptions, Storage};
+use enas_data::{Dataset, Fingerprint, ImageFile, LoadOptions, Storage, visible};
 use enas_rng::Seed;
 
 use crate::directory::files::{PICTURES, stored_split, write_json};
@@ -77,7 +77,7 @@ impl ExpectedData<'_> {
     }
 
     fn are_gone(&self, error: &enas_data::Error) -> Error {
-        let run = self.dir.display();
+        let run = visible(&self.dir);
         Error::Mismatch(format!(
             "{error}; {run} needs the pictures it was started with: bring them back{}",
             self.or_else

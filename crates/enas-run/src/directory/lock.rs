@@ -7,6 +7,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
+use enas_data::visible;
 use time::OffsetDateTime;
 
 use crate::error::{Error, Result};
@@ -35,7 +36,7 @@ impl Lock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(Error::run_directory(dir, &in_use(&path))),
             Err(TryLockError::Error(e)) if e.kind() == ErrorKind::Unsupported => {
-                tracing::warn!("{} cannot be locked here; let no other process work on it", dir.display());
+                tracing::warn!("{} cannot be locked here; let no other process work on it", visible(&dir));
             }
             Err(TryLockError::Error(source)) => return Err(Error::io("cannot lock", &path, source)),
         }

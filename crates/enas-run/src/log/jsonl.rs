@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use enas_data::visible;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -48,7 +49,7 @@ impl Metrics {
     /// Removes everything after a checkpoint, because it is about to be computed again.
     pub(crate) fn rewind(&mut self, length: u64) -> Result<()> {
         let length = if self.len()? < length {
-            tracing::warn!("{} is shorter than when the checkpoint was written", self.path.display());
+            tracing::warn!("{} is shorter than when the checkpoint was written", visible(&self.path));
             self.whole_lines()?
         } else {
             length

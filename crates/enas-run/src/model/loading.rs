@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use enas_child::Footprint;
 use enas_data::{
-    ImageFile, LabelledImages, LabelledOptions, LoadOptions, NormalizationMode, Part, Skipped, Split, Storage,
+    ImageFile, LabelledImages, LabelledOptions, LoadOptions, NormalizationMode, Part, Skipped, Split,
+    Storage, visible,
 };
 use enas_rng::Seed;
 
@@ -102,7 +103,7 @@ impl Model {
         part: Part,
         (is_known, chosen, left_out): (bool, usize, usize),
     ) -> Result<()> {
-        let (path, part) = (path.display(), part.name());
+        let (path, part) = (visible(&path), part.name());
         if chosen == 0 {
             let all = format!("{path}: none of the {left_out} images there is of the {part} split");
             let how =
@@ -153,7 +154,7 @@ impl Model {
             tracing::warn!(
                 "the files of the model's run are not beside {MODEL}: if {} has no split folders, its {} split is the one \
                  that the seed of the training draws, which is another if the training took over that of a search",
-                config.path.display(),
+                visible(&config.path),
                 part.name()
             );
         }
@@ -161,9 +162,9 @@ impl Model {
         if data.classes != self.metadata.classes {
             return Err(Error::Mismatch(format!(
                 "{} has the classes {}; the model knows {}",
-                config.path.display(),
-                data.classes.join(", "),
-                self.metadata.classes.join(", ")
+                visible(&config.path),
+                visible(&data.classes.join(", ")),
+                visible(&self.metadata.classes.join(", "))
             )));
         }
         let split = data.split(part);

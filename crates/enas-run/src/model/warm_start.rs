@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use enas_data::visible;
+
 use super::file::Model;
 use crate::directory::files::{MEASURED, PICTURES, stored_split};
 use crate::directory::known_images::KnownImages;
@@ -31,7 +33,7 @@ pub fn network(model: &Path, dir: &Path, folds: bool) -> Result<Model> {
     if n_known == 0 {
         return Ok(loaded);
     }
-    let (model, all) = (model.display(), measured_on.len());
+    let (model, all) = (visible(&model), measured_on.len());
     let before = folder.join(MEASURED);
     if !learned.is_empty() && known(&seen) == 0 && before.is_file() {
         tracing::warn!(

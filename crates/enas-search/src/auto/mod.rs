@@ -179,30 +179,38 @@ impl Auto<'_> {
         Ok(plan)
     }
 
-    fn new_plan(&self, arc: &Arc) -> Result<AutoPlan> {
-        let AutoConfig { train, finish, .. } = self.config;
-        let limit = self.config.time.0.map(|limit| limit.as_secs_f64());
+    /// Measures the network that is trained without a search; if there is a search, the networks of its phases.
+    ///
+    /// `random` stands for the architectures that a search samples and finds.
+    fn new_plan(&self, random: &Arc) -> Result<AutoPlan> {
         let device = (self.run.gpu(), self.run.memory());
-        let (images, mut network) = (self.data.train.len(), None);
-        if self.config.fits_network {
-            let seconds = self.left().min(UNLIMITED) - finish;
-            let cell = self.config.cell_for(images);
-            let (fitted, costs) = network::fit(train, &cell, &self.images, device, seconds)?;
-            network = Some(fitted);
-            if !self.config.searches(images, self.left() / costs.step) {
-                return Ok(AutoPlan { network, ..self.plan_of_training(&costs) });
-            }
-        } else if let Some(cell) = &self.config.cell {
-            return Ok(self.plan_of_training(&network::costs(train, cell, &self.images, device)?));
+        let images = self.data.train.len();
+        let (network, costs) = self.network_without_search()?;
+        if !self.config.searches(images, self.left() / costs.step) {
+            return Ok(AutoPlan { network, ..self.plan_of_training(&costs) });
         }
-        let work = costs::measure(self.config, arc, (self.data, &self.images), device)?;
+        let limit = self.config.time.0.map(|limit| limit.as_secs_f64());
+        let mut sized = self.config.clone();
+        if let Some(network) = network {
+            network.apply(&mut sized.train, random);
+        }
+        let work = costs::measure(&sized, random, (self.data, &self.images), device)?;
         let possible_steps = Some(self.left() / work.step);
-        if !self.config.searches(images, self.left() / work.step) {
-            let finish = finish + work.predict;
-            let plan = plan::without_search(limit, self.run.seconds(), work.train, finish);
-            return Ok(AutoPlan { possible_steps, ..plan });
+        let plan = plan::divide(limit, self.run.seconds(), &work, sized.finish);
+        Ok(AutoPlan { network, possible_steps, ..plan })
+    }
+
+    /// The measured costs of the cell that is trained without a search, and its size if that is fitted to the time.
+    fn network_without_search(&self) -> Result<(Option<FittedNetwork>, Costs)> {
+        let AutoConfig { train, finish, fits_network, .. } = self.config;
+        let device = (self.run.gpu(), self.run.memory());
+        let cell = self.config.cell_for(self.data.train.len());
+        if *fits_network {
+            let seconds = self.left().min(UNLIMITED) - finish;
+            let (fitted, costs) = network::fit(train, &cell, &self.images, device, seconds)?;
+            return Ok((Some(fitted), costs));
         }
-        Ok(AutoPlan { network, possible_steps, ..plan::divide(limit, self.run.seconds(), &work, *finish) })
+        Ok((None, network::costs(train, &cell, &self.images, device)?))
     }
 
     /// The plan of a training without a search, of a network with these costs.

@@ -45,7 +45,7 @@ pub(super) struct Entry {
 pub(super) struct Details {
     /// Training losses of the late steps, in nats.
     pub(super) late: Vec<f32>,
-    /// Losses of the images in the choosing half, in nats.
+    /// Losses of the images in the choosing half, in nats, each times the weight of its class.
     pub(super) choose_losses: Vec<f32>,
     /// Whether each image of the reporting half was classified correctly.
     pub(super) right: Vec<bool>,

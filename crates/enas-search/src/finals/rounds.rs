@@ -11,6 +11,7 @@ use super::candidates::{Candidate, Proposals};
 use super::halves::Halves;
 use super::progress::FinalsProgress;
 use super::recipe::ROUNDS;
+use crate::image_weights::ImageWeights;
 use crate::session::Session;
 use crate::trial::Trial;
 use enas_run::config::{SearchConfig, TrainConfig};
@@ -33,6 +34,7 @@ pub(crate) struct Task<'a> {
     pub(crate) recipe: &'a TrainConfig,
     pub(crate) data: &'a Dataset,
     pub(crate) halves: &'a Halves,
+    pub(crate) image_weights: &'a ImageWeights,
     pub(crate) gpu: Option<&'a Gpu>,
     pub(crate) memory: Option<&'a MemoryPlan>,
 }

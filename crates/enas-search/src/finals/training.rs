@@ -68,7 +68,7 @@ impl<P: Serialize + DeserializeOwned> Finals<'_, '_, '_, P> {
             .then(|| -> Result<Details> {
                 Ok(Details {
                     late: late(trial.losses()).to_vec(),
-                    choose_losses: choose.iter().map(|answer| answer.loss).collect(),
+                    choose_losses: self.weighted_losses(choose),
                     right: report.iter().map(|answer| answer.is_right).collect(),
                     latency_ms: latency_ms(trial.child(), trial.arc())?,
                 })
@@ -79,6 +79,13 @@ impl<P: Serialize + DeserializeOwned> Finals<'_, '_, '_, P> {
             choose.iter().map(|answer| f64::from(answer.loss)).sum::<f64>() / choose.len().max(1) as f64;
         let choose_loss = Some(choose_loss).filter(|loss| loss.is_finite());
         Ok(Entry { candidate, steps: trial.steps(), score, valid, choose_loss, details })
+    }
+
+    /// The losses of the choosing half, each times the weight of its image.
+    fn weighted_losses(&self, choose: &[ImageOutcome]) -> Vec<f32> {
+        let Task { data, halves, image_weights, .. } = self.task;
+        let labels = halves.choose.iter().map(|&image| data.valid.labels()[image]);
+        choose.iter().zip(labels).map(|(answer, label)| image_weights.of_label(label) * answer.loss).collect()
     }
 
     fn log(&mut self, round: usize, entry: &Entry) -> Result<()> {

@@ -5,7 +5,7 @@ use enas_data::{Part, held_out};
 
 use enas_run::choice::Choice;
 
-use super::choice::{Given, choice, for_training, sum};
+use super::choice::{Given, choice, for_search, for_training, sum};
 
 /// Minimum size of a split for a useful accuracy: its 95 % interval is at most 14 points wide.
 const ENOUGH: usize = 50;
@@ -91,7 +91,8 @@ pub(super) fn of_unequal_classes(report: &Report) -> Vec<Choice> {
     let times = most / least;
     let reason = format!("the largest class has {times} times the training images of the smallest");
     vec![
-        for_training("data.sampling", "balanced", reason),
+        choice("data.sampling", "balanced", reason),
+        for_search("select.metric", "macro-f1", "every class counts alike, whatever its size"),
         for_training("metric", "macro-f1", "every class counts alike, whatever its size"),
     ]
 }

@@ -106,11 +106,16 @@ fn classes_of_very_different_size_count_alike() {
     assert_eq!(value(&choices, "data.sampling"), Some("balanced".into()));
     assert_eq!(value(&choices, "metric"), Some("macro-f1".into()));
     assert!(reason(&choices, "data.sampling").contains("10 times"), "{choices:?}");
-    let is_balance = |choice: &Choice| ["data.sampling", "metric"].contains(&choice.key.as_str());
-    assert!(!choices.iter().any(|choice| choice.is_for(Kind::Search) && is_balance(choice)));
+    let keys = |kind| -> Vec<&str> {
+        let of_kind = choices.iter().filter(|choice| choice.is_for(kind)).map(|choice| choice.key.as_str());
+        of_kind.filter(|key| key.ends_with("sampling") || key.ends_with("metric")).collect()
+    };
+    assert_eq!(keys(Kind::Search), ["data.sampling", "select.metric"]);
+    assert_eq!(keys(Kind::Train), ["data.sampling", "metric"]);
     for equal in [[3999, 400], [4000, 0]] {
         let choices = of(equal);
-        assert_eq!((value(&choices, "data.sampling"), value(&choices, "metric")), (None, None));
+        let all = ["data.sampling", "select.metric", "metric"].map(|key| value(&choices, key));
+        assert_eq!(all, [None, None, None]);
     }
 }
 

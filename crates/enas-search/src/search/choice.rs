@@ -80,6 +80,7 @@ impl Search<'_> {
             recipe: &recipe,
             data: self.data,
             halves: &self.halves,
+            image_weights: &self.image_weights,
             gpu: gpu.as_ref(),
             memory: memory.as_ref(),
         };

@@ -42,6 +42,7 @@ impl Search<'_> {
             valid: &self.valid,
             images: of_half.then_some(&self.halves.choose[..]),
             reward: &self.config.reward,
+            image_weights: &self.image_weights,
             seed: self.seed,
             at: [self.at.epoch, self.at.step],
             accuracies: Vec::with_capacity(arcs.len()),

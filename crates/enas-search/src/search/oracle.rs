@@ -12,6 +12,7 @@ use enas_run::non_finite::NonFinite;
 use enas_strategy::Oracle;
 
 use super::space::ImageSpace;
+use crate::image_weights::ImageWeights;
 use crate::trial::outcomes_of;
 
 /// Scores each architecture with the shared weights ω on a minibatch of validation images.
@@ -25,6 +26,7 @@ pub(super) struct SharedWeights<'s> {
     /// Indices of the validation images to draw from; `None` for the whole split.
     pub(super) images: Option<&'s [usize]>,
     pub(super) reward: &'s RewardConfig,
+    pub(super) image_weights: &'s ImageWeights,
     pub(super) seed: Seed,
     /// Epoch and step, counted from 0. They name the random streams of the next scores.
     pub(super) at: [u64; 2],
@@ -59,8 +61,8 @@ impl SharedWeights<'_> {
             RewardMetric::Accuracy => accuracy,
             RewardMetric::MacroF1 => seen.macro_f1() as f32,
             RewardMetric::Loss => {
-                let losses: f32 = outcomes_of(&logits, &batch.labels)?.iter().map(|answer| answer.loss).sum();
-                1.0 / (1.0 + losses / batch.len() as f32)
+                let losses = outcomes_of(&logits, &batch.labels)?.into_iter().map(|answer| answer.loss);
+                1.0 / (1.0 + self.image_weights.mean_loss(losses, &batch.labels.to_vec1()?))
             }
         };
         self.accuracies.push(if self.reward.metric == RewardMetric::Loss { accuracy } else { score });
@@ -117,6 +119,7 @@ mod tests {
                 valid: &valid,
                 images: Some(&images),
                 reward: &self.config.reward,
+                image_weights: &ImageWeights::of(&self.config.run, &self.config.data, &self.data).unwrap(),
                 seed: Seed::new(3),
                 at: [0, 0],
                 accuracies: Vec::new(),

@@ -124,18 +124,22 @@ impl Search<'_> {
     /// Score of an arc on the images that choices are made by, and the first class score that was not finite.
     fn score(&self, arc: &Arch) -> Result<(Score, Option<NonFinite>)> {
         let (mut seen, mut non_finite) = (Evaluation::new(&self.data.classes), None);
-        let (mut loss, mut n) = (0.0, 0u64);
+        let (mut loss, mut total) = (0.0, 0.0);
         self.ask(arc, |logits, labels| {
             seen.count(logits, labels)?;
             let found = NonFinite::of_logits(logits)?;
             non_finite = non_finite.take().or(found);
-            outcomes_of(logits, labels)?.iter().for_each(|answer| loss += f64::from(answer.loss));
-            n += labels.elem_count() as u64;
+            for (answer, label) in outcomes_of(logits, labels)?.iter().zip(labels.to_vec1()?) {
+                let weight = f64::from(self.image_weights.of_label(label));
+                loss += weight * f64::from(answer.loss);
+                total += weight;
+            }
             Ok(())
         })?;
         let macro_f1 = self.config.select.metric.macro_f1(&seen);
         // A loss that is not finite ranks last.
-        let loss = Some(loss / n.max(1) as f64).map(|loss| if loss.is_finite() { loss } else { f64::MAX });
+        let loss = Some(if total > 0.0 { loss / total } else { loss })
+            .map(|loss| if loss.is_finite() { loss } else { f64::MAX });
         Ok((
             Score { accuracy: seen.accuracy(), macro_f1, loss: loss.filter(|_| self.has_finals()) },
             non_finite,

@@ -15,6 +15,7 @@ use crate::annealing::{self, SchedulePosition};
 use crate::child_epoch::{ChildLoop, full_lr};
 use crate::epoch::steps_per_epoch;
 use crate::finals::Halves;
+use crate::image_weights::ImageWeights;
 use crate::observer::{Event, Phase, Position};
 use crate::session::Session;
 use enas_run::checkpoint::Checkpoint;
@@ -42,6 +43,8 @@ pub(super) struct Search<'a> {
     pub(super) valid: ImageSource,
     /// Indices of validation images: those that choices are made by, and those that only report.
     pub(super) halves: Halves,
+    /// How much each validation image counts in losses that architectures are compared by.
+    pub(super) image_weights: ImageWeights,
     /// Proposes architectures; by the published settings the policy π(m; θ).
     pub(super) strategy: Proposer,
     pub(super) at: Progress,
@@ -85,6 +88,7 @@ impl<'a> Search<'a> {
             valid: ImageSource::of(&data.valid, &child)?,
             // Finals report on images that no choice has used. Without finals the whole split serves both purposes.
             halves: if finals { Halves::of(&data.valid, seed) } else { Halves::unsplit(&data.valid, seed) },
+            image_weights: ImageWeights::of(&config.run, &config.data, data)?,
             child,
             strategy,
             session,

@@ -143,6 +143,23 @@ fn without_a_search_a_ready_cell_is_trained_as_large_as_there_is_time_for() {
 }
 
 #[test]
+fn without_a_search_the_plan_measures_the_cell_that_is_trained_and_not_the_network_of_a_search() {
+    let (mut config, data) = config(&["run.epochs=2"], "20s");
+    config.search_when = SearchWhen::Never;
+    // Measuring the shared network, or a random architecture in it, would fail.
+    config.search.child.filters = 3;
+    let dir = tempfile::tempdir().unwrap();
+    let mut run = AutoRun::create(Some(dir.path()), &config, &data, Instant::now()).unwrap();
+    let mut planner = Planner::default();
+    let outcome = auto(&config, &data, &mut run, &mut planner).unwrap();
+    let plan = planner.0.unwrap();
+    assert!(!plan.searches && plan.network.is_none() && plan.possible_steps.is_some(), "{plan:?}");
+    assert!(plan.train > 0.0 && plan.total() <= 20.0, "{plan:?}");
+    let trained = RunReader::open(&dir.path().join("train")).unwrap().config::<TrainConfig>().unwrap();
+    assert_eq!(trained.child.nodes, outcome.arc.n_nodes());
+}
+
+#[test]
 fn a_given_cell_is_trained_without_a_search_and_kept_when_the_run_goes_on() {
     for fits_network in [false, true] {
         let (mut config, data) = config(&["run.epochs=2"], "off");

@@ -1,10 +1,8 @@
 //! The page of one run.
 
 use askama::Template;
-use enas_arc::CellKind;
-use enas_draw::Theme;
 use enas_report::text::{counted, duration, grouped, percent};
-use enas_report::{Figure, choice, curves};
+use enas_report::{CellDrawings, Figure, choice, curves};
 use enas_run::{Kind, TimeLimit};
 use serde_json::Value;
 
@@ -75,8 +73,7 @@ struct Number {
 #[template(path = "architecture.html")]
 struct Architecture {
     what: String,
-    normal: String,
-    reduction: String,
+    cells: CellDrawings,
     arc: String,
 }
 
@@ -178,13 +175,7 @@ fn allowed(limit: &str) -> String {
 
 fn architecture(run: &Followed) -> Option<Architecture> {
     let (arc, what) = run.arc()?;
-    let cell = |cell, kind| enas_draw::cell(cell, kind, Theme::Auto).into_string();
-    Some(Architecture {
-        what,
-        normal: cell(arc.normal(), CellKind::Normal),
-        reduction: cell(arc.reduction(), CellKind::Reduction),
-        arc: arc.to_string(),
-    })
+    Some(Architecture { what, cells: CellDrawings::new(&arc), arc: arc.to_string() })
 }
 
 /// The figures of the report, from the events so far.

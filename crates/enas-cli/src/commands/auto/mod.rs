@@ -24,7 +24,7 @@ use crate::commands::choices::{self, Asked};
 use crate::commands::{Context, report, settings, shell_word, use_threads};
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
-use crate::output::opening;
+use crate::output::{opening, visible};
 use crate::progress::Watcher;
 use crate::{arcs, device};
 
@@ -58,7 +58,7 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
         }
     };
     held.first(&opening(&data, what, config.time, None));
-    context.console.note(&format!("run: {}", run.dir().display()));
+    context.console.note(&format!("run: {}", visible(run.dir())));
     let place = shell_word(&config.train.data.path);
     let mut watcher = Watcher::new(&context.console, &interrupt)
         .of_auto(&place, config.cell.as_ref())
@@ -99,6 +99,10 @@ fn started(
     let cell = args.cell.as_deref().map(arcs::cell_given).transpose()?;
     let (mut for_search, mut for_training) = divided(&args.settings);
     let read = settings::search(&for_search, data, None)?;
+    // Whatever is wrong in the settings is said before the images are read.
+    read.must_be_of_cells("enas auto")?;
+    settings::train_after(&read, &for_training, data, None)?;
+    read.run.check_device(gpu)?;
     let asked = Asked { refits: true, time: args.time, ..Asked::of(&args.settings) };
     let mut choices = Vec::new();
     // The report is about the splits of the run, whose shares follow from a first report.
@@ -149,7 +153,7 @@ fn is_said_by_loading(report: &Report, line: &str) -> bool {
     });
     of_files
         .into_iter()
-        .any(|finding| line.ends_with(&format!(": {}. {}", finding.summary, finding.consequence)))
+        .any(|finding| line.ends_with(&format!(": {}. {}", visible(&finding.summary), finding.consequence)))
 }
 
 /// The command that starts such a run, without flags that do not influence the result.
@@ -213,7 +217,7 @@ fn write_interrupted(error: &Error, run: &AutoRun) -> io::Result<()> {
     let mut err = io::stderr().lock();
     writeln!(err, "{error}")?;
     if run.model_path().exists() {
-        writeln!(err, "the best model so far: {}", run.model_path().display())?;
+        writeln!(err, "the best model so far: {}", visible(&run.model_path()))?;
     }
     writeln!(err, "go on with: enas auto --resume {}", shell_word(run.dir()))
 }

@@ -10,9 +10,9 @@ use enas_search::{AutoOutcome, AutoPhase, AutoRun, Gain, PairedDifference, Refit
 use serde::Serialize;
 
 use crate::commands::{Context, finals, shell_word};
-use crate::output::{duration, path, path_if_any, percent};
+use crate::output::{duration, path, path_if_any, percent, visible};
 use crate::standing::{self, Standing};
-use crate::terminal::{command, paragraph, stdout_width, strong, warned};
+use crate::terminal::{command, stdout_paragraph, strong, warned};
 
 /// The files written in addition to the model.
 pub(super) struct Files {
@@ -99,13 +99,13 @@ pub(super) fn print(
 
 impl Document<'_> {
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "test        {}", strong(&self.test.line()))?;
+        writeln!(out, "{}", stdout_paragraph("test        ", &strong(&self.test.line())))?;
         if let Some(warning) = self.test.warning() {
-            writeln!(out, "{}", warned(&paragraph("            ", &warning, stdout_width())))?;
+            writeln!(out, "{}", warned(&stdout_paragraph("            ", &warning)))?;
         }
-        writeln!(out, "validation  {}", self.valid.line())?;
+        writeln!(out, "{}", stdout_paragraph("validation  ", &self.valid.line()))?;
         if let Some(refit) = &self.refit {
-            writeln!(out, "{}", paragraph("refit       ", &standing::after_refit(refit), stdout_width()))?;
+            writeln!(out, "{}", stdout_paragraph("refit       ", &standing::after_refit(refit)))?;
         }
         if let (Some(found), Some(random)) = (self.search_valid_accuracy, self.random_valid_accuracy) {
             let (found, random) = (percent(found), percent(random));
@@ -124,9 +124,9 @@ impl Document<'_> {
                     )),
                 ),
             };
-            writeln!(out, "{}", paragraph("search      ", &line, stdout_width()))?;
+            writeln!(out, "{}", stdout_paragraph("search      ", &line))?;
             for warning in self.warnings {
-                writeln!(out, "{}", warned(&paragraph("            ", warning, stdout_width())))?;
+                writeln!(out, "{}", warned(&stdout_paragraph("            ", warning)))?;
             }
         }
         match (self.from, self.first_valid_accuracy) {
@@ -134,19 +134,20 @@ impl Document<'_> {
                 writeln!(out, "network     the given cell, without a search")?;
             }
             (_, None) => writeln!(out, "network     a ready cell, without a search")?,
-            (AutoPhase::First, _) => writeln!(
-                out,
-                "note        the first model, of a random architecture, has the highest validation accuracy and is kept"
-            )?,
+            (AutoPhase::First, _) => {
+                let note = "the first model, of a random architecture, has the highest validation accuracy and is kept";
+                writeln!(out, "{}", stdout_paragraph("note        ", note))?;
+            }
             (_, Some(first)) => {
-                writeln!(out, "first model {} (random architecture, short training)", percent(first))?;
+                let first = format!("{} (random architecture, short training)", percent(first));
+                writeln!(out, "{}", stdout_paragraph("first model ", &first))?;
             }
         }
         writeln!(out, "time        {}", duration(self.seconds))?;
-        writeln!(out, "model       {}", self.model.display())?;
+        writeln!(out, "model       {}", visible(&self.model))?;
         for (name, path) in [("onnx", self.onnx), ("report", self.report)] {
             if let Some(path) = path {
-                writeln!(out, "{name:<11} {}", path.display())?;
+                writeln!(out, "{name:<11} {}", visible(&path))?;
             }
         }
         writeln!(out)?;

@@ -12,6 +12,7 @@ use super::args::Bench;
 use super::measured::{peak_rss_mb, rounded};
 use crate::commands::{Context, use_threads};
 use crate::failure::{SUCCESS, usage};
+use crate::output::visible;
 use crate::{device, locate};
 
 /// Batch size for the throughput.
@@ -56,7 +57,7 @@ pub(super) fn run(context: &Context, args: &Bench) -> Result<u8> {
     };
     context.console.note(&format!(
         "{}: {} ms for one image, {} ms in 95 of 100 cases; {} images/s in batches of {BATCH}",
-        path.display(),
+        visible(&path),
         line.p50_ms,
         line.p95_ms,
         line.images_per_second.round()

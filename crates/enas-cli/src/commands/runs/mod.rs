@@ -13,6 +13,7 @@ use enas_search::Model;
 use super::Context;
 use super::bench::latency;
 use crate::failure::{SUCCESS, usage};
+use crate::output::visible;
 use crate::terminal::stdout_width;
 
 /// The default directory of runs.
@@ -93,7 +94,7 @@ impl From<Key> for Sort {
 pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
     let named: Vec<&Path> = args.places.iter().chain(&args.runs).map(PathBuf::as_path).collect();
     if let Some(missing) = named.iter().find(|place| !place.is_dir()) {
-        let shown = missing.display();
+        let shown = visible(&missing);
         return Err(usage(format!(
             "{shown}: there is no such folder; name a run, or a folder that holds some"
         )));
@@ -114,7 +115,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
         let title = args.data.as_ref().map_or("Runs".to_owned(), |data| format!("Runs on {data}"));
         let html = enas_report::runs::page(&board, &title, out)?;
         enas_search::write_file(out, html.as_bytes())?;
-        context.console.note(&format!("written: {}", out.display()));
+        context.console.note(&format!("written: {}", visible(&out)));
     }
     if context.out.json {
         for row in board.rows() {
@@ -129,7 +130,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
 
 /// Why the list is empty.
 fn nothing(places: &[&Path], data: Option<&str>) -> String {
-    let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
+    let places: Vec<String> = places.iter().map(|place| visible(&place).into_owned()).collect();
     let on = data.map_or(String::new(), |name| format!(" on {name}"));
     format!("no runs{on} in {}; enas search, enas train and enas auto make some", places.join(", "))
 }

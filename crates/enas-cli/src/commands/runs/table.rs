@@ -139,7 +139,7 @@ fn coloured(row: &RunRow, column: &Column, cell: String) -> String {
 }
 
 fn name(row: &RunRow) -> String {
-    visible(&row.entry.dir.display().to_string()).into_owned()
+    visible(&row.entry.dir).into_owned()
 }
 
 fn accuracy(row: &RunRow) -> String {

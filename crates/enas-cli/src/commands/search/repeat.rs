@@ -17,9 +17,9 @@ use crate::args;
 use crate::commands::{Context, interrupted, report, settings, shell_word};
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
-use crate::output::{grouped, path, percent};
+use crate::output::{grouped, path, percent, visible};
 use crate::progress::Watcher;
-use crate::terminal::command;
+use crate::terminal::{command, stdout_paragraph};
 
 /// Number of pairs of random architectures from which the agreement by chance is estimated.
 const CHANCE_PAIRS: u64 = 1000;
@@ -136,27 +136,23 @@ impl Document {
             let gain = run.gain.map_or(String::new(), |gain| {
                 format!("  {:+.1} points beside random ({:+.1} to {:+.1})", gain.points, gain.low, gain.high)
             });
-            writeln!(
-                out,
-                "seed {:<4} validation {:>8}  {:>12} multiply-adds{gain}  {}",
-                run.seed,
-                percent(run.valid_accuracy),
-                grouped(run.macs),
-                run.run.display()
-            )?;
+            let (valid, macs) = (percent(run.valid_accuracy), grouped(run.macs));
+            let line =
+                format!("validation {valid:>8}  {macs:>12} multiply-adds{gain}  {}", visible(&run.run));
+            writeln!(out, "{}", stdout_paragraph(&format!("seed {:<4} ", run.seed), &line))?;
         }
-        writeln!(
-            out,
-            "\nmean {} ± {:.2} points (standard deviation over searches)",
+        let mean = format!(
+            "mean {} ± {:.2} points (standard deviation over searches)",
             percent(self.valid_accuracy_mean),
             100.0 * self.valid_accuracy_sd
-        )?;
-        writeln!(
-            out,
+        );
+        writeln!(out, "\n{}", stdout_paragraph("", &mean))?;
+        let common = format!(
             "two of the architectures have {:.0} % of their branches in common; random ones {:.0} %",
             100.0 * self.agreement,
             100.0 * self.agreement_by_chance
-        )?;
+        );
+        writeln!(out, "{}", stdout_paragraph("", &common))?;
         let best = self.runs.iter().max_by(|a, b| a.valid_accuracy.total_cmp(&b.valid_accuracy));
         let Some(best) = best else { return Ok(()) };
         writeln!(out, "next: {}", command(&format!("enas train --run {}", shell_word(&best.run))))

@@ -13,9 +13,9 @@ use serde::Serialize;
 
 use crate::commands::subject::FinalSize;
 use crate::commands::{Context, finals, shell_word};
-use crate::output::{cost, counted, duration, grouped, path, percent};
+use crate::output::{cost, counted, duration, grouped, path, percent, visible};
 use crate::standing::Standing;
-use crate::terminal::{command, paragraph, stdout_width, strong, warned};
+use crate::terminal::{command, stdout_paragraph, strong, warned};
 
 /// Number of candidates in the printed ranking. JSON lists all of them.
 const RANKED: usize = 5;
@@ -152,13 +152,14 @@ impl Found<'_> {
             None => self.write_shared_result(out)?,
         }
         for warning in self.warnings {
-            writeln!(out, "{}", warned(&paragraph("warning         ", warning, stdout_width())))?;
+            writeln!(out, "{}", warned(&stdout_paragraph("warning         ", warning)))?;
         }
         if let Some(FinalSize { params, macs }) = self.final_network {
-            writeln!(out, "final network   {}", cost(params, macs))?;
+            writeln!(out, "{}", stdout_paragraph("final network   ", &cost(params, macs)))?;
         }
-        writeln!(out, "time            {} for {}", duration(self.seconds), counted(self.epochs, "epoch"))?;
-        writeln!(out, "run             {}\n", self.run.display())?;
+        let time = format!("{} for {}", duration(self.seconds), counted(self.epochs, "epoch"));
+        writeln!(out, "{}", stdout_paragraph("time            ", &time))?;
+        writeln!(out, "run             {}\n", visible(&self.run))?;
         match self.finals {
             Some(finals) => finals::write_networks(out, finals)?,
             None => self.write_ranking(out)?,
@@ -171,28 +172,29 @@ impl Found<'_> {
 
     /// Writes the result with shared weights, for searches without finals.
     fn write_shared_result(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "validation      {}", strong(&self.standing.line()))?;
-        writeln!(
-            out,
-            "                with the shared weights, the best of {} candidates",
-            self.candidates.len()
-        )?;
+        writeln!(out, "{}", stdout_paragraph("validation      ", &strong(&self.standing.line())))?;
+        let best = format!("with the shared weights, the best of {} candidates", self.candidates.len());
+        writeln!(out, "{}", stdout_paragraph("                ", &best))?;
         if let Some(f1) = self.valid_macro_f1 {
             writeln!(out, "macro-F1        {}", percent(f1))?;
         }
         if let Some(line) = self.beside_random() {
-            writeln!(out, "{}", paragraph("random          ", &line, stdout_width()))?;
+            writeln!(out, "{}", stdout_paragraph("random          ", &line))?;
         }
-        writeln!(out, "{}", paragraph("note            ", NOT_TRAINED, stdout_width()))?;
+        writeln!(out, "{}", stdout_paragraph("note            ", NOT_TRAINED))?;
         let (params, macs) = (grouped(self.params as u64), grouped(self.macs));
-        writeln!(out, "search network  {params} parameters shared by all architectures;")?;
-        writeln!(out, "                {macs} multiply-adds per image with this one")
+        let params = format!("{params} parameters shared by all architectures;");
+        writeln!(out, "{}", stdout_paragraph("search network  ", &params))?;
+        let macs = format!("{macs} multiply-adds per image with this one");
+        writeln!(out, "{}", stdout_paragraph("                ", &macs))
     }
 
     /// Writes the best candidates by rank. The report and JSON contain them as integers.
     fn write_ranking(&self, out: &mut dyn Write) -> io::Result<()> {
         let metric = if self.valid_macro_f1.is_some() { "macro-F1" } else { "accuracy" };
-        writeln!(out, "ranking (validation {metric} with the shared weights; all of it in report.html):")?;
+        let ranking =
+            format!("ranking (validation {metric} with the shared weights; all of it in report.html):");
+        writeln!(out, "{}", stdout_paragraph("", &ranking))?;
         for (place, candidate) in (1..).zip(self.candidates.iter().take(RANKED)) {
             let score = percent(candidate.valid_macro_f1.unwrap_or(candidate.valid_accuracy));
             writeln!(out, "  {place}. {score:>8}  {:>12} multiply-adds", grouped(candidate.macs))?;

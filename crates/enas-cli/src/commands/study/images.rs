@@ -17,7 +17,7 @@ use crate::commands::{Context, settings, shell_word, use_threads};
 use crate::device;
 use crate::failure::{OrUsage, SUCCESS, usage};
 use crate::interrupt::Interrupt;
-use crate::output::{duration, opening, path};
+use crate::output::{duration, opening, path, visible};
 use crate::terminal::{command, paragraph, stdout_width, strong, warned};
 
 /// Maximum number of architectures or searches of one kind.
@@ -94,7 +94,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<u8> {
         args.time.unwrap_or(enas_search::TimeLimit(None)),
         None,
     ));
-    context.console.note(&format!("{}; Ctrl-C keeps what is finished", study.dir().display()));
+    context.console.note(&format!("{}; Ctrl-C keeps what is finished", visible(study.dir())));
     let clock = Clock::new(began, args.time.and_then(|limit| limit.0));
     let mut watcher = StudyWatcher::new(&context.console, &interrupt);
     let ended = study.run(&mut trainer, clock, &mut watcher);
@@ -112,7 +112,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<u8> {
             let _ = writeln!(
                 io::stderr(),
                 "interrupted; what is finished is in {}\ngo on with: enas study --resume {}",
-                run.display(),
+                visible(&run),
                 shell_word(&run)
             );
             Ok(interrupt.code())
@@ -211,8 +211,8 @@ fn print(
             writeln!(out, "{}", warned(&paragraph("note            ", missing, stdout_width())))?;
         }
         writeln!(out, "{:<16}{}", "time", duration(seconds))?;
-        writeln!(out, "{:<16}{}", "study", study.dir().display())?;
-        writeln!(out, "{:<16}{}", "page", study.page_path().display())?;
+        writeln!(out, "{:<16}{}", "study", visible(study.dir()))?;
+        writeln!(out, "{:<16}{}", "page", visible(&study.page_path()))?;
         if !complete {
             let next = format!("enas study --resume {}", shell_word(study.dir()));
             writeln!(out, "\nThe time is up; go on with: {}", command(&next))?;

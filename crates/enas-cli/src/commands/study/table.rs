@@ -18,7 +18,8 @@ use serde_json::Map;
 use crate::args::whole;
 use crate::commands::Context;
 use crate::failure::{SUCCESS, usage};
-use crate::output::{counted, grouped};
+use crate::output::{counted, grouped, visible};
+use crate::terminal::stdout_paragraph;
 
 /// Maximum number of rewards in one search.
 const MOST_REWARDS: usize = 1_000_000;
@@ -163,7 +164,7 @@ fn wide_rows(table: &Table, path: &Path) -> Result<Vec<TableRow>> {
         return Err(usage(format!(
             "--strategy wide: {} is not a table of ENAS arcs (8 columns for each node of a cell, in the order of an \
              arc's integers) with wide ones among them; take uniform, reinforce or evolution",
-            path.display()
+            visible(&path)
         )));
     }
     Ok(rows)
@@ -184,7 +185,7 @@ fn repeat(table: &Table, args: &Args, wide: &[TableRow], seed: Seed) -> Result<R
 fn print(out: &mut dyn Write, document: &Document) -> io::Result<()> {
     let [rows, rewards] = [document.architectures, document.rewards].map(|n| grouped(n as u64));
     let decisions = counted(document.decisions as u64, "decision");
-    writeln!(out, "{}: {rows} architectures of {decisions}", document.table.display())?;
+    writeln!(out, "{}: {rows} architectures of {decisions}", visible(&document.table))?;
     let searches = match document.repeats.len() {
         1 => "1 search".to_owned(),
         n => format!("{} searches", grouped(n as u64)),
@@ -196,8 +197,7 @@ fn print(out: &mut dyn Write, document: &Document) -> io::Result<()> {
     };
     writeln!(out, "  percentile {:.2}{}", document.percentile, interval(document.percentile_interval, 2))?;
     writeln!(out, "  regret     {:.4}{}", document.regret, interval(document.regret_interval, 4))?;
-    writeln!(
-        out,
-        "50 is the percentile of a random architecture, 100 of the best; regret is what the best has more."
-    )
+    let meaning =
+        "50 is the percentile of a random architecture, 100 of the best; regret is what the best has more.";
+    writeln!(out, "{}", stdout_paragraph("", meaning))
 }

@@ -15,6 +15,7 @@ use enas_search::{
 use super::args::Train;
 use crate::commands::choices::{self, Asked, Followed};
 use crate::commands::{Context, settings};
+use crate::output::visible;
 use crate::{arcs, locate};
 
 /// The ready cell of this name, or the default one.
@@ -75,6 +76,7 @@ impl Job {
             (None, Some(file)) => arcs::one_in_file(file).context("--arc-file")?,
             (None, None) => ready_cell(context, args.cell.as_deref())?.into(),
         };
+        can_be_trained(args, &arc)?;
         let (images, extent) = (args.images.path(), Some(&args.extent));
         let read = settings::train(&args.settings, images, extent)?;
         let standing = standing_for(&arc);
@@ -118,7 +120,7 @@ impl Job {
         let own = run.reader().config_builder::<TrainConfig>()?;
         let config: TrainConfig =
             settings::beside(own, &args.settings, args.images.path(), Some(&args.extent))?;
-        let arc = run.arch().cloned().with_context(|| format!("{} does not name its arc", dir.display()))?;
+        let arc = run.arch().cloned().with_context(|| format!("{} does not name its arc", visible(&dir)))?;
         let config = settled(args, config, &arc);
         run.accepts(&config)?;
         run.find_pictures(&config.data)?;
@@ -136,6 +138,7 @@ impl Job {
             Some(pick) => search.pick(pick.into()).context("--run")?.into(),
             None => search.best_arch().context("--run")?,
         };
+        can_be_trained(args, &arc)?;
         let (images, extent) = (args.images.path(), Some(&args.extent));
         let read = settings::train_after(&searched, &args.settings, images, extent)?;
         let mut standing = settings::inherited(&searched, &args.settings)?;
@@ -154,6 +157,23 @@ impl Job {
             None => search.load_planned(&config.data, config.run.seed(), &plan)?,
         };
         Ok(Self { config, arc, data, plan, choices, run: None })
+    }
+}
+
+/// Checks whether the flags are for cells only, before the images are read.
+///
+/// # Errors
+/// A usage error for such a flag with an architecture of the macro search space.
+fn can_be_trained(args: &Train, arch: &Arch) -> Result<()> {
+    let flags = [
+        ("--warm-start", args.warm_start.is_some()),
+        ("--find-lr", args.find_lr),
+        ("--seeds and --folds", args.seeds.is_some() || args.folds.is_some()),
+    ];
+    let for_cells = flags.iter().find(|(_, is_given)| *is_given);
+    match for_cells {
+        Some((flag, _)) if arch.micro().is_none() => Err(enas_search::Error::CellsOnly(flag).into()),
+        _ => Ok(()),
     }
 }
 

@@ -10,9 +10,9 @@ use enas_search::{Ended, Refit, Refitted, TrainOutcome};
 use serde::Serialize;
 
 use crate::commands::{Context, shell_word};
-use crate::output::{cost, counted, duration, path, percent};
+use crate::output::{cost, counted, duration, path, percent, visible};
 use crate::standing::{self, Standing};
-use crate::terminal::{command, paragraph, stdout_width, strong, warned};
+use crate::terminal::{command, stdout_paragraph, strong, warned};
 
 /// The JSON document. Its keys are part of the interface.
 #[derive(Serialize)]
@@ -89,30 +89,32 @@ impl<'a, A> Trained<'a, A> {
     }
 
     pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "test        {}", strong(&self.test.line()))?;
+        writeln!(out, "{}", stdout_paragraph("test        ", &strong(&self.test.line())))?;
         writeln!(out, "            macro-F1 {}", percent(self.test_macro_f1))?;
         if let Some(warning) = self.test.warning() {
-            writeln!(out, "{}", warned(&paragraph("            ", &warning, stdout_width())))?;
+            writeln!(out, "{}", warned(&stdout_paragraph("            ", &warning)))?;
         }
         if self.test.total < FEW && self.could_fold {
             let advice =
                 "few images to test with: enas train DATA --folds 5 tests on all of them, one fold at a time";
-            writeln!(out, "{}", paragraph("            ", advice, stdout_width()))?;
+            writeln!(out, "{}", stdout_paragraph("            ", advice))?;
         }
-        writeln!(out, "validation  {}", self.valid.line())?;
+        writeln!(out, "{}", stdout_paragraph("validation  ", &self.valid.line()))?;
         if let Some(Refit { images, fitted, .. }) = self.refit {
             let refit = standing::after_refit(&Refitted { images, fitted });
-            writeln!(out, "{}", paragraph("refit       ", &refit, stdout_width()))?;
+            writeln!(out, "{}", stdout_paragraph("refit       ", &refit))?;
         }
-        writeln!(out, "loss        {:.4} on the training split in the last epoch", self.train_loss)?;
-        writeln!(out, "network     {}", cost(self.params, self.macs))?;
+        let loss = format!("{:.4} on the training split in the last epoch", self.train_loss);
+        writeln!(out, "{}", stdout_paragraph("loss        ", &loss))?;
+        writeln!(out, "{}", stdout_paragraph("network     ", &cost(self.params, self.macs)))?;
         let why = match self.ended {
             Ended::Epochs => "",
             Ended::Time => ", as many as there was time for",
             Ended::Patience => ", the last of them no better",
         };
-        writeln!(out, "time        {} for {}{why}", duration(self.seconds), counted(self.epochs, "epoch"))?;
-        writeln!(out, "model       {}\n", self.model.display())?;
+        let time = format!("{} for {}{why}", duration(self.seconds), counted(self.epochs, "epoch"));
+        writeln!(out, "{}", stdout_paragraph("time        ", &time))?;
+        writeln!(out, "model       {}\n", visible(&self.model))?;
         let model = shell_word(self.model);
         writeln!(out, "next: {}", command(&format!("enas eval --model {model}")))?;
         writeln!(out, "      {}", command(&format!("enas predict --model {model} IMAGE…")))

@@ -26,7 +26,7 @@ use crate::messages::{Activity, Console, Held};
 use crate::output::{counted, opening, percent};
 use crate::progress::Watcher;
 use crate::standing::Standing;
-use crate::terminal::strong;
+use crate::terminal::{stdout_paragraph, strong};
 
 /// The series of trainings that the arguments ask for, if any.
 pub(super) fn asked(args: &Train) -> Option<Series> {
@@ -224,11 +224,9 @@ impl<'a> Document<'a> {
 
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         if let Some(pooled) = &self.pooled {
-            writeln!(out, "all images  {}", strong(&pooled.line()))?;
-            writeln!(
-                out,
-                "            each labelled by the training whose fold it is in, which did not see it"
-            )?;
+            writeln!(out, "{}", stdout_paragraph("all images  ", &strong(&pooled.line())))?;
+            let how = "each labelled by the training whose fold it is in, which did not see it";
+            writeln!(out, "{}", stdout_paragraph("            ", how))?;
         }
         for OfSeed { seed, valid_accuracy, test_accuracy } in &self.seeds {
             let (valid, test) = (percent(*valid_accuracy), percent(*test_accuracy));
@@ -236,11 +234,13 @@ impl<'a> Document<'a> {
         }
         for OfFold { fold, valid_accuracy, test_accuracy, test_correct, test_total } in &self.folds {
             let (valid, test) = (percent(*valid_accuracy), percent(*test_accuracy));
-            writeln!(out, "fold {fold:<6} test {test} ({test_correct} of {test_total}), validation {valid}")?;
+            let line = format!("test {test} ({test_correct} of {test_total}), validation {valid}");
+            writeln!(out, "{}", stdout_paragraph(&format!("fold {fold:<6} "), &line))?;
         }
         let (mean, sd) = (percent(self.test_accuracy_mean), percent(self.test_accuracy_sd));
         writeln!(out, "mean        test {mean}, standard deviation {sd}")?;
-        writeln!(out, "\nthe median training, {}, whose model is delivered:", self.delivered)?;
+        let median = format!("the median training, {}, whose model is delivered:", self.delivered);
+        writeln!(out, "\n{}", stdout_paragraph("", &median))?;
         self.median.write(out)
     }
 }

@@ -33,7 +33,7 @@ pub struct Config {
     /// factor 1.4, factor 0.1 or 1.9 for brightness, contrast, colour and sharpness, 4 bits less per channel,
     /// solarising of every value.
     pub magnitude: f32,
-    /// Probability of random erasing, after all other operations; 0 for none.
+    /// Probability of random erasing, after all other operations; 0 for none, the default, as it is unmeasured.
     pub erasing: f32,
     /// `α` of mixup: images of a batch are blended in pairs with a share from `Beta(mixup, mixup)`; 0 for none.
     pub mixup: f32,
