@@ -19,8 +19,9 @@ use crate::{Bounds, Config, Error};
 ///
 /// Every method that reads the policy takes [`Bounds`] for its logits; [`Config::bounds`] computes them.
 ///
-/// The weights are candle variables, which other optimisers may train as well. A clone has its own variables and its
-/// own optimiser.
+/// The weights are candle variables, which other optimisers may train as well. They are on the device of the builder
+/// that they come from. The policy is computed on the CPU, from copies of variables that are elsewhere. A clone has
+/// its own variables and its own optimiser.
 #[derive(Clone)]
 pub struct Controller {
     pub(crate) policy: Policy,
@@ -45,7 +46,7 @@ impl Controller {
     ///
     /// # Errors
     /// If a setting is invalid ([`Config::validate`]), `n_nodes` is not within 1 to 64, or a variable has another
-    /// shape or is not on the CPU.
+    /// shape.
     pub fn new<'v>(
         config: &Config,
         n_nodes: usize,
