@@ -40,9 +40,9 @@ pub struct Sample {
 }
 
 impl Controller {
-    /// A controller for arcs of `n_nodes` nodes per cell. It starts untrained from a [`Seed`], or takes its variables
-    /// from a [`VarBuilder`](candle_nn::VarBuilder), which makes those that are missing; see
-    /// [`seeded()`](crate::seeded()).
+    /// A controller for arcs of `n_nodes` nodes per cell. It starts untrained from a [`Seed`], on the CPU or on the
+    /// device given with it, or takes its variables from a [`VarBuilder`](candle_nn::VarBuilder), which makes those
+    /// that are missing; see [`seeded()`](crate::seeded()).
     ///
     /// # Errors
     /// If a setting is invalid ([`Config::validate`]), `n_nodes` is not within 1 to 64, or a variable has another

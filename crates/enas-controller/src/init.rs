@@ -8,18 +8,24 @@ use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder, VarMap};
 use enas_rng::{Seed, Stream};
 
-/// The source of a policy's variables: a seed, or a candle `VarBuilder`. The builder may be [`seeded()`], read a
-/// file, or make variables as candle does.
+/// The source of a policy's variables: a seed, with a device if it is not the CPU, or a candle `VarBuilder`. The
+/// builder may be [`seeded()`], read a file, or make variables as candle does.
 pub struct VariableSource<'a>(Source<'a>);
 
 enum Source<'a> {
-    Seed(Seed),
+    Seed(Seed, Device),
     Builder(VarBuilder<'a>),
 }
 
 impl From<Seed> for VariableSource<'_> {
     fn from(seed: Seed) -> Self {
-        Self(Source::Seed(seed))
+        Self::from((seed, &Device::Cpu))
+    }
+}
+
+impl From<(Seed, &Device)> for VariableSource<'_> {
+    fn from((seed, device): (Seed, &Device)) -> Self {
+        Self(Source::Seed(seed, device.clone()))
     }
 }
 
@@ -37,7 +43,7 @@ impl<'a> VariableSource<'a> {
 
     pub(crate) fn into_builder(self) -> VarBuilder<'a> {
         match self.0 {
-            Source::Seed(seed) => seeded(&VarMap::new(), seed, &Device::Cpu),
+            Source::Seed(seed, device) => seeded(&VarMap::new(), seed, &device),
             Source::Builder(builder) => builder,
         }
     }

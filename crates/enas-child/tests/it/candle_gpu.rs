@@ -4,9 +4,9 @@
 use crate::devices;
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor};
-use candle_nn::{Optimizer, VarMap};
+use candle_nn::Optimizer;
 use enas_arc::Arc;
-use enas_child::{AuxHead, Child, Config, ForwardMode, InputShape, Norm, Step, seeded};
+use enas_child::{AuxHead, Child, Config, ForwardMode, InputShape, Norm, Step};
 use enas_kernels::gpu::{Gpu, Precision};
 use enas_rng::Seed;
 
@@ -164,9 +164,8 @@ struct Trained {
 
 /// Steps of candle's autograd and of the network itself, with everything on `device`.
 fn train_on(device: &Device) -> Trained {
-    let (config, arc, varmap) = (config(), arc(), VarMap::new());
-    let mut child = Child::fixed(&config, &arc, INPUT, CLASSES, seeded(&varmap, Seed::new(1), device))
-        .expect("the settings are valid");
+    let (config, arc) = (config(), arc());
+    let mut child = Child::fixed(&config, &arc, INPUT, CLASSES, (Seed::new(1), device)).expect("valid");
     assert!(child.device().same_device(device));
     let (images, labels) = batch();
     let [images, labels] = [images, labels].map(|tensor| tensor.to_device(device).expect("it fits"));

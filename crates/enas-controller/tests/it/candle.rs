@@ -150,8 +150,8 @@ fn adamw_of_candle_lowers_the_loss() {
 
 /// What a policy with variables on `device` draws, and its variables after an update of ours and one of candle's.
 fn learned_on(device: &Device) -> (Vec<Arc>, Vec<f32>) {
-    let (config, varmap) = (small(Config::improved()), VarMap::new());
-    let mut controller = Controller::new(&config, 3, seeded(&varmap, SEED, device)).unwrap();
+    let config = small(Config::improved());
+    let mut controller = Controller::new(&config, 3, (SEED, device)).unwrap();
     assert!(controller.vars().iter().all(|var| var.device().same_device(device)));
     let bounds = config.bounds(0.0);
     let arcs = arcs(&controller, bounds, 4, 0);
