@@ -19,8 +19,9 @@ use crate::{Bounds, Config, Error};
 ///
 /// Every method that reads the policy takes [`Bounds`] for its logits; [`Config::bounds`] computes them.
 ///
-/// The weights are candle variables, which other optimisers may train as well. A clone has its own variables and its
-/// own optimiser.
+/// The weights are candle variables, which other optimisers may train as well. They are on the device of the builder
+/// that they come from. The policy is computed on the CPU, from copies of variables that are elsewhere. A clone has
+/// its own variables and its own optimiser.
 #[derive(Clone)]
 pub struct Controller {
     pub(crate) policy: Policy,
@@ -39,13 +40,13 @@ pub struct Sample {
 }
 
 impl Controller {
-    /// A controller for arcs of `n_nodes` nodes per cell. It starts untrained from a [`Seed`], or takes its variables
-    /// from a [`VarBuilder`](candle_nn::VarBuilder), which makes those that are missing; see
-    /// [`seeded()`](crate::seeded()).
+    /// A controller for arcs of `n_nodes` nodes per cell. It starts untrained from a [`Seed`], on the CPU or on the
+    /// device given with it, or takes its variables from a [`VarBuilder`](candle_nn::VarBuilder), which makes those
+    /// that are missing; see [`seeded()`](crate::seeded()).
     ///
     /// # Errors
     /// If a setting is invalid ([`Config::validate`]), `n_nodes` is not within 1 to 64, or a variable has another
-    /// shape or is not on the CPU.
+    /// shape.
     pub fn new<'v>(
         config: &Config,
         n_nodes: usize,

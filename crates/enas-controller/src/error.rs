@@ -87,9 +87,6 @@ pub enum Error {
         "tensor \"{0}\" is not a variable, so this policy cannot be trained; make it with a VarMap to train it"
     )]
     Frozen(String),
-    /// A variable is on another device than the CPU.
-    #[error("a policy's variables must be on the CPU: an update is too small to gain from another device")]
-    Device,
     /// An error of candle, such as a variable of another shape.
     #[error("candle: {0}")]
     Candle(String),

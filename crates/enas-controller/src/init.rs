@@ -8,18 +8,24 @@ use candle_nn::var_builder::SimpleBackend;
 use candle_nn::{Init, VarBuilder, VarMap};
 use enas_rng::{Seed, Stream};
 
-/// The source of a policy's variables: a seed, or a candle `VarBuilder`. The builder may be [`seeded()`], read a
-/// file, or make variables as candle does.
+/// The source of a policy's variables: a seed, with a device if it is not the CPU, or a candle `VarBuilder`. The
+/// builder may be [`seeded()`], read a file, or make variables as candle does.
 pub struct VariableSource<'a>(Source<'a>);
 
 enum Source<'a> {
-    Seed(Seed),
+    Seed(Seed, Device),
     Builder(VarBuilder<'a>),
 }
 
 impl From<Seed> for VariableSource<'_> {
     fn from(seed: Seed) -> Self {
-        Self(Source::Seed(seed))
+        Self::from((seed, &Device::Cpu))
+    }
+}
+
+impl From<(Seed, &Device)> for VariableSource<'_> {
+    fn from((seed, device): (Seed, &Device)) -> Self {
+        Self(Source::Seed(seed, device.clone()))
     }
 }
 
@@ -37,31 +43,32 @@ impl<'a> VariableSource<'a> {
 
     pub(crate) fn into_builder(self) -> VarBuilder<'a> {
         match self.0 {
-            Source::Seed(seed) => seeded(&VarMap::new(), seed),
+            Source::Seed(seed, device) => seeded(&VarMap::new(), seed, &device),
             Source::Builder(builder) => builder,
         }
     }
 }
 
-/// A builder of variables for policies, on the CPU. Each variable that `varmap` lacks gets initial values from its
-/// own stream of random numbers, named after it. So they depend only on its name and the seed. Candle's generator is
-/// not used, because it cannot be seeded.
+/// A builder of variables for policies. Each variable that `varmap` lacks gets initial values from its own stream of
+/// random numbers, named after it. So they depend only on its name and the seed, not on the device. Candle's
+/// generator is not used, because it cannot be seeded on the CPU.
 ///
 /// ```
+/// use candle_core::Device;
 /// use candle_nn::VarMap;
 /// use enas_controller::{Config, Controller, Seed, seeded};
 ///
 /// # fn main() -> Result<(), enas_controller::Error> {
 /// let varmap = VarMap::new();
-/// let controller = Controller::new(&Config::improved(), 5, seeded(&varmap, Seed::new(1)))?;
+/// let controller = Controller::new(&Config::improved(), 5, seeded(&varmap, Seed::new(1), &Device::Cpu))?;
 /// assert_eq!(varmap.all_vars().len(), 8);
 /// assert_eq!(controller.n_params(), 41_733);
 /// # Ok(())
 /// # }
 /// ```
-pub fn seeded(varmap: &VarMap, seed: Seed) -> VarBuilder<'static> {
+pub fn seeded(varmap: &VarMap, seed: Seed, device: &Device) -> VarBuilder<'static> {
     let backend = SeededBackend { varmap: varmap.clone(), seed };
-    VarBuilder::from_backend(Box::new(backend), DType::F32, Device::Cpu)
+    VarBuilder::from_backend(Box::new(backend), DType::F32, device.clone())
 }
 
 struct SeededBackend {
@@ -131,22 +138,22 @@ mod tests {
     #[test]
     fn a_variable_depends_on_the_seed_and_its_name_alone() {
         let init = Init::Uniform { lo: -0.1, up: 0.1 };
-        let alone = numbers(&seeded(&VarMap::new(), Seed::new(1)), "b", init);
+        let alone = numbers(&seeded(&VarMap::new(), Seed::new(1), &Device::Cpu), "b", init);
         let varmap = VarMap::new();
-        let vb = seeded(&varmap, Seed::new(1));
+        let vb = seeded(&varmap, Seed::new(1), &Device::Cpu);
         let a = numbers(&vb, "a", init);
         assert_eq!(numbers(&vb, "b", init), alone);
         assert_ne!(a, alone);
-        assert_ne!(numbers(&seeded(&VarMap::new(), Seed::new(2)), "b", init), alone);
+        assert_ne!(numbers(&seeded(&VarMap::new(), Seed::new(2), &Device::Cpu), "b", init), alone);
         assert_eq!(varmap.data().lock().unwrap().len(), 2);
         // Existing variables are kept, whatever the seed.
-        assert_eq!(numbers(&seeded(&varmap, Seed::new(9)), "b", init), alone);
+        assert_eq!(numbers(&seeded(&varmap, Seed::new(9), &Device::Cpu), "b", init), alone);
         assert!(vb.get((3, 3), "b").unwrap_err().to_string().contains("shape mismatch"));
     }
 
     #[test]
     fn every_kind_of_start_has_its_moments() {
-        let vb = seeded(&VarMap::new(), Seed::new(4));
+        let vb = seeded(&VarMap::new(), Seed::new(4), &Device::Cpu);
         let kinds = [
             ("const", Init::Const(0.5), 0.5, 0.0),
             ("uniform", Init::Uniform { lo: 1.0, up: 3.0 }, 2.0, 2.0 / 12f64.sqrt()),

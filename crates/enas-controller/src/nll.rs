@@ -2,7 +2,8 @@
 
 use std::sync::{Arc as SyncArc, Mutex, MutexGuard, PoisonError};
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result as CandleResult, Shape, Tensor};
+use candle_core::backend::{BackendDevice, BackendStorage};
+use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Result as CandleResult, Shape, Tensor};
 use enas_arc::Arc;
 use enas_kernels::candle::{Gradients, Tied, tie};
 
@@ -26,7 +27,7 @@ impl Controller {
     ///
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let (seed, varmap) = (Seed::new(1), VarMap::new());
-    /// let controller = Controller::new(&Config::improved(), 5, seeded(&varmap, seed))?;
+    /// let controller = Controller::new(&Config::improved(), 5, seeded(&varmap, seed, &Device::Cpu))?;
     /// let bounds = controller.config().bounds(0.0);
     /// let arcs: Vec<_> =
     ///     (0..2).map(|i| controller.sample(bounds, &mut seed.stream("arc", &[i])).arc).collect();
@@ -95,6 +96,14 @@ impl NllOp {
         tape
     }
 
+    /// −ln π of each vector of choices. Keeps the tape for the backward pass.
+    fn forward(&self) -> Vec<f32> {
+        let tape = self.rollout();
+        let nll = (0..self.choices.len()).map(|e| tape.totals(e).nll as f32).collect();
+        *self.tape() = Some(tape);
+        nll
+    }
+
     fn tape(&self) -> MutexGuard<'_, Option<Tape>> {
         self.tape.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -106,10 +115,16 @@ impl CustomOp1 for NllOp {
     }
 
     fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> CandleResult<(CpuStorage, Shape)> {
-        let tape = self.rollout();
-        let nll: Vec<f32> = (0..self.choices.len()).map(|e| tape.totals(e).nll as f32).collect();
-        *self.tape() = Some(tape);
-        Ok((CpuStorage::F32(nll), Shape::from(self.choices.len())))
+        let nll = self.forward();
+        let shape = Shape::from(nll.len());
+        Ok((CpuStorage::F32(nll), shape))
+    }
+
+    // Also computed on the CPU: a policy is too small to gain from a GPU.
+    fn cuda_fwd(&self, token: &CudaStorage, _: &Layout) -> CandleResult<(CudaStorage, Shape)> {
+        let nll = self.forward();
+        let storage = token.device().storage_from_slice(&nll)?;
+        Ok((storage, Shape::from(nll.len())))
     }
 
     fn bwd(&self, token: &Tensor, _: &Tensor, grad: &Tensor) -> CandleResult<Option<Tensor>> {

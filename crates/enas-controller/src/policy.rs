@@ -61,7 +61,7 @@ impl Policy {
     /// [`VarBuilder`](candle_nn::VarBuilder), which makes those that are missing; see [`seeded()`](crate::seeded()).
     ///
     /// # Errors
-    /// If a setting is invalid ([`Config::validate`]), or a variable has another shape or is not on the CPU.
+    /// If a setting is invalid ([`Config::validate`]), or a variable has another shape.
     pub fn new<'v>(config: &Config, plan: Plan, start: impl Into<VariableSource<'v>>) -> Result<Self, Error> {
         config.validate()?;
         let start = start.into();
@@ -247,7 +247,7 @@ impl Policy {
 
 impl Clone for Policy {
     fn clone(&self) -> Self {
-        let weights = self.weights.copy().expect("what is on the CPU can be copied");
+        let weights = self.weights.copy().expect("variables can be copied");
         let training = self.training.copy(&weights);
         Self {
             config: self.config.clone(),

@@ -37,7 +37,7 @@ impl Policy {
         let scalar = |name: &str, value: f32| named(name.to_string(), &[1], &[value]);
         let mut tensors = self.weights.read(|weights| self.name_slices("", &weights.slices));
         let moments = Guards::new(training.adam.state().map(|(_, moment)| moment));
-        let moments = moments.slices().expect("moments are on the CPU as their variables are");
+        let moments = moments.slices().expect("moments can be read as their variables can");
         tensors.extend(self.name_slices(SECOND_MOMENT, &moments));
         tensors.push(scalar(UPDATES, (training.adam.steps() as f32).min(MOST_UPDATES)));
         tensors.push(scalar(BASELINE, training.baseline));

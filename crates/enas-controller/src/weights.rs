@@ -116,9 +116,6 @@ impl Weights {
         frozen_bias: &[f32],
         vb: &VarBuilder,
     ) -> Result<Self, Error> {
-        if !vb.device().is_cpu() {
-            return Err(Error::Device);
-        }
         let tensor = |Variable { name, shape, .. }: &Variable| {
             let is_bias = name == OP_BIAS;
             let is_new = !vb.contains_tensor(name);
@@ -135,10 +132,14 @@ impl Weights {
         Ok(Self { layout: SyncArc::new(layout), tensors })
     }
 
-    /// Calls `body` with the values of all variables. Nothing may write to them meanwhile.
+    /// Calls `body` with the values of all variables, or with copies if they are on a GPU. Nothing may write to them
+    /// meanwhile.
+    ///
+    /// # Panics
+    /// If the variables are on a GPU that fails.
     pub(crate) fn read<R>(&self, body: impl FnOnce(&Values) -> R) -> R {
         let guards = Guards::new(&self.tensors);
-        let slices = guards.slices().expect("variables are on the CPU, as was asked when they were made");
+        let slices = guards.slices().expect("variables can be read, as they could when the policy was made");
         body(&Values { layout: &self.layout, slices })
     }
 
@@ -220,6 +221,7 @@ impl<'a> Values<'a> {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::Device;
     use candle_nn::VarMap;
     use enas_rng::Seed;
 
@@ -251,7 +253,7 @@ mod tests {
 
     #[test]
     fn starting_values_fill_the_range_evenly_and_differ_between_variables() {
-        let vb = seeded(&VarMap::new(), Seed::new(3));
+        let vb = seeded(&VarMap::new(), Seed::new(3), &Device::Cpu);
         let frozen = [10.0, 10.0, 0.0, 0.0, 0.0];
         let weights = Weights::new(Layout::new(64, 1, 5), OpBias::Frozen, &frozen, &vb).unwrap();
         weights.read(|weights| {

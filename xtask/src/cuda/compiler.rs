@@ -1,6 +1,6 @@
-//! Discovery of NVIDIA's compiler, nvcc.
+//! Discovery of NVIDIA's compiler, nvcc, and of a GPU.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -46,6 +46,11 @@ impl Compiler {
         let (major, minor) = release.split_once('.')?;
         Some(format!("{major}0{minor}0"))
     }
+}
+
+/// Whether the machine has a GPU with a driver.
+pub(super) fn has_gpu() -> bool {
+    Path::new("/dev/nvidia0").exists()
 }
 
 /// The compiler in the environment variables, with the rules of the build script of `enas-kernels`.

@@ -8,7 +8,7 @@ use std::{env, fs};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::compiler::Compiler;
+use super::compiler::{Compiler, has_gpu};
 use super::stand_in;
 use crate::{process, repo};
 
@@ -61,9 +61,7 @@ pub(crate) fn link() -> Result<String> {
 /// Builds the program with its kernels. With a GPU the tests run on it; without one the program must report that.
 pub(crate) fn program(compiler: &Compiler) -> Result<String> {
     let mut environment = environment(Some(compiler))?;
-    if !has_gpu() {
-        environment.extend(stand_in_libraries()?);
-    }
+    environment.extend(if has_gpu() { libraries_of(compiler) } else { stand_in_libraries()? });
     cargo(
         &["build", "--release", "--package", "enas-cli", "--bin", "enas", "--features", "cuda"],
         &environment,
@@ -73,7 +71,8 @@ pub(crate) fn program(compiler: &Compiler) -> Result<String> {
     runs_on_the_cpu(&enas)?;
     if end(&enas, &format!("{TINY_STEP} --device cuda"))?.code == Some(0) {
         eprintln!("there is a GPU: the tests run on it");
-        let crates = ["--package", "enas-kernels", "--package", "enas-emulator", "--package", "enas-child"];
+        let crates = ["enas-kernels", "enas-emulator", "enas-child", "enas-controller"];
+        let crates = crates.map(|name| ["--package", name]).concat();
         cargo(&[&["test", "--release", "--features", "cuda"], &crates[..]].concat(), &environment)?;
         return Ok("all tests pass on the GPU of this machine".to_owned());
     }
@@ -185,16 +184,22 @@ fn environment(compiler: Option<&Compiler>) -> Result<Vec<(&'static str, OsStrin
     Ok(variables)
 }
 
-/// Whether the machine has a GPU with a driver.
-fn has_gpu() -> bool {
-    Path::new("/dev/nvidia0").exists()
-}
-
 /// Variables with which linkers and programs find the stub libraries. Linkers search a toolkit's own directories
 /// first.
 fn stand_in_libraries() -> Result<Vec<(&'static str, OsString)>> {
-    let libraries = stand_in::libraries()?;
-    Ok(["LIBRARY_PATH", "LD_LIBRARY_PATH"].map(|name| (name, before(&libraries, name))).into())
+    Ok(found_in(&stand_in::libraries()?))
+}
+
+/// Variables with which linkers and programs find the libraries beside a compiler from Python packages. Those of a
+/// toolkit are where the system's loader finds them.
+fn libraries_of(compiler: &Compiler) -> Vec<(&'static str, OsString)> {
+    let home = compiler.nvcc.parent().and_then(Path::parent);
+    let folder = home.map(|home| home.join("lib")).filter(|lib| lib.join("libcublas.so").exists());
+    folder.map(|folder| found_in(&folder)).unwrap_or_default()
+}
+
+fn found_in(libraries: &Path) -> Vec<(&'static str, OsString)> {
+    ["LIBRARY_PATH", "LD_LIBRARY_PATH"].map(|name| (name, before(libraries, name))).into()
 }
 
 /// The list of directories in a variable, with `folder` in front.

@@ -27,6 +27,19 @@ const LIBRARIES: [(&str, &str); 6] = [
 ];
 /// The return value of every function: `CUDA_ERROR_STUB_LIBRARY`.
 const FAILURE: i32 = 34;
+/// Functions of the CUDA runtime that only nvcc's code for the host calls; no source in Rust declares them.
+const RUNTIME: [&str; 10] = [
+    "__cudaGetKernel",
+    "__cudaInitModule",
+    "__cudaLaunchKernel",
+    "__cudaPopCallConfiguration",
+    "__cudaPushCallConfiguration",
+    "__cudaRegisterFatBinary",
+    "__cudaRegisterFatBinaryEnd",
+    "__cudaRegisterFunction",
+    "__cudaRegisterVar",
+    "__cudaUnregisterFatBinary",
+];
 
 /// Writes the compiler and returns the directory that serves as `CUDA_HOME`.
 ///
@@ -51,7 +64,8 @@ pub(crate) fn home() -> Result<PathBuf> {
 /// If there is no C compiler, or files cannot be read or written.
 pub(crate) fn libraries() -> Result<PathBuf> {
     let folder = home()?.join("lib64");
-    let names = functions(&sources()?)?;
+    let mut names = functions(&sources()?)?;
+    names.extend(RUNTIME.map(str::to_owned));
     let body = |name: &String| format!("int {name}(void) {{ return {FAILURE}; }}\n");
     let source = folder.join("stubs.c");
     let text: String = names.iter().map(body).collect();
@@ -91,7 +105,7 @@ fn sources() -> Result<Vec<PathBuf>> {
         Ok(folder.join("src"))
     };
     let cudarc = folder("cudarc")?;
-    let parts = ["driver", "nvrtc", "curand", "cublas", "cublaslt"];
+    let parts = ["driver", "runtime", "nvrtc", "curand", "cublas", "cublaslt"];
     let mut sources: Vec<PathBuf> = parts.iter().map(|part| cudarc.join(part).join("sys/mod.rs")).collect();
     sources.push(folder("candle-kernels")?.join("ffi.rs"));
     Ok(sources)

@@ -43,6 +43,16 @@ pub(super) fn check_gpu(of_images: &Gpu, of_network: &Gpu) -> Result<(), Error> 
     }
 }
 
+/// Refuses a tensor of images that is neither on the CPU nor on the network's GPU.
+pub(super) fn check_device(images: &Tensor, of_network: Option<&Gpu>) -> Result<(), Error> {
+    let own = of_network.and_then(Gpu::device);
+    if images.device().is_cpu() || own.is_some_and(|own| own.same_device(images.device())) {
+        return Ok(());
+    }
+    let device = images.device();
+    Err(Error::Batch(format!("the images are on {device:?}, which is not the network's device")))
+}
+
 /// Checks the shape of images; returns their number.
 pub(super) fn check_shape(got: &[usize], dtype: DType, input: InputShape) -> Result<usize, Error> {
     let InputShape { channels, height, width } = input;

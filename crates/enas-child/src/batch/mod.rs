@@ -8,14 +8,13 @@ mod resident;
 mod uploaded;
 
 use candle_core::Tensor;
-use enas_kernels::candle::read;
 use enas_kernels::gpu::{Gpu, GpuFeatureMap, GpuTargets, Precision};
 
 pub use self::checks::MixedLabels;
-use self::checks::{check_shape, check_targets, targets_of};
+use self::checks::{check_device, check_shape, check_targets, targets_of};
 use self::resident::ResidentBatch;
 pub use self::resident::ResidentImages;
-use self::uploaded::UploadedBatch;
+use self::uploaded::{UploadedBatch, buffer_of};
 use crate::config::InputShape;
 use crate::error::Error;
 use crate::loss::Targets;
@@ -29,7 +28,7 @@ pub struct Batch {
 
 #[derive(Clone, Debug)]
 enum Storage {
-    /// In host memory. Without labels the targets are empty.
+    /// A tensor, in host memory or on the network's GPU. Without labels the targets are empty.
     Host { images: Tensor, targets: Targets },
     /// Copied to a GPU in advance.
     Uploaded(UploadedBatch),
@@ -50,8 +49,8 @@ impl From<&Self> for Batch {
 }
 
 impl Batch {
-    /// Normalised images `[n, c, h, w]` of F32 in host memory, and their labels `[n]`, whole numbers. A pass on a GPU
-    /// first copies them there.
+    /// Normalised images `[n, c, h, w]` of F32, and their labels `[n]`, whole numbers. A pass on a GPU first copies
+    /// images that are not there.
     ///
     /// # Errors
     /// If the labels are not such a tensor.
@@ -75,7 +74,7 @@ impl Batch {
     /// GPU are reported by the current or the next training step. A batch that is on a GPU stays where it is.
     ///
     /// # Errors
-    /// If the images are not a tensor of F32 on the CPU.
+    /// If the images are not a tensor of F32 on the CPU or this GPU.
     pub fn upload(&self, gpu: &Gpu) -> Result<Self, Error> {
         let Storage::Host { images, targets } = &self.storage else { return Ok(self.clone()) };
         Ok(Self { storage: Storage::Uploaded(UploadedBatch::new(gpu, images, targets)?) })
@@ -99,9 +98,7 @@ impl Batch {
             (Storage::Resident(batch), Some(gpu)) => batch.check_images(input, gpu),
             _ => {
                 let (images, _) = self.on_host()?;
-                if !images.device().is_cpu() {
-                    return Err(Error::Batch("tensors of candle are taken on the CPU alone".to_owned()));
-                }
+                check_device(images, gpu)?;
                 check_shape(images.dims(), images.dtype(), input)
             }
         }
@@ -150,7 +147,7 @@ impl Batch {
     ) -> Result<GpuFeatureMap, Error> {
         Ok(match &self.storage {
             Storage::Host { images, .. } => {
-                let buffer = read(&images.contiguous()?, |values| gpu.upload(values))?;
+                let buffer = buffer_of(images, gpu)?;
                 let shape = (self.len(), input.channels, input.height, input.width);
                 GpuFeatureMap::from_pictures(&buffer, precision, shape)
             }

@@ -48,7 +48,7 @@ impl UploadedBatch {
     /// Starts to copy images and targets.
     pub(super) fn new(gpu: &Gpu, images: &Tensor, Targets { labels, mix }: &Targets) -> Result<Self, Error> {
         Ok(Self {
-            images: read(&images.contiguous()?, |values| gpu.upload(values))?,
+            images: buffer_of(images, gpu)?,
             shape: images.dims().to_vec(),
             dtype: images.dtype(),
             labels: gpu.upload_u32(labels),
@@ -88,5 +88,14 @@ impl UploadedBatch {
     pub(super) fn targets(&self) -> GpuTargets {
         let mix = self.mix.as_ref().map(|mix| (mix.others.clone(), mix.shares.clone()));
         GpuTargets { labels: self.labels.clone(), mix }
+    }
+}
+
+/// The numbers of images on a GPU: the tensor's own memory if it is there, otherwise a copy.
+pub(super) fn buffer_of(images: &Tensor, gpu: &Gpu) -> Result<Buffer, Error> {
+    let images = images.contiguous()?;
+    match images.device().is_cpu() {
+        true => Ok(read(&images, |values| gpu.upload(values))?),
+        false => Ok(Buffer::of(&images)?),
     }
 }

@@ -56,12 +56,12 @@ pub struct Child {
 const MAX_VALUES: usize = 1 << 27;
 
 impl Child {
-    /// A child with shared weights for every arc of `config.nodes` nodes. Weights are drawn from a seed on the CPU,
-    /// or come from a candle `VarBuilder`. If the builder's tensors are on an NVIDIA GPU, all passes are computed
-    /// there.
+    /// A child with shared weights for every arc of `config.nodes` nodes. Weights are drawn from a seed, on the CPU or
+    /// on the device given with it, or come from a candle `VarBuilder`. If they are on an NVIDIA GPU, all passes are
+    /// computed there.
     ///
     /// # Errors
-    /// If a setting is out of range, `n_classes` is below 2, the builder lacks a tensor, or its device cannot run the
+    /// If a setting is out of range, `n_classes` is below 2, the builder lacks a tensor, or the device cannot run the
     /// kernels.
     pub fn shared<'v>(
         config: &Config,

@@ -8,18 +8,24 @@ use enas_rng::Seed;
 
 use crate::error::Error as NetworkError;
 
-/// The source of a network's initial tensors: a seed, or a candle `VarBuilder`. The builder may be [`seeded`], read a
-/// file, or make variables as candle does.
+/// The source of a network's initial tensors: a seed, with a device if it is not the CPU, or a candle `VarBuilder`. The
+/// builder may be [`seeded`], read a file, or make variables as candle does.
 pub struct InitialWeights<'a>(WeightSource<'a>);
 
 enum WeightSource<'a> {
-    Seed(Seed),
+    Seed(Seed, Device),
     Builder(VarBuilder<'a>),
 }
 
 impl From<Seed> for InitialWeights<'_> {
     fn from(seed: Seed) -> Self {
-        Self(WeightSource::Seed(seed))
+        Self::from((seed, &Device::Cpu))
+    }
+}
+
+impl From<(Seed, &Device)> for InitialWeights<'_> {
+    fn from((seed, device): (Seed, &Device)) -> Self {
+        Self(WeightSource::Seed(seed, device.clone()))
     }
 }
 
@@ -30,10 +36,10 @@ impl<'a> From<VarBuilder<'a>> for InitialWeights<'a> {
 }
 
 impl<'a> InitialWeights<'a> {
-    /// The builder, which for a seed makes tensors on the CPU.
+    /// The builder.
     pub(crate) fn into_builder(self) -> VarBuilder<'a> {
         match self.0 {
-            WeightSource::Seed(seed) => seeded(&VarMap::new(), seed, &Device::Cpu),
+            WeightSource::Seed(seed, device) => seeded(&VarMap::new(), seed, &device),
             WeightSource::Builder(builder) => builder,
         }
     }

@@ -6,7 +6,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor};
 use candle_nn::Optimizer;
 use enas_arc::Arc;
-use enas_child::{AuxHead, Child, Config, ForwardMode, InputShape, Step};
+use enas_child::{AuxHead, Child, Config, ForwardMode, InputShape, Norm, Step};
 use enas_kernels::gpu::{Gpu, Precision};
 use enas_rng::Seed;
 
@@ -15,17 +15,25 @@ const CLASSES: usize = 3;
 const BATCH: usize = 5;
 const STEP: Step = Step { lr: 0.1, global_step: 2, total_steps: 10, seed: Seed::new(5) };
 
-/// A network with an auxiliary head, dropout and drop-path on the CPU, and the same on a GPU.
-fn both(gpu: &Gpu) -> (Arc, [Child; 2]) {
-    let config = Config {
+/// Settings with an auxiliary head, dropout and drop-path.
+fn config() -> Config {
+    Config {
         aux_head: AuxHead::Trained,
         keep_prob: 0.8,
         drop_path_keep: 0.7,
         l2: 1e-3,
         clip_norm: 1.5,
         ..Config::plain(4, 2, 2)
-    };
-    let arc: Arc = "0 0 1 1 2 2 0 3  0 1 1 4 2 0 1 3".parse().expect("a valid arc");
+    }
+}
+
+fn arc() -> Arc {
+    "0 0 1 1 2 2 0 3  0 1 1 4 2 0 1 3".parse().expect("a valid arc")
+}
+
+/// A network on the CPU, and the same moved to a GPU.
+fn both(gpu: &Gpu) -> (Arc, [Child; 2]) {
+    let (config, arc) = (config(), arc());
     let child = || Child::fixed(&config, &arc, INPUT, CLASSES, Seed::new(1)).expect("valid");
     let (here, mut there) = (child(), child());
     there.use_gpu(gpu, Precision::F32).expect("it fits");
@@ -145,4 +153,48 @@ fn steps_of_candle_and_of_the_network_may_alternate() {
             assert_within(&want.0, 2e-3, &numbers(&got.1), &numbers(&want.1));
         }
     }
+}
+
+/// What a training with variables on one device came to.
+struct Trained {
+    losses: Vec<f32>,
+    weights: Vec<f32>,
+    logits: Vec<f32>,
+}
+
+/// Steps of candle's autograd and of the network itself, with everything on `device`.
+fn train_on(device: &Device) -> Trained {
+    let (config, arc) = (config(), arc());
+    let mut child = Child::fixed(&config, &arc, INPUT, CLASSES, (Seed::new(1), device)).expect("valid");
+    assert!(child.device().same_device(device));
+    let (images, labels) = batch();
+    let [images, labels] = [images, labels].map(|tensor| tensor.to_device(device).expect("it fits"));
+    let mut optimizer = child.optimizer(0.05).expect("it has variables");
+    let mut losses = Vec::new();
+    for global_step in 0..3 {
+        let step = Step { global_step, ..STEP };
+        let loss = child.loss(&arc, &images, &labels, &step).expect("it fits");
+        let gradients = loss.backward().expect("the network has gradients");
+        for var in child.vars() {
+            let gradient = gradients.get(&var);
+            assert!(gradient.is_none_or(|gradient| gradient.device().same_device(device)));
+        }
+        optimizer.step(&gradients).expect("it trains");
+        losses.push(loss.to_scalar().expect("a number"));
+    }
+    let stats = child.train_step(&arc, &images, &labels, &STEP).expect("it trains");
+    losses.push(stats.loss);
+    let logits = child.logits(&arc, &images, Norm::RunningStatistics, None).expect("it fits");
+    let weights = child.vars().iter().flat_map(|var| numbers(var)).collect();
+    Trained { losses, weights, logits: numbers(&logits) }
+}
+
+/// Not on the emulated GPU, of which candle does not know.
+#[test]
+fn a_network_lives_on_the_device_that_it_was_built_for() {
+    let Some(device) = devices::real_device() else { return };
+    let [want, got] = [&Device::Cpu, &device].map(train_on);
+    assert_within("losses", 1e-5, &got.losses, &want.losses);
+    assert_within("weights", 1e-4, &got.weights, &want.weights);
+    assert_within("logits", 1e-4, &got.logits, &want.logits);
 }

@@ -21,7 +21,7 @@ fn small(config: Config) -> Config {
 
 fn shared(config: &Config, n_nodes: usize) -> (Controller, VarMap) {
     let varmap = VarMap::new();
-    (Controller::new(config, n_nodes, seeded(&varmap, SEED)).unwrap(), varmap)
+    (Controller::new(config, n_nodes, seeded(&varmap, SEED, &Device::Cpu)).unwrap(), varmap)
 }
 
 fn arcs(controller: &Controller, bounds: Bounds, n: u64, round: u64) -> Vec<Arc> {
@@ -148,6 +148,33 @@ fn adamw_of_candle_lowers_the_loss() {
     assert!(losses[19] < losses[0] - 1.0, "{losses:?}");
 }
 
+/// What a policy with variables on `device` draws, and its variables after an update of ours and one of candle's.
+fn learned_on(device: &Device) -> (Vec<Arc>, Vec<f32>) {
+    let config = small(Config::improved());
+    let mut controller = Controller::new(&config, 3, (SEED, device)).unwrap();
+    assert!(controller.vars().iter().all(|var| var.device().same_device(device)));
+    let bounds = config.bounds(0.0);
+    let arcs = arcs(&controller, bounds, 4, 0);
+    let episode = |(i, arc): (usize, &Arc)| Episode { arc: arc.clone(), accuracy: i as f32 / 7.0 };
+    controller.reinforce(bounds, &arcs.iter().enumerate().map(episode).collect::<Vec<_>>()).unwrap();
+    let loss = controller.nll(bounds, &arcs).unwrap().mean_all().unwrap();
+    assert!(loss.device().same_device(device));
+    let mut optimizer = TfAdam::new(controller.vars(), TfAdamConfig::default()).unwrap();
+    optimizer.backward_step(&loss).unwrap();
+    (arcs, controller.clone().tensors().flat_map(|(_, tensor)| flat(tensor)).collect())
+}
+
+/// With the feature `cuda`, and where there is a GPU.
+#[test]
+fn a_policy_lives_on_the_device_that_it_was_built_for() {
+    let Ok(device) = enas_kernels::gpu::open(0) else { return };
+    let [(arcs, want), (drawn, got)] = [&Device::Cpu, &device].map(learned_on);
+    assert_eq!(drawn, arcs);
+    for (want, got) in want.iter().zip(&got) {
+        assert!((want - got).abs() <= 1e-6, "{got}, should be {want}");
+    }
+}
+
 /// Whoever has the variables may change them after arcs were drawn: the update is that of the weights as they are.
 #[test]
 fn an_update_sees_variables_that_others_changed() {
@@ -227,7 +254,7 @@ fn a_clone_has_variables_of_its_own() {
 fn policies_of_other_plans_have_variables_too() {
     for plan in [Plan::of_choices(&[3, 5, 2]).unwrap(), Plan::micro(1).unwrap()] {
         let (config, varmap) = (small(Config::improved()), VarMap::new());
-        let mut policy = Policy::new(&config, plan, seeded(&varmap, SEED)).unwrap();
+        let mut policy = Policy::new(&config, plan, seeded(&varmap, SEED, &Device::Cpu)).unwrap();
         let bounds = config.bounds(0.0);
         let choices = vec![vec![0; policy.plan().n_choices().len()]];
         let nll = policy.nll(bounds, &choices).unwrap();
@@ -246,7 +273,7 @@ fn what_a_policy_cannot_be_made_of_is_refused() {
     let config = small(Config::reference());
     let (controller, varmap) = shared(&config, 3);
     let wider = Config { hidden_size: 20, ..config.clone() };
-    let error = Controller::new(&wider, 3, seeded(&varmap, SEED)).unwrap_err().to_string();
+    let error = Controller::new(&wider, 3, seeded(&varmap, SEED, &Device::Cpu)).unwrap_err().to_string();
     assert!(error.contains("shape mismatch") && error.contains("lstm/layer_0/w"), "{error}");
     let nothing = VarBuilder::from_tensors(HashMap::new(), DType::F32, &Device::Cpu);
     let error = Controller::new(&config, 3, nothing).unwrap_err().to_string();
@@ -263,6 +290,6 @@ fn what_a_policy_cannot_be_made_of_is_refused() {
         data.insert(name.into(), one.clone());
     }
     drop(data);
-    let error = Controller::new(&config, 3, seeded(&varmap, SEED)).unwrap_err().to_string();
+    let error = Controller::new(&config, 3, seeded(&varmap, SEED, &Device::Cpu)).unwrap_err().to_string();
     assert!(error.contains("share"), "{error}");
 }

@@ -4,7 +4,9 @@ use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var};
 use candle_nn::Optimizer;
 
-use super::slots::Slots;
+use super::slots::{Slot, Slots};
+use crate::gpu::{self, Buffer, Gpu, TensorList};
+use crate::ops::optim::AdamFactors;
 use enas_simd::{self as simd, Simd, SimdKernel};
 
 /// The settings of [`TfAdam`].
@@ -28,11 +30,15 @@ impl Default for TfAdamConfig {
 ///
 /// As in TensorFlow, the bias correction is part of the learning rate, so `ε` is not corrected. A variable without a
 /// gradient stays unchanged. The default `ε` is that of the authors' code (`src/utils.py` line 218).
+///
+/// Variables on an NVIDIA GPU are updated there, with one launch each.
 #[derive(Debug)]
 pub struct TfAdam {
     slots: Slots,
     config: TfAdamConfig,
     steps: u64,
+    /// The GPU that the variables are on; `None` for the CPU.
+    gpu: Option<Gpu>,
 }
 
 impl Optimizer for TfAdam {
@@ -43,10 +49,17 @@ impl Optimizer for TfAdam {
     }
 
     fn step(&mut self, grads: &GradStore) -> Result<()> {
-        let steps = self.steps + 1;
-        self.slots
-            .with_gradients(grads, |gradients| update(&self.slots, self.config, steps, |i| gradients[i]))?;
-        self.steps = steps;
+        let factors = self.config.factors(self.steps + 1);
+        match &self.gpu {
+            Some(gpu) => {
+                let gradients = self.slots.distinct_gradients(grads)?;
+                update_on_gpu(&self.slots, factors, gpu, |i| gradients[i].as_ref().map(aligned))?;
+            }
+            None => self
+                .slots
+                .with_gradients(grads, |gradients| update(&self.slots, factors, |i| gradients[i]))?,
+        }
+        self.steps += 1;
         Ok(())
     }
 
@@ -63,9 +76,15 @@ impl TfAdam {
     /// An optimiser for named variables; the names are those of the exported moments.
     ///
     /// # Errors
-    /// If a variable is not f32, contiguous and on the CPU, or shares its numbers with another one.
+    /// If a variable is not f32 and contiguous, is on another device than the first one, or shares its numbers with
+    /// another one.
     pub fn named(vars: Vec<(String, Var)>, config: TfAdamConfig) -> Result<Self> {
-        Ok(Self { slots: Slots::new(vars)?, config, steps: 0 })
+        let gpu = vars.first().map_or(Ok(None), |(_, var)| gpu::for_device(var.device()))?;
+        let slots = match gpu {
+            Some(_) => Slots::on_gpu_with_zeros(vars)?,
+            None => Slots::new(vars)?,
+        };
+        Ok(Self { slots, config, steps: 0, gpu })
     }
 
     /// Number of steps so far.
@@ -78,15 +97,23 @@ impl TfAdam {
         self.steps = steps;
     }
 
-    /// One step with gradients that are slices; `gradient(i)` is that of variable `i`. Allocates and copies nothing.
+    /// One step with gradients that are slices; `gradient(i)` is that of variable `i`. On the CPU it allocates and
+    /// copies nothing; to a GPU it copies the gradients.
     ///
     /// # Errors
-    /// What candle reports when it lends the variables. Some of them may be updated then.
+    /// What candle reports when it lends the variables, or the GPU. Some variables may be updated then.
     ///
     /// # Panics
     /// If a gradient has another length than its variable.
     pub fn step_slices<'g>(&mut self, gradient: impl Fn(usize) -> Option<&'g [f32]>) -> Result<()> {
-        update(&self.slots, self.config, self.steps + 1, gradient)?;
+        let factors = self.config.factors(self.steps + 1);
+        match &self.gpu {
+            Some(gpu) => {
+                let uploaded = |i: usize| gradient(i).map(|numbers| Ok(gpu.upload(numbers)));
+                update_on_gpu(&self.slots, factors, gpu, uploaded)?;
+            }
+            None => update(&self.slots, factors, gradient)?,
+        }
         self.steps += 1;
         Ok(())
     }
@@ -108,36 +135,61 @@ impl TfAdam {
 /// Prefix of the name of a second moment; the variable's name follows.
 const MOMENT: &str = "adam/v/";
 
-/// Step number `step`, counted from 1.
+impl TfAdamConfig {
+    /// The factors of step number `step`, counted from 1.
+    fn factors(self, step: u64) -> AdamFactors {
+        let Self { lr, beta2, epsilon } = self;
+        // In double precision because 1 − β₂ᵗ cancels; powf because t outgrows an i32.
+        let rate = (lr * (1.0 - beta2.powf(step as f64)).sqrt()) as f32;
+        AdamFactors { rate, keep: beta2 as f32, take: (1.0 - beta2) as f32, epsilon }
+    }
+}
+
+/// One step on the CPU.
 fn update<'g>(
     slots: &Slots,
-    config: TfAdamConfig,
-    step: u64,
+    factors: AdamFactors,
     gradient: impl Fn(usize) -> Option<&'g [f32]>,
 ) -> Result<()> {
-    let TfAdamConfig { lr, beta2, epsilon } = config;
-    // In double precision because 1 − β₂ᵗ cancels; powf because t outgrows an i32.
-    let rate = (lr * (1.0 - beta2.powf(step as f64)).sqrt()) as f32;
-    let (keep, take) = (beta2 as f32, (1.0 - beta2) as f32);
     for (i, slot) in slots.all.iter().enumerate() {
         let Some(gradient) = gradient(i) else { continue };
         slot.update(|weights, moment| {
             assert_eq!(weights.len(), gradient.len(), "one gradient per weight");
             // SAFETY: nothing but slices, whose bounds are checked.
-            unsafe { simd::run(Adam { weights, moment, gradient, rate, keep, take, epsilon }) }
+            unsafe { simd::run(Adam { weights, moment, gradient, factors }) }
         })?;
     }
     Ok(())
+}
+
+/// One step on a GPU. Does not wait for it.
+fn update_on_gpu(
+    slots: &Slots,
+    factors: AdamFactors,
+    gpu: &Gpu,
+    gradient: impl Fn(usize) -> Option<Result<Buffer>>,
+) -> Result<()> {
+    for (i, Slot { var, state, .. }) in slots.all.iter().enumerate() {
+        let Some(gradient) = gradient(i).transpose()? else { continue };
+        let len = var.elem_count();
+        assert_eq!(gradient.len(), len, "one gradient per weight");
+        factors.step_gpu(&Buffer::of(var)?, &Buffer::of(state)?, &gradient, &[(0, len)]);
+    }
+    Ok(gpu.finish()?)
+}
+
+/// The numbers of a contiguous tensor on a GPU, in a place from which kernels can read four at once.
+fn aligned(tensor: &Tensor) -> Result<Buffer> {
+    let is_aligned = tensor.layout().start_offset().is_multiple_of(TensorList::ALIGNMENT);
+    let copy = if is_aligned { None } else { Some(tensor.force_contiguous()?) };
+    Ok(Buffer::of(copy.as_ref().unwrap_or(tensor))?)
 }
 
 struct Adam<'a> {
     weights: &'a mut [f32],
     moment: &'a mut [f32],
     gradient: &'a [f32],
-    rate: f32,
-    keep: f32,
-    take: f32,
-    epsilon: f32,
+    factors: AdamFactors,
 }
 
 impl SimdKernel for Adam<'_> {
@@ -146,7 +198,8 @@ impl SimdKernel for Adam<'_> {
     // Plain scalar code: the compiler vectorises it with the instructions it is inlined into.
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let Self { weights, moment, gradient, rate, keep, take, epsilon } = self;
+        let Self { weights, moment, gradient, factors } = self;
+        let AdamFactors { rate, keep, take, epsilon } = factors;
         for ((w, v), g) in weights.iter_mut().zip(moment).zip(gradient) {
             *v = keep * *v + take * g * g;
             *w -= rate * g / (v.sqrt() + epsilon);

@@ -51,6 +51,22 @@ impl Slots {
         Ok(Self { all: slots.collect(), keys })
     }
 
+    /// Variables on a GPU with states of zeros, each a tensor of its own.
+    ///
+    /// # Errors
+    /// If a variable cannot be updated in place, or is on another device than the first one.
+    pub(super) fn on_gpu_with_zeros(vars: Vec<(String, Var)>) -> Result<Self> {
+        let zeros = |(name, var): &(String, Var)| {
+            let (own, of_first) = (var.device(), vars[0].1.device());
+            if !own.same_device(of_first) {
+                bail!("{name} is on {own:?}, other variables are on {of_first:?}");
+            }
+            Tensor::zeros(var.shape(), DType::F32, own)
+        };
+        let states = vars.iter().map(zeros).collect::<Result<_>>()?;
+        Self::on_gpu(vars, states)
+    }
+
     /// Numbers variables that have no names.
     pub(super) fn numbered(vars: Vec<Var>) -> Vec<(String, Var)> {
         vars.into_iter().enumerate().map(|(i, var)| (i.to_string(), var)).collect()
@@ -70,19 +86,25 @@ impl Slots {
         Ok(found)
     }
 
+    /// The contiguous gradients, none of which shares its numbers with a variable.
+    pub(super) fn distinct_gradients(&self, grads: &GradStore) -> Result<Vec<Option<Tensor>>> {
+        let found = self.gradients(grads)?;
+        if Guards::new(found.iter().flatten()).keys().any(|key| self.keys.binary_search(&key).is_ok()) {
+            bail!(
+                "a gradient shares its numbers with a variable, so the variable cannot be updated in place"
+            );
+        }
+        Ok(found)
+    }
+
     /// Calls `body` with the numbers of the gradients, one per variable.
     pub(super) fn with_gradients<R>(
         &self,
         grads: &GradStore,
         body: impl FnOnce(&[Option<&[f32]>]) -> Result<R>,
     ) -> Result<R> {
-        let found = self.gradients(grads)?;
+        let found = self.distinct_gradients(grads)?;
         let guards = Guards::new(found.iter().flatten());
-        if guards.keys().any(|key| self.keys.binary_search(&key).is_ok()) {
-            bail!(
-                "a gradient shares its numbers with a variable, so the variable cannot be updated in place"
-            );
-        }
         let mut slices = guards.slices()?.into_iter();
         let gradients: Vec<Option<&[f32]>> =
             found.iter().map(|gradient| gradient.as_ref().and_then(|_| slices.next())).collect();

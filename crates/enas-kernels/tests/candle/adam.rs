@@ -1,7 +1,7 @@
 //! Adam on variables against its formula.
 
 use candle_core::backprop::GradStore;
-use candle_core::{Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::Optimizer;
 use enas_kernels::candle::{TfAdam, TfAdamConfig};
 
@@ -60,4 +60,33 @@ fn a_variable_without_gradient_stays() {
     let mut adam = TfAdam::new(vec![var.clone()], TfAdamConfig::default()).unwrap();
     adam.step(&GradStore::default()).unwrap();
     assert_eq!(flat(&var), [1.5]);
+}
+
+/// With the feature `cuda`, and where there is a GPU.
+#[test]
+fn variables_on_a_gpu_are_updated_there_as_on_the_cpu() {
+    let Ok(device) = enas_kernels::gpu::open(0) else { return };
+    let start: Vec<f32> = (0..1037).map(|i| (i as f32 * 0.7).sin()).collect();
+    let [want, got] = [&Device::Cpu, &device].map(|device| {
+        let vars = [(); 2].map(|()| Var::from_vec(start.clone(), 1037, device).unwrap());
+        let named = ["a", "b"].map(String::from).into_iter().zip(vars.clone()).collect();
+        let mut adam = TfAdam::named(named, TfAdamConfig::default()).unwrap();
+        for t in 0..3 {
+            let gradient: Vec<f32> = (0..1037).map(|i| (i as f32 * 1.3 + t as f32).cos()).collect();
+            adam.step_slices(|i| (i == 0).then_some(gradient.as_slice())).unwrap();
+            let mut grads = GradStore::default();
+            // A view that begins within a quad.
+            let longer = Tensor::from_vec([&[0.0], &gradient[..]].concat(), 1038, device).unwrap();
+            grads.insert(&vars[1], longer.narrow(0, 1, 1037).unwrap());
+            adam.step(&grads).unwrap();
+        }
+        assert_eq!(adam.steps(), 6);
+        let moments = adam.state().map(|(_, moment)| flat(moment)).collect::<Vec<_>>();
+        [vars.iter().map(|var| flat(var)).collect(), moments].concat().concat()
+    });
+    for (want, got) in want.iter().zip(&got) {
+        assert!((want - got).abs() <= 1e-6, "{got}, should be {want}");
+    }
+    let mixed = [Device::Cpu, device].map(|device| Var::zeros(3, DType::F32, &device).unwrap());
+    assert!(TfAdam::new(mixed.to_vec(), TfAdamConfig::default()).is_err());
 }

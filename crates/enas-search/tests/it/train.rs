@@ -1,6 +1,10 @@
 //! Whole trainings, tiny ones, on real pictures, and the model files that come of them.
 
+use candle_core::{DType, Device};
+use candle_nn::VarBuilder;
+
 use crate::common::{arc, metrics, newest_weights, train, train_config};
+use enas_child::{Child, ForwardMode};
 use enas_data::Part;
 use enas_search::{Ended, Error, Model, Run, TrainConfig, read_arc};
 
@@ -35,6 +39,23 @@ fn the_saved_model_evaluates_to_exactly_what_training_reported() {
 
 fn flat(tensor: candle_core::Tensor) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+#[test]
+fn candle_reads_the_saved_model_into_a_network_that_predicts_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = train_config(&["run.epochs=1"]);
+    let (trained, _) = train(&config, dir.path(), NEVER);
+    let model = Model::load(&trained.model).unwrap();
+    let test = crate::common::digits(&config.data, config.run.seed()).test;
+    let picture = model.images(&[test.image(0).unwrap()]).unwrap();
+
+    let file = std::fs::read(&trained.model).unwrap();
+    let vb = VarBuilder::from_buffered_safetensors(file, DType::F32, &Device::Cpu).unwrap();
+    let own = model.child().unwrap();
+    let child = Child::fixed(own.config(), &arc(), own.input(), own.n_classes(), vb).unwrap();
+    let logits = child.forward(&arc(), &picture, ForwardMode::Eval).unwrap().logits;
+    assert_eq!(flat(logits), flat(model.logits(&picture).unwrap()));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::gpu::cost::Cost;
 use crate::gpu::launch::Param;
 use crate::gpu::launch::THREADS;
 use crate::ops::optim::tensor_list::TensorList;
-use crate::ops::optim::{Nesterov, TfAdam};
+use crate::ops::optim::{AdamFactors, Nesterov, TfAdam};
 
 /// Numbers that a thread handles at once.
 const QUAD: usize = 4;
@@ -62,11 +62,29 @@ impl TfAdam {
         ranges: &[(usize, usize)],
         t: u64,
     ) {
+        let Self { beta2, epsilon, .. } = *self;
+        let factors = AdamFactors { rate: self.corrected_lr(t), keep: beta2, take: 1.0 - beta2, epsilon };
+        factors.step_gpu(weights, v, gradient, ranges);
+    }
+}
+
+impl AdamFactors {
+    /// One update of the weights in `ranges` (first, length) and their second moments `v`, on a GPU. Reads weights,
+    /// moments and gradient once, writes weights and moments.
+    ///
+    /// # Panics
+    /// If a range leaves a buffer.
+    pub(crate) fn step_gpu(
+        &self,
+        weights: &Buffer,
+        v: &Buffer,
+        gradient: &Buffer,
+        ranges: &[(usize, usize)],
+    ) {
         check(&[weights, v, gradient], ranges);
-        let lr = self.corrected_lr(t);
         for &(first, len) in ranges {
             let mut args = vec![weights.into(), v.into(), gradient.into(), first.into(), len.into()];
-            args.extend([lr.into(), self.beta2.into(), self.epsilon.into()]);
+            args.extend([self.rate, self.keep, self.take, self.epsilon].map(Param::from));
             let cost = Cost::new(5 * len, 9 * len);
             weights.gpu().launch("optim_adam", blocks(first, len), [THREADS, 1, 1], &args, cost);
         }

@@ -180,3 +180,14 @@ impl TfAdam {
         (f64::from(self.lr) * (1.0 - f64::from(self.beta2).powf(t as f64)).sqrt()) as f32
     }
 }
+
+/// The factors of one update of [`TfAdam`]: `v ← keep·v + take·g²`, `w ← w − rate·g/(√v + ε)`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AdamFactors {
+    /// The learning rate with the bias correction of the second moment.
+    pub(crate) rate: f32,
+    pub(crate) keep: f32,
+    pub(crate) take: f32,
+    /// The `ε` that is added to the root.
+    pub(crate) epsilon: f32,
+}

@@ -24,12 +24,13 @@ struct Nesterov {
     }
 };
 
-// The update of one weight without a first moment (see `TfAdam` in optim.rs); `lr` holds the bias correction.
+// The update of one weight without a first moment (see `TfAdam` in optim.rs); `lr` holds the bias correction. The
+// second moment keeps the share `keep` and takes the share `take` of the squared gradient.
 struct Adam {
-    float lr, beta2, epsilon;
+    float lr, keep, take, epsilon;
 
     __device__ __forceinline__ void update(float& weight, float& moment, float gradient) const {
-        moment = fmaf(beta2, moment, (1.0f - beta2) * gradient * gradient);
+        moment = fmaf(keep, moment, take * gradient * gradient);
         weight -= lr * gradient / (sqrtf(moment) + epsilon);
     }
 };
@@ -181,8 +182,8 @@ extern "C" __global__ void __launch_bounds__(256)
 // number. `lr` holds the bias correction. Reads weights, moments and gradients once, writes weights and moments.
 extern "C" __global__ void __launch_bounds__(256)
     optim_adam(InOut<float> weights, InOut<float> moments, In<float> gradients, unsigned first, unsigned len, float lr,
-               float beta2, float epsilon) {
-    step(Adam{lr, beta2, epsilon}, weights, moments, gradients, first, len);
+               float keep, float take, float epsilon) {
+    step(Adam{lr, keep, take, epsilon}, weights, moments, gradients, first, len);
 }
 
 // averages += share·(weights − averages): an exponential moving average (EMA). Reads both once, writes the averages.

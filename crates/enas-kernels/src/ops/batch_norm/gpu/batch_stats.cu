@@ -66,10 +66,10 @@ extern "C" __global__ void moments_affine(In<float> moments, In<float> gamma, In
 }
 
 // Adds the moments `[2, c]` of a batch of `count` numbers per channel to the moving averages (EMA), `[4, c]`: mean,
-// variance, and the weighted sums of both. `weight` is the sum of all weights, for the bias correction. One thread per
-// mean or variance.
+// variance, and the weighted sums of both. The sum of all weights, for the bias correction, is `weight + weight_rest`:
+// kernels take no doubles. The correction divides in double precision, as on the CPU. One thread per mean or variance.
 extern "C" __global__ void moments_running(In<float> moments, InOut<float> running, unsigned c, unsigned count,
-                                        float decay, float weight) {
+                                        float decay, float weight, float weight_rest) {
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= 2 * c) return;
     double value = moments[i];
@@ -77,5 +77,5 @@ extern "C" __global__ void moments_running(In<float> moments, InOut<float> runni
     if (i >= c && count > 1) value *= count / (count - 1.0);
     const float biased = decay * running[2 * c + i] + (1.0f - decay) * static_cast<float>(value);
     running[2 * c + i] = biased;
-    running[i] = biased / weight;
+    running[i] = static_cast<float>(biased / (static_cast<double>(weight) + weight_rest));
 }

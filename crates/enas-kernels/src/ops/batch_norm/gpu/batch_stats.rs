@@ -124,9 +124,13 @@ impl GpuRunningStats {
         assert_eq!(batch.c, self.c, "statistics of as many channels");
         self.updates += 1;
         let decay = RunningStats::DECAY;
-        let weight = (1.0 - f64::from(decay).powf(self.updates as f64)) as f32;
+        let exact_weight = 1.0 - f64::from(decay).powf(self.updates as f64);
+        // Kernels take no doubles. Two floats together keep at least 47 bits.
+        let weight = exact_weight as f32;
+        let weight_rest = (exact_weight - f64::from(weight)) as f32;
         let (old, new) = ((&self.data).into(), (&batch.data).into());
-        let args = [new, old, self.c.into(), batch.count.into(), decay.into(), weight.into()];
+        let [decay, weight, weight_rest] = [decay, weight, weight_rest].map(Param::from);
+        let args = [new, old, self.c.into(), batch.count.into(), decay, weight, weight_rest];
         let grid = [(2 * self.c).div_ceil(THREADS), 1, 1];
         let cost = Cost::new(8 * self.c, 9 * self.c);
         self.data.gpu().launch("moments_running", grid, [THREADS, 1, 1], &args, cost);
