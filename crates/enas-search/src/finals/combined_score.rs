@@ -24,8 +24,10 @@ impl CombinedScore {
         let finite = || entries.iter().filter(|entry| entry.score.is_some());
         let losses: Vec<f64> = finite().filter_map(|entry| entry.score).collect();
         let accuracies: Vec<f64> = finite().map(|entry| entry.valid[0]).collect();
-        let choose_losses: Vec<f64> = finite().filter_map(|entry| entry.choose_loss).collect();
         let weight = reliability(&accuracies, n_right).sqrt();
+        let weighted = || finite().filter_map(|entry| entry.choose);
+        let choose_losses: Vec<f64> = weighted().map(|means| means.loss).collect();
+        let accuracies: Vec<f64> = weighted().map(|means| means.accuracy).collect();
         let [loss, accuracy, choose_loss] =
             [losses, accuracies, choose_losses].map(|of| StandardScale::of(&of));
         Self { loss, accuracy, choose_loss, weight }
@@ -34,8 +36,10 @@ impl CombinedScore {
     /// The combined score, higher is better; minus infinity for a network that diverged.
     pub(super) fn value(&self, entry: &Entry) -> f64 {
         let Some(loss) = entry.score else { return f64::NEG_INFINITY };
-        let choose_loss = entry.choose_loss.map_or(0.0, |loss| self.choose_loss.z(loss));
-        self.weight * (self.accuracy.z(entry.valid[0]) - choose_loss) - self.loss.z(loss)
+        let choose = entry
+            .choose
+            .map_or(0.0, |means| self.accuracy.z(means.accuracy) - self.choose_loss.z(means.loss));
+        self.weight * choose - self.loss.z(loss)
     }
 }
 
@@ -61,6 +65,7 @@ fn reliability(accuracies: &[f64], n_right: &[u32]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::progress::Weighted;
     use super::*;
     use enas_rng::Seed;
 
@@ -81,7 +86,8 @@ mod tests {
         let accuracy = |right: &[u32]| f64::from(right.iter().sum::<u32>()) / right.len() as f64;
         let entry = |(candidate, (loss, right)): (usize, (&f64, &Vec<u32>))| {
             let valid = [accuracy(right), 0.0];
-            Entry { candidate, steps: 1, score: Some(*loss), valid, choose_loss: None, details: None }
+            let choose = Some(Weighted { loss: 1.0, accuracy: valid[0] });
+            Entry { candidate, steps: 1, score: Some(*loss), valid, choose, details: None }
         };
         let entries = losses.iter().zip(answers).enumerate().map(entry).collect();
         let n_right = (0..answers[0].len()).map(|j| answers.iter().map(|right| right[j]).sum()).collect();

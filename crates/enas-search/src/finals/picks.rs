@@ -85,14 +85,7 @@ mod tests {
             latency_ms: 1.0,
         };
         let score = Some(f64::from(train));
-        Entry {
-            candidate,
-            steps: 10,
-            score,
-            valid: [0.5, 0.5],
-            choose_loss: Some(f64::from(choose)),
-            details: Some(details),
-        }
+        Entry { candidate, steps: 10, score, valid: [0.5, 0.5], choose: None, details: Some(details) }
     }
 
     #[test]

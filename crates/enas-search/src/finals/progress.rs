@@ -32,12 +32,22 @@ pub(super) struct Entry {
     pub(super) score: Option<f64>,
     /// Accuracy on the choosing and on the reporting half of validation, 0 to 1.
     pub(super) valid: [f64; 2],
-    /// Mean loss on the choosing half, in nats; `None` in checkpoints of earlier versions.
+    /// Mean loss in nats and accuracy on the choosing half, with the weights of the images; `None` in checkpoints of
+    /// earlier versions.
     #[serde(default)]
-    pub(super) choose_loss: Option<f64>,
+    pub(super) choose: Option<Weighted>,
     /// Only in the last round.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) details: Option<Details>,
+}
+
+/// Means over images that are weighted by their class. Without weights the accuracy is the plain one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Weighted {
+    /// In nats.
+    pub(super) loss: f64,
+    /// 0 to 1.
+    pub(super) accuracy: f64,
 }
 
 /// Values for paired comparisons of networks in the last round.

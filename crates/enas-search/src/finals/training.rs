@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::candidates::{Candidate, latency_ms};
-use super::progress::{Details, Entry};
+use super::progress::{Details, Entry, Weighted};
 use super::rounds::{CandidateTraining, Finals, Task};
 use crate::observer::Event;
 use crate::session::Session;
@@ -75,10 +75,22 @@ impl<P: Serialize + DeserializeOwned> Finals<'_, '_, '_, P> {
             })
             .transpose()?;
         let valid = [accuracy(choose), accuracy(report)];
-        let choose_loss =
-            choose.iter().map(|answer| f64::from(answer.loss)).sum::<f64>() / choose.len().max(1) as f64;
-        let choose_loss = Some(choose_loss).filter(|loss| loss.is_finite());
-        Ok(Entry { candidate, steps: trial.steps(), score, valid, choose_loss, details })
+        let choose = Some(self.weighted(choose)).filter(|means| means.loss.is_finite());
+        Ok(Entry { candidate, steps: trial.steps(), score, valid, choose, details })
+    }
+
+    /// Loss and accuracy on the choosing half with the weights of the images.
+    fn weighted(&self, choose: &[ImageOutcome]) -> Weighted {
+        let Task { data, halves, image_weights, .. } = self.task;
+        let (mut weights, mut loss, mut right) = (0.0, 0.0, 0.0);
+        for (answer, &image) in choose.iter().zip(&halves.choose) {
+            let weight = f64::from(image_weights.of_label(data.valid.labels()[image]));
+            weights += weight;
+            loss += weight * f64::from(answer.loss);
+            right += weight * f64::from(u8::from(answer.is_right));
+        }
+        let weights = f64::max(weights, f64::MIN_POSITIVE);
+        Weighted { loss: loss / weights, accuracy: right / weights }
     }
 
     /// The losses of the choosing half, each times the weight of its image.
