@@ -42,11 +42,17 @@ pub(crate) fn seconds_per_image(network: &dyn FixedNetwork) -> Option<f64> {
 /// Whether [`seconds_per_image`] can be expected to end within the seconds that are `left`; `None` means no limit.
 pub(crate) fn has_time(network: &dyn FixedNetwork, left: Option<f64>) -> bool {
     let Some(left) = left else { return true };
-    let Some(images) = images(network, PROBE).filter(|_| left > 0.0) else { return false };
+    if left <= 0.0 {
+        return false;
+    }
+    // A network that cannot be run takes no time.
+    let Some(images) = images(network, PROBE) else { return true };
     let began = Instant::now();
-    let is_run = network.infer(&images).is_ok();
+    if network.infer(&images).is_err() {
+        return true;
+    }
     let needed = began.elapsed().as_secs_f64() * (TIMED_IMAGES / PROBE) as f64;
-    is_run && needed <= SHARE * left
+    needed <= SHARE * left
 }
 
 /// `n` grey images for a network; `None` if it is too large to be run.

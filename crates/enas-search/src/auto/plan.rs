@@ -78,8 +78,9 @@ pub(super) fn report_short_limit(plan: &AutoPlan, spent: f64, left: f64, steps: 
 
 /// Seconds of one epoch of each training, and of what follows; `None` without a limit.
 fn shortest(plan: &AutoPlan, left: f64, steps: u64) -> Option<f64> {
-    let possible = plan.possible_steps.filter(|_| left.is_finite())?;
-    let epoch = steps as f64 * left / possible.max(1e-9);
+    // Both are negative if the images took longer to read than the limit allows.
+    let step = (left / plan.possible_steps?).abs();
+    let epoch = steps as f64 * Some(step).filter(|step| step.is_finite())?;
     // The training of a search takes about half of the time.
     let times = if plan.searches { 2.0 } else { 1.0 };
     Some(plan.finish + times * epoch)
@@ -101,6 +102,8 @@ mod tests {
     fn the_shortest_limit_has_time_for_an_epoch_and_the_end() {
         let plan = AutoPlan { possible_steps: Some(200.0), ..without_search(Some(20.0), 0.0, 1e9, 3.0) };
         assert_eq!(shortest(&plan, 20.0, 100), Some(3.0 + 10.0));
+        let late = AutoPlan { possible_steps: Some(-200.0), ..plan };
+        assert_eq!(shortest(&late, -20.0, 100), Some(3.0 + 10.0));
         assert_eq!(shortest(&plan, f64::INFINITY, 100), None);
     }
 

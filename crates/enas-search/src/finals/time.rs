@@ -36,33 +36,43 @@ impl<P: Serialize + DeserializeOwned> Finals<'_, '_, '_, P> {
             self.progress.steps = if self.progress.steps == 0 { wanted } else { self.progress.steps };
             return Ok(());
         };
-        let Task { recipe, data, gpu, memory, .. } = self.task;
-        let mut trial = Trial::new(recipe, &self.candidates[0].arc, data, (gpu, memory))?;
-        // The first step includes one-time costs, so it does not count, unless further ones would take too long.
-        let mut began = Instant::now();
-        trial.train_to(1, &mut |_, _| true)?;
-        let mut one = began.elapsed().as_secs_f64();
-        if one < LONG {
-            began = Instant::now();
-            trial.train_to(1 + TIMED, &mut |_, _| true)?;
-            one = began.elapsed().as_secs_f64() / TIMED as f64;
-        }
+        let one = self.time_a_step()?;
         self.timed = one;
         let (n, controls) = SHORT;
+        let [second, third] = [FEWEST as u64, FEWEST as u64 - 1];
         // Steps of all rounds, in units of the first round's steps: the candidates, the survivors of two rounds, and
         // the controls.
         let times = ROUNDS[0] * n
-            + (ROUNDS[1] - ROUNDS[0]) * FEWEST as u64
-            + (ROUNDS[2] - ROUNDS[1]) * (FEWEST as u64 - 1)
+            + (ROUNDS[1] - ROUNDS[0]) * second
+            + (ROUNDS[2] - ROUNDS[1]) * third
             + ROUNDS[2] * controls as u64;
-        let usable = (seconds - self.reserve()).max(0.0);
-        self.report_short_limit(seconds, (LEAST * times) as f64 * one);
+        let trainings = n + second + third + controls as u64;
+        let measuring = trainings as f64 * self.measuring(one);
+        let left = self.session.budget.left(self.session.run.seconds()).unwrap_or(seconds);
+        self.report_short_limit(left, measuring + (LEAST * times) as f64 * one);
+        let usable = (left - self.reserve() - measuring).max(0.0);
         let affordable = (0.8 * usable / one.max(1e-9)) as u64 / times;
         self.progress.steps = affordable.clamp(LEAST.min(wanted), wanted);
         if self.progress.steps < wanted {
             tracing::info!("the time limit leaves {} steps for the first round", self.progress.steps);
         }
         Ok(())
+    }
+
+    /// Seconds of a training step of the first candidate.
+    fn time_a_step(&self) -> Result<f64> {
+        let Task { recipe, data, gpu, memory, .. } = self.task;
+        let mut trial = Trial::new(recipe, &self.candidates[0].arc, data, (gpu, memory))?;
+        // The first step includes one-time costs, so it does not count, unless further ones would take too long.
+        let began = Instant::now();
+        trial.train_to(1, &mut |_, _| true)?;
+        let first = began.elapsed().as_secs_f64();
+        if first >= LONG {
+            return Ok(first);
+        }
+        let began = Instant::now();
+        trial.train_to(1 + TIMED, &mut |_, _| true)?;
+        Ok(began.elapsed().as_secs_f64() / TIMED as f64)
     }
 
     /// Whether `steps` more steps would end after the share `end` of the time.

@@ -158,7 +158,8 @@ impl<'a> ChildLoop<'a> for Training<'a> {
     fn is_out_of_time(&self) -> bool {
         let (budget, spent) = self.clock();
         // A step that would end after the limit is not begun.
-        let is_over = budget.lacks(self.step_seconds() + self.reserve(), spent);
+        let has_more_steps = self.at.step < self.steps();
+        let is_over = has_more_steps && budget.lacks(self.step_seconds() + self.reserve(), spent);
         self.report_short_limit(is_over);
         if is_over {
             self.report_time_limit();
