@@ -48,6 +48,7 @@ use enas_run::{AutoPhase, AutoRunReader, RunReader};
 pub use curves::{Figure, curves};
 pub use error::{Error, Result};
 pub use log::Log;
+pub use machine::TIMED_IMAGES;
 pub use options::{FILE_NAME, Place, ReportOptions};
 pub use run::{CellDrawings, planned_steps};
 pub use search_choice::{MetricChoice, Random, Ranked, choice};

@@ -7,6 +7,12 @@ use enas_child::{FixedNetwork, InputShape};
 
 /// Images per measured step.
 pub(crate) const BATCH: usize = 64;
+/// Images that are predicted to measure the speed of a network, at least: two steps.
+pub const TIMED_IMAGES: usize = 2 * BATCH;
+/// Images of a first forward pass that tells whether there is time for a measurement.
+const PROBE: usize = 8;
+/// The share of the remaining time that a measurement may take.
+const SHARE: f64 = 0.8;
 /// No further step is measured after this time, nor after [`MOST_STEPS`] steps.
 const PATIENCE: Duration = Duration::from_millis(250);
 const MOST_STEPS: usize = 25;
@@ -18,11 +24,7 @@ const LARGEST_MAP: usize = 1 << 28;
 ///
 /// `None` if the network cannot be run, for example with shared weights, or if it is too large.
 pub(crate) fn seconds_per_image(network: &dyn FixedNetwork) -> Option<f64> {
-    let InputShape { channels, height, width } = network.input();
-    if largest_map(network)? > LARGEST_MAP || BATCH * channels * height * width > LARGEST_MAP {
-        return None;
-    }
-    let images = Tensor::full(0.5f32, (BATCH, channels, height, width), &Device::Cpu).ok()?;
+    let images = images(network, BATCH)?;
     let step = || network.infer(&images).ok();
     // Warm-up: the first step allocates memory from the operating system.
     step()?;
@@ -35,6 +37,31 @@ pub(crate) fn seconds_per_image(network: &dyn FixedNetwork) -> Option<f64> {
     }
     times.sort_by(f64::total_cmp);
     Some(times[times.len() / 2] / BATCH as f64)
+}
+
+/// Whether [`seconds_per_image`] can be expected to end within the seconds that are `left`; `None` means no limit.
+pub(crate) fn has_time(network: &dyn FixedNetwork, left: Option<f64>) -> bool {
+    let Some(left) = left else { return true };
+    if left <= 0.0 {
+        return false;
+    }
+    // A network that cannot be run takes no time.
+    let Some(images) = images(network, PROBE) else { return true };
+    let began = Instant::now();
+    if network.infer(&images).is_err() {
+        return true;
+    }
+    let needed = began.elapsed().as_secs_f64() * (TIMED_IMAGES / PROBE) as f64;
+    needed <= SHARE * left
+}
+
+/// `n` grey images for a network; `None` if it is too large to be run.
+fn images(network: &dyn FixedNetwork, n: usize) -> Option<Tensor> {
+    let InputShape { channels, height, width } = network.input();
+    if largest_map(network)? > LARGEST_MAP || n * channels * height * width > LARGEST_MAP {
+        return None;
+    }
+    Tensor::full(0.5f32, (n, channels, height, width), &Device::Cpu).ok()
 }
 
 /// Number of values in the network's largest feature map, for the sixteen images that are computed together. `None`

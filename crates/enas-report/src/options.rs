@@ -24,7 +24,7 @@ pub struct ReportOptions<'a> {
     /// Wall time of an automatic run so far, in seconds; `None` takes the time that its directory records.
     pub seconds: Option<f64>,
     /// Seconds that the whole report may take; `None` means no limit. With too little time, maps of occlusion
-    /// sensitivity are left out.
+    /// sensitivity and the time per image are left out.
     pub left: Option<f64>,
 }
 

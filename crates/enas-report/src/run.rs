@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Instant;
 
 use enas_arc::{Arc, Arch, CellKind};
 use enas_child::{Child, FixedNetwork, InputShape, MacroChild, MacroConfig};
@@ -22,6 +23,10 @@ use crate::repeat::{self, Related};
 use crate::search_choice::{self, MetricChoice};
 use crate::settings::RunSettings;
 use crate::thumbnails::{self, Views};
+
+/// A note on the time per picture, if it was not measured.
+const NOT_TIMED: &str =
+    "The time per picture was not measured, as time was short: enas report writes this page again with it.";
 
 /// What is known about a run.
 #[derive(Debug)]
@@ -82,12 +87,15 @@ pub(crate) struct Network {
     /// Size of the model file in bytes; without one, 4 bytes per parameter.
     pub(crate) bytes: u64,
     pub(crate) seconds_per_image: Option<f64>,
+    /// Whether time was too short to measure `seconds_per_image`.
+    pub(crate) hurried: bool,
     pub(crate) input: InputShape,
 }
 
 impl RunSummary {
     /// Reads the run, predicts its validation and test images, and measures the speed of its network.
     pub(crate) fn gather(record: &RunReader, options: &ReportOptions<'_>, out: &Path) -> Self {
+        let began = Instant::now();
         let manifest = record.manifest().clone();
         let settings = RunSettings::read(&record.config_path());
         let log = Log::read(&record.metrics_path());
@@ -101,15 +109,19 @@ impl RunSummary {
         let architecture = arch.map(|arch| {
             let path = record.model_path();
             let network = match &model {
-                Some(model) => Network::of_model(model, &path),
+                Some(model) => Network::of_model(model, &path, options.left),
                 None => {
                     let built = built(&settings, &arch, split.as_ref());
                     noted(&mut notes, "The network cannot be built again", built)
-                        .and_then(|built| Network::of_built(&built, &path))
+                        .and_then(|built| Network::of_built(&built, &path, options.left))
                 }
             };
             Architecture { cells: arch.micro().map(CellDrawings::new), network, arch }
         });
+        let network = architecture.as_ref().and_then(|architecture| architecture.network.as_ref());
+        notes.extend(network.filter(|network| network.hurried).map(|_| NOT_TIMED.to_owned()));
+        let left = options.left.map(|left| left - began.elapsed().as_secs_f64());
+        let options = &ReportOptions { left, ..*options };
         let (predicted, views) = match model {
             Some(model) => looked_at(record, options, &settings, model, &mut notes),
             None => (None, Vec::new()),
@@ -233,29 +245,36 @@ impl CellDrawings {
 
 impl Network {
     /// The network of a trained model that is stored at `path`.
-    fn of_model(model: &Model, path: &Path) -> Option<Self> {
+    fn of_model(model: &Model, path: &Path, left: Option<f64>) -> Option<Self> {
         let drawing = match model.macro_child() {
             Some(child) => drawing_of_layers(child),
             None => model.child().ok().and_then(drawing_of_cells),
         };
-        Self::new(model.network(), drawing, path)
+        Self::new(model.network(), drawing, path, left)
     }
 
-    fn of_built(built: &Built, path: &Path) -> Option<Self> {
+    fn of_built(built: &Built, path: &Path, left: Option<f64>) -> Option<Self> {
         match built {
-            Built::Cells(child) => Self::new(child, drawing_of_cells(child), path),
-            Built::ConfigBuilder(child) => Self::new(child, drawing_of_layers(child), path),
+            Built::Cells(child) => Self::new(child, drawing_of_cells(child), path, left),
+            Built::ConfigBuilder(child) => Self::new(child, drawing_of_layers(child), path, left),
         }
     }
 
-    fn new(network: &dyn FixedNetwork, drawing: Option<String>, path: &Path) -> Option<Self> {
+    fn new(
+        network: &dyn FixedNetwork,
+        drawing: Option<String>,
+        path: &Path,
+        left: Option<f64>,
+    ) -> Option<Self> {
         let params = network.n_params() as u64;
+        let has_time = machine::has_time(network, left);
         Some(Self {
             drawing,
             params,
             macs: network.parts().ok()?.macs(),
             bytes: fs::metadata(path).map_or(4 * params, |file| file.len()),
-            seconds_per_image: machine::seconds_per_image(network),
+            seconds_per_image: has_time.then(|| machine::seconds_per_image(network)).flatten(),
+            hurried: !has_time,
             input: network.input(),
         })
     }

@@ -62,7 +62,7 @@ pub use config::{
 pub use directory::files::{read_arc, read_arch};
 pub use directory::manifest::Manifest;
 pub use directory::reader::RunReader;
-pub use directory::run::Run;
+pub use directory::run::{FollowUpWork, Run};
 pub use directory::work_directory::WorkDirectory;
 pub use divergence::{Divergence, LOWERED};
 pub use error::{ConfigError, Error, Result};

@@ -41,6 +41,11 @@ impl Refinement {
         Ok(Some(Self { averaged: config.ema_decay > 0.0, batches }))
     }
 
+    /// Number of training images for the statistics.
+    pub(crate) fn images(&self) -> usize {
+        self.batches.iter().map(Vec::len).sum()
+    }
+
     /// Replaces weights and statistics by those that are measured and kept.
     ///
     /// # Errors

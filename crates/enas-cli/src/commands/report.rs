@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
-use enas_report::ReportOptions;
-use enas_search::{AutoRun, Model, TimeLimit};
+use enas_report::{ReportOptions, TIMED_IMAGES};
+use enas_search::{AutoRun, FollowUpWork, Kind, Model, Run, TimeLimit};
 use serde::Serialize;
 
 use super::{Context, shell_word, use_threads};
@@ -63,13 +63,37 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
 /// Writes the report of a run that has just ended and whose result is printed already.
 ///
 /// A failure is only a warning; it does not make the run fail.
-pub(crate) fn at_the_end(run: &Path, data: &Dataset, gpu: Option<&Gpu>) {
-    if let Err(error) = write(run, ReportOptions { data: Some(data), ..ReportOptions::default() }, gpu) {
+///
+/// Under a time limit, which leaves the seconds `left`, it leaves out what would take too long.
+pub(crate) fn at_the_end(run: &Path, data: &Dataset, gpu: Option<&Gpu>, left: Option<f64>) {
+    let options = ReportOptions { data: Some(data), left, ..ReportOptions::default() };
+    if let Err(error) = write(run, options, gpu) {
         tracing::warn!(
             "no report was written: {error}; mend that and run enas report --run {}",
             shell_word(run)
         );
     }
+}
+
+/// The share of a time limit that is reserved for writing the page of a report.
+const WRITING: f64 = 0.025;
+/// Bounds of those seconds.
+const WRITING_SECONDS: (f64, f64) = (0.3, 3.0);
+
+/// Prepares a run for the report that follows it within its time limit.
+pub(crate) fn reserve(run: &mut Run, data: &Dataset, time: TimeLimit) {
+    let Some(limit) = time.0 else { return };
+    let predicted = match run.kind() {
+        Kind::Search => 0,
+        Kind::Train => data.valid.len() + data.test.len(),
+    };
+    let seconds = (WRITING * limit.as_secs_f64()).clamp(WRITING_SECONDS.0, WRITING_SECONDS.1);
+    run.set_follow_up(FollowUpWork { images: TIMED_IMAGES + predicted, seconds });
+}
+
+/// Seconds that the time limit of a run leaves; `None` without one.
+pub(crate) fn left(run: &Run, time: TimeLimit) -> Option<f64> {
+    Some(time.0?.as_secs_f64() - run.before().as_secs_f64() - run.seconds())
 }
 
 /// Writes the report of an automatic run to its directory, like [`at_the_end`], and returns the path.

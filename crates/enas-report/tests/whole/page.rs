@@ -164,6 +164,7 @@ fn the_worst_mistakes_show_where_the_network_looks_if_there_is_time() {
     enas_report::write(run, &hurried).unwrap();
     let html = fs::read_to_string(out).unwrap();
     assert!(html.contains("time was short") && !html.contains("Occlusion sensitivity"));
+    assert!(html.contains("The time per picture was not measured"));
     assert_eq!(html.matches("</b> taken for <b>").count(), mistakes);
 }
 

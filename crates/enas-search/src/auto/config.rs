@@ -49,3 +49,16 @@ impl AutoConfig {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use enas_run::auto::SearchWhen;
+
+    #[test]
+    fn a_search_needs_images_and_steps() {
+        let pays = |images, steps| SearchWhen::IfItPays.searches(images, steps);
+        assert!(pays(1000, 60_000.0) && pays(50_000, f64::INFINITY));
+        assert!(!pays(999, f64::INFINITY) && !pays(50_000, 59_999.0));
+        assert!(SearchWhen::Always.searches(1, 0.0) && !SearchWhen::Never.searches(50_000, f64::INFINITY));
+    }
+}

@@ -8,13 +8,12 @@ mod network;
 mod plan;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use enas_arc::Arc;
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
 use enas_run::auto::{AutoPhase, AutoPlan, FittedNetwork};
-use enas_run::config::{RefitConfig, TimeLimit, TrainConfig};
+use enas_run::config::{RefitConfig, TrainConfig};
 use enas_run::directory::run::Run;
 use enas_run::error::{Error, Result};
 use enas_run::files::limited_read::{SMALL_FILE, read_plain_text};
@@ -29,6 +28,8 @@ pub use self::config::AutoConfig;
 pub(crate) use self::costs::Costs;
 use self::costs::of_training;
 pub use self::folder::AutoRun;
+use self::plan::PhaseTime;
+use crate::epoch::steps_per_epoch;
 use crate::observer::{Event, Observer};
 use crate::search::search;
 use crate::train::train;
@@ -171,6 +172,8 @@ impl Auto<'_> {
             Some(plan) => plan,
             None => {
                 let plan = self.new_plan(arc)?;
+                let steps = steps_per_epoch(&self.images.train, &self.config.train.run);
+                plan::report_short_limit(&plan, self.run.seconds(), self.left(), steps);
                 self.run.set_plan(plan)?;
                 plan
             }
@@ -231,10 +234,12 @@ impl Auto<'_> {
             // The finals train networks of the same size as the final training.
             (config.finals.filters, config.finals.layers) = (Some(network.filters), Some(network.layers));
         }
-        config.run.time = self.limit(seconds);
+        let time = self.time_of(seconds);
+        config.run.time = time.limit;
         let data = self.data;
         let mut run =
             self.run.phase_run(AutoPhase::Search, |dir| Run::for_search(Some(dir), &config, data))?;
+        run.set_follow_up(time.follow_up);
         if !run.best_arc_path().exists() {
             search(&run.config()?, data, &mut run, self.observer)?;
         }
@@ -259,9 +264,11 @@ impl Auto<'_> {
         if phase == AutoPhase::First {
             config.refit = RefitConfig::default();
         }
-        config.run.time = self.limit(seconds(self));
+        let time = self.time_of(seconds(self));
+        config.run.time = time.limit;
         let data = &self.images;
         let mut run = self.run.phase_run(phase, |dir| Run::for_training(Some(dir), &config, arc, data))?;
+        run.set_follow_up(time.follow_up);
         if phase == AutoPhase::Train && self.run.plan().is_some_and(|plan| plan.searches) {
             run.set_search(&self.run.phase_dir(AutoPhase::Search))?;
         }
@@ -285,10 +292,9 @@ impl Auto<'_> {
         self.config.time.0.map_or(f64::INFINITY, |limit| limit.as_secs_f64() - self.run.seconds())
     }
 
-    /// The time limit of a phase; none if the run has none. One second is the minimum, enough for one step and a
-    /// model.
-    fn limit(&self, seconds: f64) -> TimeLimit {
-        TimeLimit(self.config.time.0.map(|_| Duration::from_secs(seconds.max(1.0) as u64)))
+    /// The time of a phase; no limit if the run has none.
+    fn time_of(&self, seconds: f64) -> PhaseTime {
+        PhaseTime::of(self.config.time.0.map(|_| seconds))
     }
 }
 
@@ -342,17 +348,4 @@ fn finished<T: DeserializeOwned>(run: &Run) -> Result<T> {
         read_plain_text(&path, SMALL_FILE).map_err(|source| Error::io("cannot read", &path, source))?;
     serde_json::from_str(&text)
         .map_err(|e| Error::File { path, problem: format!("not a result of this version: {e}") })
-}
-
-#[cfg(test)]
-mod tests {
-    use enas_run::auto::SearchWhen;
-
-    #[test]
-    fn a_search_needs_images_and_steps() {
-        let pays = |images, steps| SearchWhen::IfItPays.searches(images, steps);
-        assert!(pays(1000, 60_000.0) && pays(50_000, f64::INFINITY));
-        assert!(!pays(999, f64::INFINITY) && !pays(50_000, 59_999.0));
-        assert!(SearchWhen::Always.searches(1, 0.0) && !SearchWhen::Never.searches(50_000, f64::INFINITY));
-    }
 }

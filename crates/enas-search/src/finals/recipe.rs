@@ -12,7 +12,7 @@ pub(crate) const ROUNDS: [u64; 3] = [1, 3, 10];
 /// Share of the first round with a rising learning rate (linear warm-up).
 const WARMUP: f64 = 0.1;
 /// Batches for BN statistics re-estimation before a network is evaluated.
-const BN_BATCHES: u64 = 4;
+pub(super) const BN_BATCHES: u64 = 4;
 
 /// Total steps of all networks of the finals.
 pub(crate) fn steps_of_all(finals: &FinalsConfig) -> u64 {

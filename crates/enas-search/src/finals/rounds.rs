@@ -67,6 +67,8 @@ pub(crate) struct Finals<'a, 's, 'r, P> {
     pub(super) usual_macs: u64,
     /// Steps trained in this session, and the seconds they took.
     pub(super) pace: (u64, f64),
+    /// Seconds of one of the steps that are timed before the first round; 0 if none were.
+    pub(super) timed: f64,
     /// Whether the time limit was reached during a training.
     pub(super) is_over: bool,
 }
@@ -99,6 +101,7 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
             progress,
             usual_macs,
             pace: (0, 0.0),
+            timed: 0.0,
             is_over: false,
         })
     }
@@ -118,7 +121,9 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
         // Round 1: all drawn candidates, then mutants of the best of them.
         let drawn: Vec<usize> = (0..self.candidates.len()).collect();
         self.first_round(&drawn, ENDS[0])?;
-        let mutants = self.draw_mutants(finals.mutants)?;
+        self.is_over |= self.seconds_until(1.0).is_some_and(|seconds| seconds <= 0.0);
+        // Without time to train them, mutants are not drawn: that takes time, too.
+        let mutants = if self.is_over { Vec::new() } else { self.draw_mutants(finals.mutants)? };
         self.first_round(&mutants, ENDS[1])?;
 
         // Round 2: the best quarter.

@@ -27,12 +27,20 @@ impl<P: Serialize + DeserializeOwned> Finals<'_, '_, '_, P> {
             trial.anneal(from, to);
         }
         let (began, before) = (Instant::now(), trial.steps());
+        let is_first = self.progress.rounds[0].is_empty();
+        let mut is_over = false;
+        let reserve = self.reserve();
+        let known = self.step_seconds();
+        // A network that is cut short is measured only if it is the first.
+        let measuring = if is_first { self.measuring(1.0) } else { 0.0 };
         let Session { observer, run, budget, .. } = &mut *self.session;
-        let (is_first, mut is_over) = (self.progress.rounds[0].is_empty(), false);
         trial.train_to(steps, &mut |done, loss| {
             let (round, number) = (round as u64 + 1, number as u64);
             observer.event(&Event::Trial { round, number, of: of as u64, step: done, steps, loss });
-            is_over = budget.lacks(0.0, run.seconds());
+            let mean = || began.elapsed().as_secs_f64() / (done - before).max(1) as f64;
+            let one = if known > 0.0 { known } else { mean() };
+            // A step that would end after the limit is not begun.
+            is_over = budget.lacks(reserve + one * (1.0 + measuring), run.seconds());
             !observer.should_stop() && !is_over
         })?;
         self.is_over |= is_over;

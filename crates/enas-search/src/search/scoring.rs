@@ -66,7 +66,8 @@ impl Search<'_> {
             scored.push(self.candidate(arc, *origin, score)?);
             self.report_candidate(&scored, arcs.len())?;
             self.save_if_due()?;
-            let needed = 3.0 * self.at.scoring.unwrap_or(0.0) + self.reserve_for_finals();
+            let after = self.reserve_for_finals() + self.reserve_for_follow_up();
+            let needed = 3.0 * self.at.scoring.unwrap_or(0.0) + after;
             if self.session.budget.lacks(needed, self.session.run.seconds()) {
                 tracing::warn!(
                     "the time limit ends the selection after {} of {} arcs",

@@ -21,7 +21,7 @@ use crate::session::Session;
 use enas_run::checkpoint::Checkpoint;
 use enas_run::config::{RunConfig, SearchConfig, Settings as _};
 use enas_run::data_warnings;
-use enas_run::directory::run::State;
+use enas_run::directory::run::{FollowUpWork, State};
 use enas_run::error::Result;
 use enas_run::loader::ImageSource;
 use enas_run::network::Network;
@@ -159,7 +159,17 @@ impl<'a> Search<'a> {
         let arcs = 3 + select.samples + random;
         let scoring =
             self.session.budget.reserve(self.at.scoring.map_or(f64::INFINITY, |one| one * arcs as f64));
-        scoring + self.reserve_for_finals()
+        scoring + self.reserve_for_finals() + self.reserve_for_follow_up()
+    }
+
+    /// Seconds to reserve for what follows the run. Finals reserve this themselves.
+    pub(super) fn reserve_for_follow_up(&self) -> f64 {
+        if self.has_finals() || self.session.budget.limit().is_none() {
+            return 0.0;
+        }
+        let FollowUpWork { images, seconds } = self.session.run.follow_up();
+        let per_image = self.at.scoring.unwrap_or(0.0) / self.halves.choose.len().max(1) as f64;
+        seconds + images as f64 * per_image
     }
 
     /// Seconds to reserve for the finals.

@@ -47,11 +47,9 @@ impl Training<'_> {
             None => refit.divide(self.config.run.epochs).0,
         };
         let done = self.at.epoch + 1 - before;
-        // A refit ends without a measurement, and a rate that follows the clock has reached its end wherever that is:
-        // its last epoch may be cut short.
-        let may_cut = self.at.measured.is_some() && self.schedule().is_per_step();
+        // A rate that follows the clock has reached its end wherever the part ends: the last epoch may be cut short.
         before
-            + match may_cut {
+            + match self.schedule().is_per_step() {
                 true => budget.epochs_and_a_part(wanted, done, spent, self.reserve()),
                 false => budget.epochs(wanted, done, spent, self.reserve()),
             }

@@ -42,6 +42,8 @@ pub(super) struct Training<'a> {
     pub(super) waited: Duration,
     /// Seconds that the last measurement of the network took.
     pub(super) measuring: Option<f64>,
+    /// Wall time of the run at the end of this epoch's first step, in seconds, if that step was of this session.
+    pub(super) first_step_ended: Option<f64>,
 }
 
 impl<'a> Training<'a> {
@@ -94,6 +96,7 @@ impl<'a> Training<'a> {
             session,
             waited: Duration::ZERO,
             measuring: None,
+            first_step_ended: None,
         };
         training.report_start(resumes)?;
         Ok(training)
@@ -146,12 +149,18 @@ impl<'a> ChildLoop<'a> for Training<'a> {
         }
         self.at.step += 1;
         self.at.tally.add(stats);
+        if self.at.step == 1 {
+            self.first_step_ended = Some(self.session.run.seconds());
+        }
         Ok(())
     }
 
     fn is_out_of_time(&self) -> bool {
         let (budget, spent) = self.clock();
-        let is_over = budget.lacks(self.reserve(), spent);
+        // A step that would end after the limit is not begun.
+        let has_more_steps = self.at.step < self.steps();
+        let is_over = has_more_steps && budget.lacks(self.step_seconds() + self.reserve(), spent);
+        self.report_short_limit(is_over);
         if is_over {
             self.report_time_limit();
         }

@@ -3,10 +3,10 @@
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
 
-use crate::common::{arc, metrics, newest_weights, train, train_config};
+use crate::common::{arc, digits, metrics, newest_weights, train, train_config};
 use enas_child::{Child, ForwardMode};
 use enas_data::Part;
-use enas_search::{Ended, Error, Model, Run, TrainConfig, read_arc};
+use enas_search::{Ended, Error, FollowUpWork, Model, Run, TrainConfig, read_arc};
 
 const NEVER: u64 = u64::MAX;
 
@@ -180,6 +180,18 @@ fn a_time_limit_ends_a_training_with_a_model() {
     let lines = metrics(dir.path());
     let last = lines.iter().rfind(|l| l["kind"] == "epoch").unwrap()["lr"].as_f64().unwrap();
     assert!(trained.epochs < 4 || last < 0.03, "the learning rate ends at {last}, not annealed");
+}
+
+#[test]
+fn a_time_limit_includes_the_work_that_follows() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = train_config(&["run.epochs=1000000", "run.time=2m"]);
+    let data = digits(&config.data, config.run.seed());
+    let mut run = Run::for_training(Some(dir.path()), &config, arc(), &data).unwrap();
+    run.set_follow_up(FollowUpWork { images: 0, seconds: 118.0 });
+    let trained = enas_search::train(&config, &arc(), &data, &mut run, &mut ()).unwrap();
+    // A loose bound: the machine may be busy.
+    assert!(trained.seconds < 60.0 && trained.model.exists(), "{}", trained.seconds);
 }
 
 #[test]

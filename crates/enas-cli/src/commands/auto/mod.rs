@@ -28,8 +28,8 @@ use crate::output::{opening, visible};
 use crate::progress::Watcher;
 use crate::{arcs, device};
 
-/// Bounds of the seconds reserved for report and export, which are a twelfth of the time limit.
-const FINISH: (f64, f64) = (2.5, 15.0);
+/// Bounds of the seconds reserved for report and export, which are a twentieth of the time limit.
+const FINISH: (f64, f64) = (1.5, 10.0);
 /// Runs `enas auto`.
 ///
 /// # Errors
@@ -69,14 +69,14 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
         Ok(outcome) => {
             if outcome.search_accuracy.is_some() {
                 let _writing = context.console.activity("writing the report of the search");
-                report::at_the_end(&run.phase_dir(AutoPhase::Search), &data, None);
+                report::at_the_end(&run.phase_dir(AutoPhase::Search), &data, None, left(&run, config.time));
             }
             let writing = context.console.activity("writing the report");
             let report = report::of_auto(&run, &data, config.time, gpu.as_ref());
             drop(writing);
             let checking = context.console.activity("writing and checking the ONNX file");
-            let left = config.time.0.map(|limit| limit.as_secs_f64() - run.seconds());
-            let files = Files { onnx: onnx(&outcome.model, &data, left), report };
+            let onnx = onnx(&outcome.model, &data, left(&run, config.time));
+            let files = Files { onnx, report };
             drop(checking);
             print(context, &run, (&outcome, &data), &files, config.cell.is_some())?;
             Ok(SUCCESS)
@@ -87,6 +87,11 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Seconds that the time limit leaves; `None` without one.
+fn left(run: &AutoRun, time: TimeLimit) -> Option<f64> {
+    time.0.map(|limit| limit.as_secs_f64() - run.seconds())
 }
 
 fn started(
@@ -128,7 +133,7 @@ fn started(
     train.run.memory = search.run.memory;
     train.child.nodes = cell.as_ref().map_or(search.child.nodes, Arc::n_nodes);
     let time = args.time.unwrap_or(TimeLimit(None));
-    let finish = time.0.map_or(FINISH.1, |limit| (limit.as_secs_f64() / 12.0).clamp(FINISH.0, FINISH.1));
+    let finish = time.0.map_or(FINISH.1, |limit| (limit.as_secs_f64() / 20.0).clamp(FINISH.0, FINISH.1));
     let fits_network = follows && !["child.filters", "child.layers"].iter().any(|key| asked.sets(key));
     let search_when = args.search.into();
     let config = AutoConfig { search, train, time, finish, search_when, cell, fits_network };

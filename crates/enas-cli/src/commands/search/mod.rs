@@ -41,6 +41,7 @@ pub(crate) fn run(context: &Context, args: &Search) -> Result<u8> {
     if let Some(gpu) = gpu {
         run.use_gpu(gpu)?;
     }
+    report::reserve(&mut run, &data, config.run.time);
     drop(loading);
     held.first(&first_line(&data, &config));
     let mut watcher = Watcher::new(&context.console, &interrupt).waiting("preparing the search");
@@ -52,7 +53,7 @@ pub(crate) fn run(context: &Context, args: &Search) -> Result<u8> {
             let printed =
                 print(context, &found, (preset, FinalSize::of(&config, preset, &found.arc, &data)), &data);
             let writing = context.console.activity("writing the report");
-            report::at_the_end(&found.run, &data, None);
+            report::at_the_end(&found.run, &data, None, report::left(&run, config.run.time));
             drop(writing);
             printed.map(|()| SUCCESS)
         }

@@ -50,6 +50,7 @@ pub(super) fn run(
         let loading = context.console.activity("reading the images");
         let held = context.console.hold();
         let (config, mut run, data) = started(context, &one, gpu.as_ref(), Instant::now())?;
+        report::reserve(&mut run, &data, config.run.time);
         drop(loading);
         held.first(&first_line(&data, &config));
         if let Some(gpu) = &gpu {
@@ -60,7 +61,7 @@ pub(super) fn run(
             Ok(found) => {
                 drop(watcher);
                 let writing = context.console.activity("writing the report");
-                report::at_the_end(&found.run, &data, None);
+                report::at_the_end(&found.run, &data, None, report::left(&run, config.run.time));
                 drop(writing);
                 members.push(Member::of(seed, found));
             }

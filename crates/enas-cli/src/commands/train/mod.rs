@@ -73,6 +73,7 @@ pub(crate) fn run(context: &Context, args: &Train) -> Result<u8> {
         }
     };
     run.set_memory(plan)?;
+    report::reserve(&mut run, &data, config.run.time);
     if let Some(gpu) = &gpu {
         run.use_gpu(gpu.clone())?;
     }
@@ -85,7 +86,7 @@ pub(crate) fn run(context: &Context, args: &Train) -> Result<u8> {
             drop(watcher);
             let printed = print(context, &trained, &data);
             let writing = context.console.activity("writing the report");
-            report::at_the_end(&trained.run, &data, gpu.as_ref());
+            report::at_the_end(&trained.run, &data, gpu.as_ref(), report::left(&run, config.run.time));
             drop(writing);
             printed.map(|()| SUCCESS)
         }

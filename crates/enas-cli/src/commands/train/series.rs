@@ -129,7 +129,7 @@ fn go(
             let document = Document::new(&outcome, &data);
             let printed = context.out.print(&document, |out| document.write(out));
             let writing = context.console.activity("writing the report");
-            report::at_the_end(&outcome.median.run, &data, gpu);
+            report::at_the_end(&outcome.median.run, &data, gpu, None);
             drop(writing);
             printed.map(|()| SUCCESS)
         }

@@ -1,6 +1,7 @@
 //! An open run directory.
 
 mod checkpoints;
+mod follow_up;
 mod logging;
 mod open;
 mod settings;
@@ -26,6 +27,7 @@ use crate::log::tensorboard::Events;
 use crate::memory::MemoryPlan;
 
 pub use self::checkpoints::{SaveReason, State};
+pub use self::follow_up::FollowUpWork;
 
 /// An open run directory. It is locked: no other process can open it while this value lives.
 #[derive(Debug)]
@@ -40,6 +42,7 @@ pub struct Run {
     earlier: f64,
     /// Time before the run began that its limit includes.
     before: Duration,
+    follow_up: FollowUpWork,
     checkpoint_interval: CheckpointInterval,
     /// The checkpoint of the last epoch's end, held in memory while writing it would cost too much. It is written
     /// before any later checkpoint, so the end of the last epoch is always available, in memory or on disk.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use enas_arc::Arch;
 use enas_data::Dataset;
 
-use super::Run;
+use super::{FollowUpWork, Run};
 use crate::checkpoint::interval::CheckpointInterval;
 use crate::config::{SearchConfig, Settings, TrainConfig};
 use crate::directory::create::{create_default_run_dir, create_run_dir, remove_partial_files};
@@ -104,6 +104,7 @@ impl Run {
             opened,
             earlier,
             before,
+            follow_up: FollowUpWork::default(),
             checkpoint_interval,
             held,
             gpu,
