@@ -18,6 +18,23 @@ pub struct TfAdamConfig {
     pub epsilon: f32,
 }
 
+impl TfAdamConfig {
+    /// Step number `step`, counted from 1, of one variable and its second moment, in place.
+    ///
+    /// # Panics
+    /// If the slices have different lengths.
+    pub fn step(self, step: u64, weights: &mut [f32], moment: &mut [f32], gradient: &[f32]) {
+        assert_eq!(weights.len(), gradient.len(), "one gradient per weight");
+        assert_eq!(weights.len(), moment.len(), "one second moment per weight");
+        let Self { lr, beta2, epsilon } = self;
+        // In double precision because 1 − β₂ᵗ cancels; powf because t outgrows an i32.
+        let rate = (lr * (1.0 - beta2.powf(step as f64)).sqrt()) as f32;
+        let (keep, take) = (beta2 as f32, (1.0 - beta2) as f32);
+        // SAFETY: nothing but slices, whose bounds are checked.
+        unsafe { simd::run(Adam { weights, moment, gradient, rate, keep, take, epsilon }) }
+    }
+}
+
 impl Default for TfAdamConfig {
     fn default() -> Self {
         Self { lr: 1e-3, beta2: 0.999, epsilon: 1e-3 }
@@ -115,17 +132,9 @@ fn update<'g>(
     step: u64,
     gradient: impl Fn(usize) -> Option<&'g [f32]>,
 ) -> Result<()> {
-    let TfAdamConfig { lr, beta2, epsilon } = config;
-    // In double precision because 1 − β₂ᵗ cancels; powf because t outgrows an i32.
-    let rate = (lr * (1.0 - beta2.powf(step as f64)).sqrt()) as f32;
-    let (keep, take) = (beta2 as f32, (1.0 - beta2) as f32);
     for (i, slot) in slots.all.iter().enumerate() {
         let Some(gradient) = gradient(i) else { continue };
-        slot.update(|weights, moment| {
-            assert_eq!(weights.len(), gradient.len(), "one gradient per weight");
-            // SAFETY: nothing but slices, whose bounds are checked.
-            unsafe { simd::run(Adam { weights, moment, gradient, rate, keep, take, epsilon }) }
-        })?;
+        slot.update(|weights, moment| config.step(step, weights, moment, gradient))?;
     }
     Ok(())
 }
