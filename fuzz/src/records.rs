@@ -30,7 +30,7 @@ pub fn records(data: &[u8]) {
         let _ = record.best_arc();
         let _ = record.config::<SearchConfig>();
         let _ = record.config::<TrainConfig>();
-        let loaded = record.split().ok().and_then(|_| record.load_data(images(), Seed::new(1)).ok());
+        let loaded = record.split().ok().and_then(|_| record.load_data(images(), Seed::new(1), None).ok());
         assert!(loaded.is_none_or(|data| !data.train.is_empty()));
         let run = Run::resume(&dir).expect("its manifest reads");
         let _ = run.classes();

@@ -1,5 +1,7 @@
 //! The settings of a child network.
 
+use std::fmt::Display;
+
 use enas_kernels::candle::NesterovConfig;
 use serde::{Deserialize, Serialize};
 
@@ -209,5 +211,27 @@ pub(crate) fn check_sizes(input: InputShape, n_classes: usize) -> Result<(), Err
             Err(Error::Config { key, value: value.to_string(), allowed: format!("{least} or more") })
         }
         None => Ok(()),
+    }
+}
+
+/// Refuses a network of too many weights; `filters` is the value of the setting `key`, which would make it smaller.
+pub(crate) fn check_weights(
+    key: &'static str,
+    filters: usize,
+    weights: usize,
+    max_weights: usize,
+) -> Result<(), Error> {
+    if weights <= max_weights {
+        return Ok(());
+    }
+    let value = format!("{filters} with {weights} weights in the whole network");
+    Err(Error::Config { key, value, allowed: format!("{max_weights} weights") })
+}
+
+/// Refuses another arc than the `own` one of a network that was built for one arc.
+pub(crate) fn check_own_arc<A: PartialEq + Display>(own: Option<&A>, arc: &A) -> Result<(), Error> {
+    match own {
+        Some(own) if own != arc => Err(Error::Arc(format!("the network was built for {own}, not for {arc}"))),
+        _ => Ok(()),
     }
 }

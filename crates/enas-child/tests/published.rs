@@ -7,12 +7,11 @@ use enas_arc::Arc;
 use enas_child::schedule::{Cosine, Staircase};
 use enas_child::{Child, Config, InputShape, Reductions};
 use enas_rng::Seed;
+use enas_testing::goldens::json;
 use serde_json::Value;
 
 fn golden(name: &str) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens").join(name);
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    serde_json::from_str(&text).expect("golden files are JSON")
+    json(&Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens").join(name))
 }
 
 fn config(filters: usize, layers: usize, nodes: usize, reductions: Reductions) -> Config {

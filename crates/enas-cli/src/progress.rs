@@ -164,6 +164,68 @@ impl<'a> Watcher<'a> {
     }
 }
 
+/// What single events show.
+impl Watcher<'_> {
+    fn phase(&mut self, phase: AutoPhase) {
+        (self.clock, self.replanned) = (Clock::default(), false);
+        self.is_auto = true;
+        self.console.note(match phase {
+            AutoPhase::First => "first model: a random architecture, trained for a short time",
+            AutoPhase::Search => "search",
+            AutoPhase::Train if self.searches => "training of the architecture found",
+            AutoPhase::Train if self.is_cell_given => "training of the given cell",
+            AutoPhase::Train => "training of the ready cell",
+        });
+        self.wait("preparing");
+    }
+
+    fn started(&mut self, event: &Event<'_>) {
+        let Event::Started { run, plan, params, macs, epochs, steps, resumed, seconds_left, .. } = event
+        else {
+            return;
+        };
+        self.clock.end = seconds_left.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds));
+        let from = resumed.map_or(String::new(), |at| format!(", going on in epoch {}", at.epoch));
+        let steps = counted(*steps, "step");
+        // Under a time limit the number of epochs is reported with the change of the plan.
+        let extent = match (epochs, seconds_left) {
+            (0, _) => String::new(),
+            (_, Some(_)) => format!("as many epochs of {steps} as the time allows, "),
+            (_, None) => format!("{} of {steps}, ", counted(*epochs, "epoch")),
+        };
+        let whose = if macs.is_some() { "" } else { " shared by all architectures" };
+        let size = format!("{} parameters{whose}", grouped(*params as u64));
+        self.note(&format!("{}: {extent}{size}{from}; Ctrl-C saves", visible(run)));
+        self.name_cell(run);
+        tracing::info!("the network:\n{plan}");
+        self.wait("preparing the first step");
+    }
+
+    fn weights_step(&mut self, place: &Position, message: &str) {
+        self.step("weights", place.step, place.steps, &of_epochs(place), message);
+        if place.step == place.steps {
+            let status = format!("{}validation", of_epochs(place));
+            match &self.bar {
+                Some((_, bar)) => bar.set_message(status),
+                None => self.set_status(&status),
+            }
+        }
+    }
+
+    fn controller_step(&mut self, event: &Event<'_>) {
+        let Event::ControllerStep { place, accuracy, reward, baseline, entropy } = event else { return };
+        let accuracy = percent(f64::from(*accuracy));
+        let (name, rest) = match (baseline, entropy) {
+            (Some(baseline), Some(entropy)) => {
+                ("controller", format!("baseline {baseline:.3}  entropy {entropy:.1}"))
+            }
+            _ => ("strategy", format!("score {reward:.3}")),
+        };
+        let message = format!("accuracy {accuracy}  {rest}");
+        self.step(name, place.step, place.steps, &of_epochs(place), &message);
+    }
+}
+
 impl Observer for Watcher<'_> {
     fn event(&mut self, event: &Event<'_>) {
         match event {
@@ -172,39 +234,11 @@ impl Observer for Watcher<'_> {
                 self.console.note(&planned(plan, self.is_cell_given));
             }
             Event::Phase(phase) => {
-                (self.clock, self.replanned) = (Clock::default(), false);
-                self.is_auto = true;
-                self.console.note(match phase {
-                    AutoPhase::First => "first model: a random architecture, trained for a short time",
-                    AutoPhase::Search => "search",
-                    AutoPhase::Train if self.searches => "training of the architecture found",
-                    AutoPhase::Train if self.is_cell_given => "training of the given cell",
-                    AutoPhase::Train => "training of the ready cell",
-                });
-                self.wait("preparing");
+                self.phase(*phase);
             }
             Event::Memory(_) if self.is_auto => {}
             Event::Memory(plan) => tracing::info!("{plan}"),
-            Event::Started { run, plan, params, macs, epochs, steps, resumed, seconds_left, .. } => {
-                self.clock.end =
-                    seconds_left.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds));
-                let from = resumed.map_or(String::new(), |at| format!(", going on in epoch {}", at.epoch));
-                let size = grouped(*params as u64);
-                let (path, run) = (run, visible(&run));
-                let steps = counted(*steps, "step");
-                // Under a time limit the number of epochs is reported with the change of the plan.
-                let extent = match (epochs, seconds_left) {
-                    (0, _) => String::new(),
-                    (_, Some(_)) => format!("as many epochs of {steps} as the time allows, "),
-                    (_, None) => format!("{} of {steps}, ", counted(*epochs, "epoch")),
-                };
-                let whose = if macs.is_some() { "" } else { " shared by all architectures" };
-                let size = format!("{size} parameters{whose}");
-                self.note(&format!("{run}: {extent}{size}{from}; Ctrl-C saves"));
-                self.name_cell(path);
-                tracing::info!("the network:\n{plan}");
-                self.wait("preparing the first step");
-            }
+            Event::Started { .. } => self.started(event),
             Event::Step { place, loss, accuracy, images_per_second, .. } => {
                 self.clock.step();
                 let eta = self.clock.eta(place);
@@ -212,26 +246,9 @@ impl Observer for Watcher<'_> {
                     "accuracy {}  loss {loss:.4}{eta}  {images_per_second:.0} images/s",
                     percent(f64::from(*accuracy))
                 );
-                self.step("weights", place.step, place.steps, &of_epochs(place), &message);
-                if place.step == place.steps {
-                    let status = format!("{}validation", of_epochs(place));
-                    match &self.bar {
-                        Some((_, bar)) => bar.set_message(status),
-                        None => self.set_status(&status),
-                    }
-                }
+                self.weights_step(place, &message);
             }
-            Event::ControllerStep { place, accuracy, reward, baseline, entropy } => {
-                let accuracy = percent(f64::from(*accuracy));
-                let (name, rest) = match (baseline, entropy) {
-                    (Some(baseline), Some(entropy)) => {
-                        ("controller", format!("baseline {baseline:.3}  entropy {entropy:.1}"))
-                    }
-                    _ => ("strategy", format!("score {reward:.3}")),
-                };
-                let message = format!("accuracy {accuracy}  {rest}");
-                self.step(name, place.step, place.steps, &of_epochs(place), &message);
-            }
+            Event::ControllerStep { .. } => self.controller_step(event),
             Event::Epoch(summary) => self.epoch(summary),
             Event::Selecting { done, total, best } => {
                 let message = format!("best {}", percent(*best));

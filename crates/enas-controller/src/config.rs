@@ -188,33 +188,8 @@ impl Config {
     /// # Errors
     /// [`Error::Config`] with the first invalid key, its value and what is allowed.
     pub fn validate(&self) -> Result<(), Error> {
-        let counts = [
-            ("hidden_size", self.hidden_size, 4096),
-            ("lstm_layers", self.lstm_layers, 16),
-            ("aggregate", self.aggregate, 4096),
-            ("steps", self.steps, usize::MAX),
-            ("train_every", self.train_every, usize::MAX),
-        ];
-        for (key, value, most) in counts {
-            let expected = if most < usize::MAX {
-                "must be at least 1 and not absurdly large"
-            } else {
-                "must be at least 1"
-            };
-            check(key, value, (1..=most).contains(&value), expected)?;
-        }
-        let positive = [
-            ("lr", Some(self.lr)),
-            ("tanh_constant", self.tanh_constant),
-            ("op_tanh_reduce", Some(self.op_tanh_reduce)),
-            ("temperature", self.temperature),
-            ("anneal.tanh_constant_end", self.anneal.and_then(|a| a.tanh_constant_end)),
-            ("anneal.temperature_end", self.anneal.and_then(|a| a.temperature_end)),
-        ];
-        for (key, value) in positive {
-            let Some(value) = value else { continue };
-            check(key, value, value > 0.0 && value.is_finite(), "must be a number above 0")?;
-        }
+        self.check_counts()?;
+        self.check_positive()?;
         let weight = self.entropy_weight;
         check(
             "entropy_weight",
@@ -236,6 +211,41 @@ impl Config {
         let normalized = self.advantage == Advantage::Normalized;
         let enough = !normalized || self.aggregate >= 2;
         check("aggregate", self.aggregate, enough, "must be at least 2 with advantage = \"normalized\"")
+    }
+
+    fn check_counts(&self) -> Result<(), Error> {
+        let counts = [
+            ("hidden_size", self.hidden_size, 4096),
+            ("lstm_layers", self.lstm_layers, 16),
+            ("aggregate", self.aggregate, 4096),
+            ("steps", self.steps, usize::MAX),
+            ("train_every", self.train_every, usize::MAX),
+        ];
+        for (key, value, most) in counts {
+            let expected = if most < usize::MAX {
+                "must be at least 1 and not absurdly large"
+            } else {
+                "must be at least 1"
+            };
+            check(key, value, (1..=most).contains(&value), expected)?;
+        }
+        Ok(())
+    }
+
+    fn check_positive(&self) -> Result<(), Error> {
+        let positive = [
+            ("lr", Some(self.lr)),
+            ("tanh_constant", self.tanh_constant),
+            ("op_tanh_reduce", Some(self.op_tanh_reduce)),
+            ("temperature", self.temperature),
+            ("anneal.tanh_constant_end", self.anneal.and_then(|a| a.tanh_constant_end)),
+            ("anneal.temperature_end", self.anneal.and_then(|a| a.temperature_end)),
+        ];
+        for (key, value) in positive {
+            let Some(value) = value else { continue };
+            check(key, value, value > 0.0 && value.is_finite(), "must be a number above 0")?;
+        }
+        Ok(())
     }
 }
 

@@ -13,12 +13,9 @@ use enas_arc::Arc;
 use enas_controller::{Advantage, BaselineInit, Bounds, Config, Controller, Decision, Episode, OpBias};
 use enas_kernels::candle::{TfAdam, TfAdamConfig};
 use enas_rng::Seed;
-use safetensors::{Dtype, SafeTensors};
+use enas_testing::goldens::{GoldenTensors, entries, folder, json};
+use enas_testing::tensors::{Numbers, numbers, tensors};
 use serde_json::Value;
-
-#[path = "it/support.rs"]
-mod support;
-use support::{Numbers, numbers, tensors};
 
 /// Largest difference of a value, relative to its tensor's largest entry or, where that is below 1, absolute.
 const VALUE: f64 = 1e-5;
@@ -37,14 +34,7 @@ fn every_golden_set_is_reproduced() {
 
 /// Paths without extension, sorted.
 fn golden_sets() -> Vec<PathBuf> {
-    let given = std::env::var_os("ENAS_GOLDEN_DIR");
-    let root =
-        given.as_ref().map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens"), PathBuf::from);
-    let entries = |folder: &Path| -> Vec<PathBuf> {
-        let entries =
-            std::fs::read_dir(folder).unwrap_or_else(|e| panic!("cannot read {}: {e}", folder.display()));
-        entries.map(|entry| entry.unwrap().path()).collect()
-    };
+    let root = folder(env!("CARGO_MANIFEST_DIR"));
     let mut files = entries(&root);
     let below: Vec<_> =
         files.iter().filter(|path| path.is_dir()).flat_map(|folder| entries(folder)).collect();
@@ -82,19 +72,13 @@ struct Set {
 
 impl Set {
     fn read(stem: &Path) -> Self {
-        let meta = serde_json::from_slice(&std::fs::read(stem.with_extension("json")).unwrap()).unwrap();
-        let bytes = std::fs::read(stem.with_extension("safetensors")).unwrap();
-        let file = SafeTensors::deserialize(&bytes).unwrap();
-        let dump = |(name, view): (String, safetensors::tensor::TensorView)| {
-            let words = view.data().as_chunks::<4>().0.iter();
-            let values = match view.dtype() {
-                Dtype::F32 => words.map(|w| f32::from_le_bytes(*w)).collect(),
-                Dtype::I32 => words.map(|w| i32::from_le_bytes(*w) as f32).collect(),
-                other => panic!("{name} has unexpected type {other:?}"),
-            };
-            (name, Dump { shape: view.shape().to_vec(), values })
-        };
-        Self { meta, tensors: file.tensors().into_iter().map(dump).collect() }
+        let mut read = GoldenTensors::default();
+        read.read(&stem.with_extension("safetensors"));
+        let floats = read.floats.into_iter().map(|(name, (shape, values))| (name, Dump { shape, values }));
+        let widened = read.ints.into_iter().map(|(name, (shape, values))| {
+            (name, Dump { shape, values: values.into_iter().map(|x| x as f32).collect() })
+        });
+        Self { meta: json(&stem.with_extension("json")), tensors: floats.chain(widened).collect() }
     }
 
     fn tensor(&self, name: &str) -> &Dump {
@@ -139,16 +123,17 @@ impl Set {
         };
         let mut controller = Controller::new(&config, size("num_cells"), Seed::new(0)).unwrap();
         let mut state = numbers(controller.state());
-        for (name, shape, values) in &mut state {
+        for Numbers { name, shape, data } in &mut state {
             if let Some(dump) = self.tensors.get(&format!("w/{name}")) {
-                (*shape, *values) = (dump.shape.clone(), dump.values.clone());
+                shape.clone_from(&dump.shape);
+                data.clone_from(&dump.values);
             }
         }
         let weights = self.tensors.keys().filter(|name| name.starts_with("w/")).count();
         let variables =
-            state.iter().filter(|(name, ..)| self.tensors.contains_key(&format!("w/{name}"))).count();
+            state.iter().filter(|tensor| self.tensors.contains_key(&format!("w/{}", tensor.name))).count();
         assert_eq!(weights, variables, "every dumped weight has a variable of its name");
-        controller.load_state(tensors(state)).unwrap();
+        controller.load_state(tensors(&state)).unwrap();
         controller
     }
 
@@ -250,7 +235,7 @@ impl Check<'_> {
             // Back to the dumped weights with the new baseline.
             let mut state = numbers(self.set.controller().state());
             *value(&mut state, "baseline") = vec![e.baseline];
-            controller.load_state(tensors(state)).unwrap();
+            controller.load_state(tensors(&state)).unwrap();
         }
     }
 
@@ -267,7 +252,9 @@ impl Check<'_> {
         self.compare("loss", &[stats.loss], &number("loss"), VALUE);
         self.compare("gradient norm", &[stats.grad_norm], &number("true_grad_norm"), VALUE);
         let advantage = stats.episodes[0].advantage;
-        for (name, _, gradient) in numbers(untrained.nll_gradient(bounds, &[arc], &[advantage]).unwrap()) {
+        for Numbers { name, data: gradient, .. } in
+            numbers(untrained.nll_gradient(bounds, &[arc], &[advantage]).unwrap())
+        {
             self.compare_with(&format!("grad/{name}"), &gradient, VALUE);
         }
     }
@@ -287,7 +274,7 @@ impl Check<'_> {
                 &[step["loss"].as_f64().unwrap() as f32],
                 VALUE,
             );
-            for (name, _, weights) in variables(&controller) {
+            for Numbers { name, data: weights, .. } in variables(&controller) {
                 let dumped = format!("adam_step{number}/{name}");
                 if self.set.tensors.contains_key(&dumped) {
                     self.compare_with(&dumped, &weights, ARITHMETIC);
@@ -315,7 +302,7 @@ impl Check<'_> {
         self.compare("baseline of call 11", &[stats.baseline], &baselines[10..11], ARITHMETIC);
         let mut state = numbers(controller.state());
         *value(&mut state, "baseline") = vec![stats.baseline];
-        controller.load_state(tensors(state)).unwrap();
+        controller.load_state(tensors(&state)).unwrap();
         self.aggregated_update(&mut controller, 2, &calls[11..], &baselines[11..]);
     }
 
@@ -336,8 +323,8 @@ impl Check<'_> {
         let coefficients: Vec<f32> =
             stats.episodes.iter().map(|e| e.advantage / calls.len() as f32).collect();
         let gradients = numbers(before.nll_gradient(bounds, &arcs, &coefficients).unwrap());
-        let (_, _, emb) = gradients.into_iter().find(|(name, ..)| name == "emb/w").unwrap();
-        self.compare_with(&format!("sync_emb/mean_grad{update}"), &emb, VALUE);
+        let emb = gradients.into_iter().find(|tensor| tensor.name == "emb/w").unwrap();
+        self.compare_with(&format!("sync_emb/mean_grad{update}"), &emb.data, VALUE);
 
         let (mut old, mut state) = (numbers(before.state()), numbers(controller.state()));
         let (mut weights, mut moment) =
@@ -346,8 +333,8 @@ impl Check<'_> {
         adam_step(&mut weights, effective, &mut moment, update, controller.config().lr);
         *value(&mut state, "emb/w") = weights;
         *value(&mut state, "adam/v/emb/w") = moment;
-        controller.load_state(tensors(state)).unwrap();
-        for (name, _, weights) in variables(controller) {
+        controller.load_state(tensors(&state)).unwrap();
+        for Numbers { name, data: weights, .. } in variables(controller) {
             self.compare_with(&format!("sync_update{update}/{name}"), &weights, ARITHMETIC);
         }
     }
@@ -371,10 +358,10 @@ fn bounds(controller: &Controller) -> Bounds {
 
 fn variables(controller: &Controller) -> Vec<Numbers> {
     let is_variable = |name: &str| !name.starts_with("adam/") && !name.starts_with("baseline");
-    numbers(controller.state()).into_iter().filter(|(name, ..)| is_variable(name)).collect()
+    numbers(controller.state()).into_iter().filter(|tensor| is_variable(&tensor.name)).collect()
 }
 
-fn value<'a>(state: &'a mut [(String, Vec<usize>, Vec<f32>)], name: &str) -> &'a mut Vec<f32> {
-    let tensor = state.iter_mut().find(|(n, ..)| n == name);
-    &mut tensor.unwrap_or_else(|| panic!("state has no {name}")).2
+fn value<'a>(state: &'a mut [Numbers], name: &str) -> &'a mut Vec<f32> {
+    let tensor = state.iter_mut().find(|tensor| tensor.name == name);
+    &mut tensor.unwrap_or_else(|| panic!("state has no {name}")).data
 }

@@ -12,6 +12,8 @@ use enas_kernels::gpu::{
     GpuFeatureMap, GpuIm2row, GpuRunningStats, Precision, Span,
 };
 use enas_kernels::{Activation, Affine, BatchStats, ConvBlock, ConvBranch, FeatureMap, Im2row, RunningStats};
+use enas_testing::gpus;
+use enas_testing::numbers::{self, Tolerance, uniform};
 
 /// What single precision may lose, as a share of the largest number of a result.
 const TOLERANCE: f32 = 1e-5;
@@ -61,8 +63,7 @@ type Results = Vec<(String, Vec<f32>)>;
 
 /// Numbers between −1 and 1, the same for the same seed.
 fn numbers(seed: usize, len: usize) -> Vec<f32> {
-    let mut stream = enas_rng::Seed::new(seed as u64).stream("numbers", &[]);
-    (0..len).map(|_| stream.range(-1.0, 1.0)).collect()
+    uniform(&mut enas_rng::Seed::new(seed as u64).stream("numbers", &[]), len)
 }
 
 fn len((n, c, h, w): Shape) -> usize {
@@ -313,12 +314,12 @@ impl Case {
 
     fn check_one(&self) {
         let [first, other] = support::orders(self.precision);
-        let natural = self.on_the_gpu(&support::gpu(first));
-        let reordered = self.on_the_gpu(&support::gpu(other));
+        let natural = self.on_the_gpu(&gpus::emulated(first));
+        let reordered = self.on_the_gpu(&gpus::emulated(other));
         assert!(bits(&reordered) == bits(&natural), "{self:?}: order {other} gives other bytes");
         let expected = self.on_the_cpu();
         self.compare(&natural, &expected);
-        if let Some(gpu) = support::real() {
+        if let Some(gpu) = gpus::real() {
             self.compare(&self.on_the_gpu(&gpu), &expected);
         }
     }
@@ -387,14 +388,7 @@ fn assert_close(what: &str, actual: &[f32], expected: &[f32]) {
 
 #[track_caller]
 fn assert_within(what: &str, actual: &[f32], expected: &[f32], (magnitude, tolerance): (f32, f32)) {
-    assert_eq!(actual.len(), expected.len(), "{what}: length");
-    let largest = expected.iter().fold(magnitude.max(1.0), |m, v| m.max(v.abs()));
-    for (i, (a, e)) in actual.iter().zip(expected).enumerate() {
-        assert!(
-            (a - e).abs() <= tolerance * largest,
-            "{what}[{i}] is {a}, should be {e} (largest {largest})"
-        );
-    }
+    numbers::assert_close(what, actual, expected, Tolerance { share: tolerance, least: magnitude.max(1.0) });
 }
 
 /// A case with everything pending.
@@ -487,7 +481,7 @@ fn far_from_zero(gpu: &Gpu, precision: Precision, shape: Shape) -> (GpuBatchStat
 
 #[test]
 fn a_mean_far_from_zero_costs_no_digits() {
-    for gpu in iter::once(support::gpu(0)).chain(support::real()) {
+    for gpu in iter::once(gpus::emulated(0)).chain(gpus::real()) {
         let shapes = [(5, 2, 3, 3), (33, 3, 5, 5)];
         for (precision, shape) in Precision::ALL.into_iter().flat_map(|p| shapes.map(|shape| (p, shape))) {
             let (stats, expected) = far_from_zero(&gpu, precision, shape);
@@ -507,8 +501,8 @@ fn a_mean_far_from_zero_costs_no_digits() {
 /// To the bit on the emulated GPU. A real one fuses `a * b + c`, which may change the last bit.
 #[test]
 fn moving_statistics_are_the_cpus() {
-    let emulated = iter::once((support::gpu(0), true));
-    for (gpu, is_emulated) in emulated.chain(support::real().map(|gpu| (gpu, false))) {
+    let emulated = iter::once((gpus::emulated(0), true));
+    for (gpu, is_emulated) in emulated.chain(gpus::real().map(|gpu| (gpu, false))) {
         let mut expected = RunningStats::new(3);
         let mut stats = GpuRunningStats::upload(&gpu, &expected);
         assert_eq!(stats.download().unwrap(), expected);

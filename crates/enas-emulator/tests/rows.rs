@@ -8,6 +8,7 @@ use std::iter;
 
 use enas_kernels::Axis;
 use enas_kernels::gpu::{Gpu, GpuActivation, GpuFeatureMap, GpuIm2row, Precision};
+use enas_testing::gpus;
 
 #[derive(Clone, Copy, Debug)]
 enum Kind {
@@ -216,7 +217,7 @@ fn check(gpus: &[Gpu], case: &Case) {
     for gpu in &gpus[1..] {
         assert_eq!(on_gpu(gpu, case), got, "{case:?}: {gpu:?}");
     }
-    if let Some(gpu) = support::real() {
+    if let Some(gpu) = gpus::real() {
         compare(&on_gpu(&gpu, case), &expected, case);
     }
 }
@@ -246,7 +247,7 @@ fn compare(got: &Answer<f32>, expected: &Answer<f64>, case: &Case) {
 /// Checks `kinds` on awkward sizes; whether inputs are normalised, rectified and have gradients already takes turns.
 fn check_all(kinds: &[Kind], sizes: &[(usize, &'static [usize], usize, usize)]) {
     for precision in Precision::ALL {
-        let gpus = support::orders(precision).map(support::gpu);
+        let gpus = support::orders(precision).map(gpus::emulated);
         for (i, kind) in kinds.iter().enumerate() {
             for (j, &(n, channels, h, w)) in sizes.iter().enumerate() {
                 let turn = i + 3 * j;
@@ -284,7 +285,7 @@ fn copied_rows_are_copies() {
 
 #[test]
 fn every_combination_of_normalisation_and_relu_and_old_gradients_is_right() {
-    let gpus = [support::gpu(3)];
+    let gpus = [gpus::emulated(3)];
     for kind in [
         Kind::Pixels,
         Kind::EverySecond(1),
@@ -352,7 +353,7 @@ fn planes_of_several_tiles_are_filtered() {
 
 #[test]
 fn both_paths_of_a_factorised_reduction_reach_their_input() {
-    for gpu in iter::once(support::gpu(0)).chain(support::real()) {
+    for gpu in iter::once(gpus::emulated(0)).chain(gpus::real()) {
         let (shape, half) = ((1, 1, 3, 3), (1, 1, 2, 2));
         let input = [GpuActivation::plain(GpuFeatureMap::zeros(&gpu, Precision::F32, shape))];
         let grad = GpuFeatureMap::from_pictures(&gpu.upload(&[1.0, 2.0, 3.0, 4.0]), Precision::F32, half);
@@ -367,7 +368,7 @@ fn both_paths_of_a_factorised_reduction_reach_their_input() {
 
 #[test]
 fn pixels_that_are_used_as_they_are_cost_no_launch() {
-    let gpu = support::gpu(0);
+    let gpu = gpus::emulated(0);
     let input = [GpuActivation::plain(GpuFeatureMap::zeros(&gpu, Precision::Bf16, (1, 2, 3, 3)))];
     let before = gpu.launches();
     let rows = GpuIm2row::Pixels.gather(&input, false);
@@ -381,7 +382,7 @@ fn pixels_that_are_used_as_they_are_cost_no_launch() {
 
 #[test]
 fn a_number_that_is_none_stays_none() {
-    let gpus = iter::once(support::gpu(0)).chain(support::real());
+    let gpus = iter::once(gpus::emulated(0)).chain(gpus::real());
     for (gpu, precision) in gpus.flat_map(|gpu| Precision::ALL.map(|precision| (gpu.clone(), precision))) {
         let pictures = gpu.upload(&[f32::NAN, 1.0, -1.0, 2.0]);
         let input = [GpuActivation::plain(GpuFeatureMap::from_pictures(&pictures, precision, (1, 1, 2, 2)))];

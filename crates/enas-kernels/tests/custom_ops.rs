@@ -6,13 +6,14 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use enas_kernels::custom_ops::*;
 use enas_kernels::{EPSILON, Nesterov, PoolKind, TfAdam};
 use enas_rng::{Seed, Stream};
+use enas_testing::numbers::uniform;
 
 fn stream(purpose: &str) -> Stream {
     Seed::new(7).stream(purpose, &[])
 }
 
 fn random(rng: &mut Stream, shape: &[usize]) -> Var {
-    let numbers: Vec<f32> = (0..shape.iter().product()).map(|_| rng.range(-1.0, 1.0)).collect();
+    let numbers = uniform(rng, shape.iter().product());
     Var::from_tensor(&Tensor::from_vec(numbers, shape, &Device::Cpu).unwrap()).unwrap()
 }
 

@@ -24,43 +24,20 @@ pub(crate) struct Compared {
 
 /// The main numbers of a run.
 pub(crate) fn headlines(facts: &RunSummary) -> Vec<Headline> {
-    let headline =
-        |label, value: Option<String>, remark: String| value.map(|value| Headline { label, value, remark });
-    let share = |key: &str| facts.number(key).map(percent);
     let network = facts.architecture.as_ref().and_then(|a| a.network.as_ref());
     let time = match &facts.automatic {
         Some(auto) => headline("time used", Some(duration(auto.seconds)), auto.of_limit()),
         None => headline("wall time", facts.seconds.map(duration), String::new()),
     };
     let mut all = match facts.manifest.kind {
-        Kind::Search => vec![
-            headline(
-                "validation accuracy",
-                share("valid_accuracy"),
-                match facts.finals {
-                    Some(_) => "of the network found, after a short training alone".into(),
-                    None => "of the best architecture, shared weights".into(),
-                },
-            ),
-            random(facts).and_then(|random| {
-                let how =
-                    if facts.finals.is_some() { "as long trained" } else { "with the same shared weights" };
-                headline(
-                    "best random architecture",
-                    Some(percent(random.best)),
-                    format!("of {}, {how}", random.count),
-                )
-            }),
-            headline(
-                "shared weights",
-                facts.number("params").map(|n| short(n as u64)),
-                "of all architectures together".into(),
-            ),
-        ],
-        Kind::Train => vec![
-            headline("test accuracy", share("test_accuracy"), test_interval(facts)),
-            headline("validation accuracy", share("valid_accuracy"), "of the kept weights".into()),
-        ],
+        Kind::Search => Vec::from(of_search(facts)),
+        Kind::Train => {
+            let share = |key: &str| facts.number(key).map(percent);
+            vec![
+                headline("test accuracy", share("test_accuracy"), test_interval(facts)),
+                headline("validation accuracy", share("valid_accuracy"), "of the kept weights".into()),
+            ]
+        }
     };
     if facts.manifest.kind == Kind::Train {
         all.push(network.and_then(|n| {
@@ -77,6 +54,29 @@ pub(crate) fn headlines(facts: &RunSummary) -> Vec<Headline> {
     });
     all.push(time);
     all.into_iter().flatten().collect()
+}
+
+fn headline(label: &'static str, value: Option<String>, remark: String) -> Option<Headline> {
+    value.map(|value| Headline { label, value, remark })
+}
+
+/// What a search found, and its shared weights.
+fn of_search(facts: &RunSummary) -> [Option<Headline>; 3] {
+    let of_found = match facts.finals {
+        Some(_) => "of the network found, after a short training alone",
+        None => "of the best architecture, shared weights",
+    };
+    let best_random = |random: Random| {
+        let how = if facts.finals.is_some() { "as long trained" } else { "with the same shared weights" };
+        let remark = format!("of {}, {how}", random.count);
+        headline("best random architecture", Some(percent(random.best)), remark)
+    };
+    let weights = facts.number("params").map(|n| short(n as u64));
+    [
+        headline("validation accuracy", facts.number("valid_accuracy").map(percent), of_found.into()),
+        random(facts).and_then(best_random),
+        headline("shared weights", weights, "of all architectures together".into()),
+    ]
 }
 
 /// The random architectures that the one found is compared with.

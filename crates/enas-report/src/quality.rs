@@ -3,6 +3,7 @@
 //! and the mistakes with the highest confidence. This file computes numbers only.
 
 use candle_core::{Device, Tensor};
+use enas_run::calibration::{log_normalizer, log_probability};
 use enas_run::{Evaluation, fit_temperature};
 
 /// The probabilities of a split with its labels.
@@ -94,9 +95,9 @@ impl Predictions<'_> {
         let mut sums = [(0usize, 0.0, 0usize); BINS];
         let mut nll = 0.0;
         for (label, predicted, row) in self.each() {
-            let log_sum = log_sum(row, temperature);
-            let confidence = (log_p(row[predicted]) / temperature - log_sum).exp();
-            nll -= log_p(row[label]) / temperature - log_sum;
+            let log_sum = log_normalizer(row, temperature);
+            let confidence = (log_probability(row[predicted]) / temperature - log_sum).exp();
+            nll -= log_probability(row[label]) / temperature - log_sum;
             let bin = ((confidence * BINS as f64) as usize).min(BINS - 1);
             sums[bin].0 += 1;
             sums[bin].1 += confidence;
@@ -121,18 +122,6 @@ impl Predictions<'_> {
         let rows = Tensor::from_slice(self.rows, shape, &Device::Cpu)?;
         fit_temperature(&rows, &Tensor::new(self.labels, &Device::Cpu)?)
     }
-}
-
-/// The logarithm of a probability. A probability that was rounded to 0 counts as the smallest normal `f32`.
-fn log_p(p: f32) -> f64 {
-    f64::from(p.max(f32::MIN_POSITIVE)).ln()
-}
-
-/// `ln Σ p^(1/t)`, the logarithm of the normalising constant at temperature `t` (log-sum-exp with the maximum
-/// subtracted).
-fn log_sum(row: &[f32], t: f64) -> f64 {
-    let most = log_p(row.iter().copied().fold(0.0, f32::max)) / t;
-    most + row.iter().map(|&p| (log_p(p) / t - most).exp()).sum::<f64>().ln()
 }
 
 #[cfg(test)]

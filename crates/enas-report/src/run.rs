@@ -323,7 +323,7 @@ fn looked_at(
 fn load(record: &RunReader, settings: &RunSettings) -> Result<Dataset, String> {
     let config: enas_data::Config = settings.section("data")?;
     let seed = Seed::new(settings.number("run.seed").unwrap_or(0));
-    record.load_data(&config, seed).map_err(|e| e.to_string())
+    record.load_data(&config, seed, None).map_err(|e| e.to_string())
 }
 
 /// Training steps per epoch: as planned, but at least the highest number in the log.

@@ -34,7 +34,8 @@ pub fn fit_temperature(probabilities: &Tensor, labels: &Tensor) -> Result<f64> {
 fn fitted(rows: &[f32], labels: &[u32], n_classes: usize) -> f64 {
     let loss = |log_t: f64| {
         let t = log_t.exp();
-        let one = |(row, &label): (&[f32], &u32)| log_sum(row, t) - log_p(row[label as usize]) / t;
+        let one =
+            |(row, &label): (&[f32], &u32)| log_normalizer(row, t) - log_probability(row[label as usize]) / t;
         rows.chunks_exact(n_classes).zip(labels).map(one).sum::<f64>()
     };
     // With the golden ratio one of the two inner points is reused, so a step evaluates the loss once.
@@ -76,14 +77,15 @@ pub fn is_at_upper_bound(temperature: f64) -> bool {
 }
 
 /// The logarithm of a probability. A probability that was rounded to 0 counts as the smallest normal number.
-fn log_p(p: f32) -> f64 {
+pub fn log_probability(p: f32) -> f64 {
     f64::from(p.max(f32::MIN_POSITIVE)).ln()
 }
 
-/// ln Σ p^(1/t), computed as log-sum-exp with the maximum factored out: the normaliser at temperature `t`.
-fn log_sum(row: &[f32], t: f64) -> f64 {
-    let most = log_p(row.iter().copied().fold(0.0, f32::max)) / t;
-    most + row.iter().map(|&p| (log_p(p) / t - most).exp()).sum::<f64>().ln()
+/// ln Σ p^(1/t) of a row of probabilities, computed as log-sum-exp with the maximum factored out: the logarithm of the
+/// normalising constant at temperature `t`.
+pub fn log_normalizer(row: &[f32], t: f64) -> f64 {
+    let most = log_probability(row.iter().copied().fold(0.0, f32::max)) / t;
+    most + row.iter().map(|&p| (log_probability(p) / t - most).exp()).sum::<f64>().ln()
 }
 
 #[cfg(test)]

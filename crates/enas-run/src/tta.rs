@@ -41,7 +41,7 @@ pub(crate) fn to_probabilities(scores: &Tensor) -> Result<()> {
 }
 
 /// Softmax of one row. The maximum is subtracted first against overflow.
-fn softmax(row: &mut [f32]) {
+pub fn softmax(row: &mut [f32]) {
     let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     row.iter_mut().for_each(|x| *x = (*x - max).exp());
     let sum: f32 = row.iter().sum();

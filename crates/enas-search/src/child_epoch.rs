@@ -25,6 +25,18 @@ pub(crate) fn full_lr() -> f32 {
     1.0
 }
 
+/// The parts of a loop that every training step works with.
+pub(crate) struct LoopParts<'l, 'a> {
+    /// The network in training.
+    pub(crate) child: &'l mut Network,
+    /// The images to train on.
+    pub(crate) images: &'l ImageSource,
+    /// Settings of the run.
+    pub(crate) config: &'l RunConfig,
+    /// Reports, checkpoints and time limits.
+    pub(crate) session: &'l mut Session<'a>,
+}
+
 /// A loop that trains the weights of a network: a search, or the training of one architecture.
 pub(crate) trait ChildLoop<'a> {
     /// The position that a checkpoint stores.
@@ -43,14 +55,8 @@ pub(crate) trait ChildLoop<'a> {
     /// Called after every step: writes a checkpoint if one is due or the observer asks to stop; see [`Session::tick`].
     fn save_if_due(&mut self) -> Result<()>;
 
-    /// The network in training.
-    fn child(&mut self) -> &mut Network;
-    /// The images to train on.
-    fn train_images(&self) -> &ImageSource;
-    /// Settings of the run.
-    fn run_config(&self) -> &RunConfig;
-    /// Reports, checkpoints and time limits.
-    fn session(&mut self) -> &mut Session<'a>;
+    /// What a training step works with.
+    fn parts(&mut self) -> LoopParts<'_, 'a>;
 
     /// Position and tensors, all of them finite.
     fn state(&self) -> Result<State<Self::Progress>>;
@@ -68,22 +74,23 @@ pub(crate) trait ChildLoop<'a> {
 /// - Errors of images, network and disk.
 pub(crate) fn train_child<'a, L: ChildLoop<'a>>(of: &mut L) -> Result<Duration> {
     let place = of.place();
-    let plan = epoch_plan(of.train_images().split(), place.epoch - 1, of.run_config(), place.step);
-    of.session().restart_clock();
-    let mut batches = of.train_images().epoch(&plan)?;
+    let LoopParts { images, config, session, .. } = of.parts();
+    let plan = epoch_plan(images.split(), place.epoch - 1, config, place.step);
+    session.restart_clock();
+    let mut batches = images.epoch(&plan)?;
     let mut next = batches.next();
     while let Some(batch) = next.take().transpose()? {
         let step = of.step();
         let arc = of.arc_of_step(step.global_step); // m ~ π(m; θ)
         // Prefetch: the next batch is prepared while a GPU computes this step.
         let prefetch = &mut || next = batches.next();
-        let stats = of.child().train_on(&arc, batch.examples(), &step, prefetch)?; // ω moves along -∇_ω L(m; ω)
+        let stats = of.parts().child.train_on(&arc, batch.examples(), &step, prefetch)?; // ω moves along -∇_ω L(m; ω)
         if let Some(non_finite) = NonFinite::of_step(&stats) {
             return Err(diverged(of, non_finite, &arc, &step));
         }
         of.count(&step, &stats)?;
         let place = of.place();
-        of.session().child_step(place, step.lr, &stats)?;
+        of.parts().session.child_step(place, step.lr, &stats)?;
         of.save_if_due()?;
         if of.is_out_of_time() {
             break;
@@ -99,16 +106,16 @@ pub(crate) fn train_child<'a, L: ChildLoop<'a>>(of: &mut L) -> Result<Duration> 
 pub(crate) fn go_back<'a, L: ChildLoop<'a>>(of: &mut L, error: Error) -> Result<()> {
     let found = non_finite::recoverable(error, of.lr_factor() < full_lr())?;
     let complete = of.place().epoch - 1;
-    let checkpoint = of.session().go_back::<L::Progress>(&found, complete)?;
+    let checkpoint = of.parts().session.go_back::<L::Progress>(&found, complete)?;
     of.restart(checkpoint, LOWERED)?;
     let state = of.state()?;
-    of.session().save(state, SaveReason::Forced)
+    of.parts().session.save(state, SaveReason::Forced)
 }
 
 /// The error for a step with a value that is not finite. The step changed no weights.
 fn diverged<'a, L: ChildLoop<'a>>(of: &mut L, non_finite: NonFinite, arc: &Arch, step: &Step) -> Error {
     let Position { epoch, step: done, .. } = of.place();
-    let split = of.train_images().split().clone();
-    let plan = epoch_plan(&split, epoch - 1, of.run_config(), done);
-    explain(non_finite.at(epoch, done + 1), (of.child(), arc), (&split, &plan), step).into()
+    let LoopParts { child, images, config, .. } = of.parts();
+    let plan = epoch_plan(images.split(), epoch - 1, config, done);
+    explain(non_finite.at(epoch, done + 1), (child, arc), (images.split(), &plan), step).into()
 }

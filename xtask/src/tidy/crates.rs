@@ -48,6 +48,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "enas-strategy",
         ],
     ),
+    // The tests of every crate may depend on it.
+    ("enas-testing", &["enas-arc", "enas-data", "enas-emulator", "enas-kernels", "enas-rng", "enas-search"]),
     ("enas-stats", &["enas-rng"]),
     // The tests of the report and of the live view search and train: nothing else in them may know the loops.
     (
@@ -133,7 +135,7 @@ pub(super) fn packages(metadata: &Value) -> Result<Vec<Package>> {
             optional: optional.map(|dependency| text(&dependency["name"])).collect(),
             dependencies: dependencies
                 .iter()
-                .filter(|dependency| !is_test_device(dependency))
+                .filter(|dependency| !is_for_tests(dependency))
                 .map(|dependency| text(&dependency["name"]))
                 .collect(),
             roots: list(package, "targets")?.iter().map(|target| text(&target["src_path"])).collect(),
@@ -142,9 +144,11 @@ pub(super) fn packages(metadata: &Value) -> Result<Vec<Package>> {
     list(metadata, "packages")?.iter().map(package).collect()
 }
 
-/// Whether a dependency is the emulated GPU, used for tests only. Every crate may use it that way.
-fn is_test_device(dependency: &Value) -> bool {
-    dependency["name"] == "enas-emulator" && dependency["kind"] == "dev"
+/// Whether a dependency is the emulated GPU or the shared test code, used for tests only. Every crate may use them that
+/// way.
+fn is_for_tests(dependency: &Value) -> bool {
+    let is_test_crate = dependency["name"] == "enas-emulator" || dependency["name"] == "enas-testing";
+    is_test_crate && dependency["kind"] == "dev"
 }
 
 pub(super) fn layering(package: &Package) -> Vec<Problem> {

@@ -4,13 +4,6 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "in helpers of tests, too, a failed unwrap is a failed test")]
 
-#[path = "../../../crates/enas-cli/tests/support/kill.rs"]
-#[allow(dead_code, reason = "shared with the program's own fault tests, which need all of it")]
-mod kill;
-#[cfg(target_os = "linux")]
-#[path = "../../../crates/enas-cli/tests/support/namespace.rs"]
-mod namespace;
-
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
@@ -18,13 +11,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
+use enas_testing::kills::{self, KillCounts};
+#[cfg(target_os = "linux")]
+use enas_testing::namespace;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tempfile::TempDir;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
-
-use kill::KillCounts;
 
 /// Training images of the small data sets; a quarter as many test images.
 const IMAGES: usize = 600;
@@ -82,20 +76,20 @@ impl Story<'_> {
         let began = Instant::now();
         let (whole, time) = (self.complete(dest.path(), "undisturbed"), began.elapsed());
         let mut tally = KillCounts::new(self.name);
-        for share in kill::moments(self.name, at_random) {
+        for share in kills::moments(self.name, at_random) {
             let (mut dest, mut delay) = (temp(), time.mul_f64(share));
-            while !tally.hit(kill::after(&mut self.command(dest.path()), delay)) {
+            while !tally.hit(kills::after(&mut self.command(dest.path()), delay)) {
                 dest = temp();
                 delay = delay.mul_f64(0.8);
             }
             self.check(dest.path(), &whole, &format!("after {delay:?} of {time:?}"), &mut tally);
         }
-        let mut chance = kill::chance("unpacked so far");
+        let mut chance = kills::chance("unpacked so far");
         while tally.kills < at_random + inside {
             let (dest, wanted) = (temp(), chance.below(IMAGES / 12));
             let class = dest.path().join(".mnist.partial/train/3");
             let unpacked = || fs::read_dir(&class).is_ok_and(|class| class.count() >= wanted);
-            tally.hit(kill::when(&mut self.command(dest.path()), unpacked));
+            tally.hit(kills::when(&mut self.command(dest.path()), unpacked));
             self.check(dest.path(), &whole, &format!("with {wanted} pictures of a class"), &mut tally);
             assert!(tally.late < 50, "{tally:?}: unpacked too fast to be hit");
         }

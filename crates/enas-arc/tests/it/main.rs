@@ -2,5 +2,6 @@
 #![forbid(unsafe_code)]
 
 mod macro_properties;
+mod mangled;
 mod properties;
 mod sample_arcs;

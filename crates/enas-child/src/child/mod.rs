@@ -27,7 +27,7 @@ pub use self::step::{Step, StepStats};
 pub use self::tensors::{Along, FixedNet, ForwardMode, Outputs};
 use crate::batch::Batch;
 use crate::checkpointing::Recompute;
-use crate::config::{Config, InputShape, check_sizes};
+use crate::config::{Config, InputShape, check_own_arc, check_sizes, check_weights};
 use crate::error::Error;
 use crate::loss::LossSettings;
 use crate::network::Network;
@@ -119,12 +119,7 @@ impl Child {
         // smaller ones behind.
         let mut counter = Builder::new(None);
         Network::new(&mut counter, config, layout.clone(), arc, n_classes);
-        let weights = counter.params.len();
-        if weights > max_weights {
-            let value = format!("{} with {weights} weights in the whole network", config.filters);
-            let allowed = format!("{max_weights} weights");
-            return Err(Error::Config { key: "child.filters", value, allowed });
-        }
+        check_weights("child.filters", config.filters, counter.params.len(), max_weights)?;
         let start = start.into_builder();
         let gpu = gpu::for_device(start.device())?;
         let mut builder = Builder::new(Some(start));
@@ -227,12 +222,7 @@ impl Child {
 
     pub(crate) fn check_arc(&self, arc: &Arc) -> Result<(), Error> {
         check_nodes(arc, self.config())?;
-        match &self.arc {
-            Some(own) if own != arc => {
-                Err(Error::Arc(format!("the network was built for {own}, not for {arc}")))
-            }
-            _ => Ok(()),
-        }
+        check_own_arc(self.arc.as_ref(), arc)
     }
 }
 

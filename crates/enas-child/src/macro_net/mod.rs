@@ -28,7 +28,7 @@ use enas_kernels::candle::NesterovConfig;
 pub use self::config::{FixedOps, MacroConfig};
 use self::network::MacroNetwork;
 use crate::batch::Batch;
-use crate::config::{InputShape, check_sizes};
+use crate::config::{InputShape, check_own_arc, check_sizes, check_weights};
 use crate::error::Error;
 use crate::loss::LossSettings;
 use crate::network::builder::Builder;
@@ -133,15 +133,7 @@ impl MacroChild {
         // A first build only counts weights, before memory is allocated.
         let mut counter = Builder::new(None);
         MacroNetwork::new(&mut counter, config, arc, input, n_classes);
-        let weights = counter.params.len();
-        if weights > max_weights {
-            let value = format!("{} with {weights} weights in the whole network", config.filters);
-            return Err(Error::Config {
-                key: "macro.filters",
-                value,
-                allowed: format!("{max_weights} weights"),
-            });
-        }
+        check_weights("macro.filters", config.filters, counter.params.len(), max_weights)?;
         let mut builder = Builder::new(Some(start.into_cpu_builder()?));
         let network = MacroNetwork::new(&mut builder, config, arc, input, n_classes);
         let Builder { params, running, .. } = builder;
@@ -176,12 +168,7 @@ impl MacroChild {
 
     fn check_arc(&self, arc: &MacroArc) -> Result<(), Error> {
         check_layers(arc, &self.config)?;
-        match &self.arc {
-            Some(own) if own != arc => {
-                Err(Error::Arc(format!("the network was built for {own}, not for {arc}")))
-            }
-            _ => Ok(()),
-        }
+        check_own_arc(self.arc.as_ref(), arc)
     }
 }
 

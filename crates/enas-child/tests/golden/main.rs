@@ -4,12 +4,8 @@
 //! `.json` and `.safetensors` in it is checked. `goldens/README.md` says what the tensors are.
 #![forbid(unsafe_code)]
 
-#[path = "../it/devices.rs"]
-mod devices;
 mod reference;
 mod set;
-#[path = "../it/support.rs"]
-mod support;
 
 use std::collections::BTreeMap;
 
@@ -18,9 +14,10 @@ use enas_child::{AuxHead, Child, Config, InputShape, Noise, Norm, Reductions, St
 use enas_kernels::Nesterov;
 use enas_kernels::gpu::{Gpu, Precision};
 use enas_rng::Seed;
+use enas_testing::gpus;
+use enas_testing::tensors::{self, Numbers, flat, numbers, tensors};
 use reference::{Explanation, Gradients, Reference, Tie, norm};
 use set::GoldenSet;
-use support::{Numbers, flat, numbers, tensors};
 
 /// Largest difference of logits, losses and statistics, relative to the tensor's largest entry.
 const FORWARD: f64 = 2e-4;
@@ -58,7 +55,7 @@ fn fixed_children_on_a_gpu_equal_the_authors_code() {
 /// auxiliary head and the cheapest one without stand for all, unless `ENAS_EMULATED_GOLDENS` is `all`.
 fn on_every_gpu(kind: &str) {
     let everything = std::env::var("ENAS_EMULATED_GOLDENS").is_ok_and(|value| value == "all");
-    for (number, gpu) in devices::all().iter().enumerate() {
+    for (number, gpu) in gpus::all().iter().enumerate() {
         let sets = GoldenSet::all(kind);
         let is_emulated = number == 0;
         check(if is_emulated && !everything { cheapest(sets) } else { sets }, Some(gpu));
@@ -191,11 +188,11 @@ impl Check<'_> {
 
     fn images(&self, name: &str) -> Tensor {
         let [height, width, channels] = self.set.image_hwc();
-        support::images(self.set.images(name), InputShape { channels, height, width })
+        tensors::images(self.set.images(name), [channels, height, width])
     }
 
     fn labels(&self, name: &str) -> Tensor {
-        support::labels(&self.set.labels(name))
+        tensors::labels(&self.set.labels(name))
     }
 
     fn step(&self) -> (u64, u64) {

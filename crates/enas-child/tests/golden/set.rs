@@ -1,47 +1,30 @@
 //! Reading golden sets.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use enas_arc::Arc;
-use safetensors::{Dtype, SafeTensors};
+use enas_testing::goldens::{GoldenTensors, entries, folder, json};
+use enas_testing::tensors::Numbers;
 use serde_json::Value;
-
-use super::support::Numbers;
 
 /// One set: a `.json` and the tensors of its files.
 pub(crate) struct GoldenSet {
     pub(crate) stem: String,
     pub(crate) meta: Value,
-    floats: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
-    ints: BTreeMap<String, (Vec<usize>, Vec<i32>)>,
-}
-
-/// The folder of the sets.
-fn folder() -> PathBuf {
-    let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("goldens");
-    std::env::var_os("ENAS_GOLDEN_DIR").map_or_else(own, PathBuf::from)
-}
-
-fn json(path: &Path) -> Value {
-    let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    tensors: GoldenTensors,
 }
 
 impl GoldenSet {
     /// Every set of a kind, in the order of their names.
     pub(crate) fn all(kind: &str) -> Vec<Self> {
-        let folder = folder();
-        let entries = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
-        let mut paths: Vec<PathBuf> = entries.map(|e| e.expect("a readable folder").path()).collect();
-        paths.sort();
+        let folder = folder(env!("CARGO_MANIFEST_DIR"));
         let is_set = |path: &&PathBuf| {
             let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
             path.extension().is_some_and(|e| e == "json")
                 && stem.starts_with(kind)
                 && json(path)["kind"] == kind
         };
-        let sets: Vec<Self> = paths.iter().filter(is_set).map(|path| Self::load(path)).collect();
+        let sets: Vec<Self> = entries(&folder).iter().filter(is_set).map(|path| Self::load(path)).collect();
         assert!(!sets.is_empty(), "no {kind} sets in {}", folder.display());
         eprintln!("{} {kind} sets from {}", sets.len(), folder.display());
         sets
@@ -56,42 +39,24 @@ impl GoldenSet {
     fn load(path: &Path) -> Self {
         let stem =
             path.file_stem().and_then(|s| s.to_str()).expect("a golden file's name is ASCII").to_owned();
-        let mut set = Self { stem, meta: json(path), floats: BTreeMap::new(), ints: BTreeMap::new() };
+        let mut set = Self { stem, meta: json(path), tensors: GoldenTensors::default() };
         for suffix in ["", "_grad", "_aux"] {
             let file = path.with_file_name(format!("{}{suffix}.safetensors", set.stem));
             if suffix.is_empty() || file.exists() {
-                set.read(&file);
+                set.tensors.read(&file);
             }
         }
         set
     }
 
-    fn read(&mut self, file: &Path) {
-        let bytes = std::fs::read(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-        let tensors = SafeTensors::deserialize(&bytes).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-        for (name, view) in tensors.tensors() {
-            let words = view.data().chunks_exact(4).map(|b| [b[0], b[1], b[2], b[3]]);
-            let shape = view.shape().to_vec();
-            match view.dtype() {
-                Dtype::F32 => {
-                    self.floats.insert(name, (shape, words.map(f32::from_le_bytes).collect()));
-                }
-                Dtype::I32 => {
-                    self.ints.insert(name, (shape, words.map(i32::from_le_bytes).collect()));
-                }
-                other => panic!("{}: {name} has type {other:?}", file.display()),
-            }
-        }
-    }
-
     /// Shape and numbers of a tensor as the file has them.
     pub(crate) fn tensor(&self, name: &str) -> (&[usize], &[f32]) {
-        let (shape, data) = &self.floats[name];
+        let (shape, data) = &self.tensors.floats[name];
         (shape, data)
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<&[f32]> {
-        self.floats.get(name).map(|(_, data)| data.as_slice())
+        self.tensors.floats.get(name).map(|(_, data)| data.as_slice())
     }
 
     pub(crate) fn f32(&self, name: &str) -> &[f32] {
@@ -99,12 +64,12 @@ impl GoldenSet {
     }
 
     pub(crate) fn names<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
-        self.floats.keys().map(String::as_str).filter(move |n| n.starts_with(prefix))
+        self.tensors.floats.keys().map(String::as_str).filter(move |n| n.starts_with(prefix))
     }
 
     /// Tensors under a prefix, which is taken off.
     pub(crate) fn with_prefix(&self, prefix: &str) -> Vec<Numbers> {
-        let under = self.floats.iter().filter_map(|(n, t)| n.strip_prefix(prefix).map(|n| (n, t)));
+        let under = self.tensors.floats.iter().filter_map(|(n, t)| n.strip_prefix(prefix).map(|n| (n, t)));
         under
             // Sets without an auxiliary head may still carry its weights.
             .filter(|(name, _)| self.meta["config"]["use_aux_heads"] == true || !name.starts_with("aux_head"))
@@ -134,12 +99,12 @@ impl GoldenSet {
     }
 
     pub(crate) fn n_arcs(&self) -> usize {
-        self.ints["arcs/normal"].0[0]
+        self.tensors.ints["arcs/normal"].0[0]
     }
 
     pub(crate) fn arc(&self, k: usize) -> Arc {
         let row = |name: &str| {
-            let (shape, data) = &self.ints[name];
+            let (shape, data) = &self.tensors.ints[name];
             data[k * shape[1]..(k + 1) * shape[1]].iter().map(|i| i64::from(*i)).collect::<Vec<_>>()
         };
         Arc::from_ints(&[row("arcs/normal"), row("arcs/reduce")].concat()).expect("golden arcs are valid")
@@ -147,7 +112,7 @@ impl GoldenSet {
 
     /// Images as `[n, c, h, w]`; the files have channels last.
     pub(crate) fn images(&self, name: &str) -> Vec<f32> {
-        let (shape, data) = &self.floats[name];
+        let (shape, data) = &self.tensors.floats[name];
         let (n, h, w, c) = (shape[0], shape[1], shape[2], shape[3]);
         let mut out = vec![0.0; data.len()];
         for i in 0..n {
@@ -161,6 +126,6 @@ impl GoldenSet {
     }
 
     pub(crate) fn labels(&self, name: &str) -> Vec<u32> {
-        self.ints[name].1.iter().map(|l| *l as u32).collect()
+        self.tensors.ints[name].1.iter().map(|l| *l as u32).collect()
     }
 }

@@ -1,12 +1,14 @@
 //! Images that are on the GPU already are as good as the host's, to the bit.
 
-use crate::devices;
-use crate::support::{flat, images, labels};
 use candle_core::Tensor;
 use enas_arc::Arc;
 use enas_child::{Batch, Child, Config, Error, InputShape, Norm, ResidentImages, Step, StepStats};
 use enas_kernels::gpu::{Gpu, Precision};
 use enas_rng::Seed;
+use enas_testing::gpus;
+use enas_testing::tensors::{flat, labels};
+
+use crate::support::images;
 
 /// Images of 45 bytes, which are no whole words.
 const INPUT: InputShape = InputShape { channels: 1, height: 5, width: 9 };
@@ -84,7 +86,7 @@ fn train(gpu: &Gpu, mut batch: impl FnMut(&[usize]) -> Batch) -> (Vec<StepStats>
 #[test]
 fn training_does_not_depend_on_where_images_are() {
     let set = Set::new();
-    for gpu in devices::all() {
+    for gpu in gpus::all() {
         let resident = set.resident(&gpu);
         let want = train(&gpu, |indices| set.batch(indices));
         let uploaded = train(&gpu, |indices| set.batch(indices).upload(&gpu).expect("it fits"));
@@ -97,7 +99,7 @@ fn training_does_not_depend_on_where_images_are() {
 #[test]
 fn logits_do_not_depend_on_where_images_are() {
     let set = Set::new();
-    for gpu in devices::all() {
+    for gpu in gpus::all() {
         let (child, resident, indices) = (on(&gpu), set.resident(&gpu), indices(0));
         let (images, _) = set.host(&indices);
         let uploaded = set.batch(&indices).upload(&gpu).expect("it fits");
@@ -115,7 +117,7 @@ fn logits_do_not_depend_on_where_images_are() {
 fn a_batch_sent_ahead_leaves_the_step_under_way_alone() {
     let set = Set::new();
     let batches: Vec<Batch> = (0..3).map(|s| set.batch(&indices(s))).collect();
-    for gpu in devices::all() {
+    for gpu in gpus::all() {
         let run = |ahead: bool| {
             let mut child = on(&gpu);
             let send = |s: usize| batches.get(s).map(|batch| batch.upload(&gpu).expect("it fits"));
@@ -146,7 +148,7 @@ fn refused<T: std::fmt::Debug>(result: Result<T, Error>, word: &str) {
 #[test]
 fn batches_that_do_not_fit_are_refused_with_a_reason() {
     let set = Set::new();
-    let gpu = devices::all().remove(0);
+    let gpu = gpus::all().remove(0);
     let (mut child, resident) = (on(&gpu), set.resident(&gpu));
     let (pixels, classes) = set.host(&[0, 1]);
     let (few, wrong) = (labels(&[0]), labels(&[0, 3]));
@@ -167,7 +169,7 @@ fn batches_that_do_not_fit_are_refused_with_a_reason() {
     let some = |set: ResidentImages| set.batch(vec![1]).expect("there is one");
     let odd = Set { labels: vec![5; 30], ..Set::new() };
     refused(run(some(odd.resident(&gpu))), "label 5");
-    let elsewhere = devices::all().remove(0);
+    let elsewhere = gpus::all().remove(0);
     refused(run(some(set.resident(&elsewhere))), "another GPU");
     let mut on_cpu = self::child();
     refused(on_cpu.train_on(&arc(), &some(resident), &step(0), &mut || ()), "the network is not");
@@ -175,7 +177,7 @@ fn batches_that_do_not_fit_are_refused_with_a_reason() {
 
 #[test]
 fn sets_of_another_shape_are_refused() {
-    let gpu = devices::all().remove(0);
+    let gpu = gpus::all().remove(0);
     let set = Set::new();
     let place = |len: usize, tables: &[[f32; 256]]| {
         ResidentImages::place(&gpu, INPUT, |i| &set.pixels[i..][..len], &set.labels, tables).map(drop)

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::{flat, numbers};
-use crate::task::{CLASSES, INPUT, N, arcs, batch, config};
 use candle_core::{DType, Device, IndexOp, Tensor, Var};
 use candle_nn::{ModuleT, Optimizer, VarBuilder, VarMap};
 use enas_child::{
     Arc, Child, Config, FixedNet, ForwardMode, Norm, Recompute, Seed, SeededNoise, Step, seeded,
 };
+use enas_testing::tensors::{flat, numbers};
+
+use crate::task::{CLASSES, INPUT, N, arcs, batch, config};
 
 fn step(global_step: u64) -> Step {
     Step { lr: 0.05, global_step, total_steps: 20, seed: Seed::new(3) }

@@ -1,7 +1,6 @@
 //! The operation that candle's users see, computed on a GPU: outputs, gradients and steps are those of the CPU but for
 //! rounding. On the emulated GPU, and on a real one where there is one.
 
-use crate::devices;
 use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor};
 use candle_nn::Optimizer;
@@ -9,6 +8,9 @@ use enas_arc::Arc;
 use enas_child::{AuxHead, Child, Config, ForwardMode, InputShape, Norm, Step};
 use enas_kernels::gpu::{Gpu, Precision};
 use enas_rng::Seed;
+use enas_testing::gpus;
+use enas_testing::numbers::{Tolerance, assert_close};
+use enas_testing::tensors::flat;
 
 const INPUT: InputShape = InputShape { channels: 2, height: 8, width: 8 };
 const CLASSES: usize = 3;
@@ -49,31 +51,23 @@ fn batch() -> (Tensor, Tensor) {
     (images.expect("a batch"), Tensor::new(labels, &Device::Cpu).expect("labels"))
 }
 
-fn numbers(tensor: &Tensor) -> Vec<f32> {
-    tensor.flatten_all().and_then(|flat| flat.to_vec1()).expect("numbers on the CPU")
-}
-
 /// Fails unless all numbers agree to a share of the largest.
 fn assert_within(what: &str, share: f32, got: &[f32], want: &[f32]) {
-    assert_eq!(got.len(), want.len(), "{what}");
-    let largest = want.iter().fold(1e-4f32, |m, x| m.max(x.abs()));
-    for (i, (got, want)) in got.iter().zip(want).enumerate() {
-        assert!((got - want).abs() <= share * largest, "{what}: number {i} is {got}, not {want}");
-    }
+    assert_close(what, got, want, Tolerance { share, least: 1e-4 });
 }
 
 /// Compares a scalar of both networks, and its gradients at every variable.
 fn compare(what: &str, scalar: impl Fn(&Child, &Arc) -> Tensor) {
-    for gpu in devices::all() {
+    for gpu in gpus::all() {
         let (arc, children) = both(&gpu);
         let scalars = children.each_ref().map(|child| scalar(child, &arc));
-        let [want, got] = scalars.each_ref().map(numbers);
+        let [want, got] = scalars.each_ref().map(flat);
         assert_within(what, 1e-4, &got, &want);
         let [want, got] = scalars.map(|scalar| scalar.backward().expect("the network has gradients"));
         compare_gradients(what, &children, [&want, &got]);
         let [want, got] = children.map(|child| child.weights().expect("they can be fetched"));
         for (got, want) in got.iter().zip(&want) {
-            assert_within(&format!("{what}: {}", want.0), 1e-4, &numbers(&got.1), &numbers(&want.1));
+            assert_within(&format!("{what}: {}", want.0), 1e-4, &flat(&got.1), &flat(&want.1));
         }
     }
 }
@@ -85,7 +79,7 @@ fn compare_gradients(what: &str, children: &[Child; 2], [want, got]: [&GradStore
         assert_eq!(got.is_some(), want.is_some(), "{what}: gradient {i}");
         if let (Some(want), Some(got)) = (want, got) {
             assert_eq!(got.dims(), want.dims(), "{what}: gradient {i}");
-            assert_within(&format!("{what}: gradient {i}"), 1e-3, &numbers(got), &numbers(want));
+            assert_within(&format!("{what}: gradient {i}"), 1e-3, &flat(got), &flat(want));
         }
     }
 }
@@ -120,12 +114,12 @@ fn losses_have_the_gradients_of_the_cpu() {
 
 #[test]
 fn logits_with_moving_statistics_are_those_of_the_cpu() {
-    for gpu in devices::all() {
+    for gpu in gpus::all() {
         let (arc, children) = both(&gpu);
         let [want, got] = children.map(|child| {
             let outputs = child.forward(&arc, &batch().0, ForwardMode::Eval).expect("it fits");
             assert!(!outputs.logits.track_op());
-            numbers(&outputs.logits)
+            flat(&outputs.logits)
         });
         assert_within("logits", 1e-4, &got, &want);
     }
@@ -135,7 +129,7 @@ fn logits_with_moving_statistics_are_those_of_the_cpu() {
 #[test]
 fn steps_of_candle_and_of_the_network_may_alternate() {
     let (images, labels) = batch();
-    for gpu in devices::all() {
+    for gpu in gpus::all() {
         let (arc, children) = both(&gpu);
         let [want, got] = children.map(|mut child| {
             let mut optimizer = child.optimizer(0.05).expect("it has variables");
@@ -150,7 +144,7 @@ fn steps_of_candle_and_of_the_network_may_alternate() {
             child.weights().expect("they can be fetched")
         });
         for (got, want) in got.iter().zip(&want) {
-            assert_within(&want.0, 2e-3, &numbers(&got.1), &numbers(&want.1));
+            assert_within(&want.0, 2e-3, &flat(&got.1), &flat(&want.1));
         }
     }
 }
@@ -192,7 +186,7 @@ fn train_on(device: &Device) -> Trained {
 /// Not on the emulated GPU, of which candle does not know.
 #[test]
 fn a_network_lives_on_the_device_that_it_was_built_for() {
-    let Some(device) = devices::real_device() else { return };
+    let Some(device) = gpus::real_device() else { return };
     let [want, got] = [&Device::Cpu, &device].map(train_on);
     assert_within("losses", 1e-5, &got.losses, &want.losses);
     assert_within("weights", 1e-4, &got.weights, &want.weights);

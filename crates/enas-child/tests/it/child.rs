@@ -1,6 +1,5 @@
 //! What a child network promises beyond equality with the reference.
 
-use crate::support::{self, Numbers, flat, images, numbers, tensors, vector};
 use candle_core::Tensor;
 use enas_arc::Arc;
 use enas_child::{
@@ -8,6 +7,9 @@ use enas_child::{
     SharedInit, Step,
 };
 use enas_rng::Seed;
+use enas_testing::tensors::{self, Numbers, flat, numbers, tensors, vector};
+
+use crate::support::labelled_images;
 
 const ARC: &str = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3";
 
@@ -23,14 +25,6 @@ fn config() -> Config {
 
 fn arc() -> Arc {
     ARC.parse().expect("a valid arc")
-}
-
-fn labelled_images(n: usize, input: InputShape) -> (Tensor, Tensor) {
-    let mut stream = Seed::new(9).stream("pictures", &[]);
-    let size = input.channels * input.height * input.width;
-    let labels: Vec<u32> = (0..n).map(|i| (i % 3) as u32).collect();
-    let data = (0..n * size).map(|i| stream.normal() + labels[i / size] as f32).collect();
-    (images(data, input), support::labels(&labels))
 }
 
 fn step(global_step: u64) -> Step {
@@ -334,7 +328,7 @@ fn mixed_targets_lie_between_those_of_their_classes() {
     let (images, labels) = labelled_images(20, INPUT);
     let others: Vec<u32> = (0..20).map(|i| (i + 1) % 3).collect();
     let mix = |others: &[u32], shares: &[f32]| MixedLabels {
-        others: support::labels(others),
+        others: tensors::labels(others),
         shares: vector(shares),
     };
     let loss = |share: f32| {
@@ -343,7 +337,7 @@ fn mixed_targets_lie_between_those_of_their_classes() {
         fixed().train_on(&arc(), &batch, &step(0), &mut || ()).expect("it trains").loss
     };
     let of = |labels: &Tensor| fixed().train_step(&arc(), &images, labels, &step(0)).expect("it trains").loss;
-    let others_alone = support::labels(&others);
+    let others_alone = tensors::labels(&others);
     assert_eq!((loss(1.0), loss(0.0)), (of(&labels), of(&others_alone)));
     assert!((loss(0.25) - (0.25 * of(&labels) + 0.75 * of(&others_alone))).abs() < 1e-5);
     let refused = |others: Vec<u32>, shares: Vec<f32>| {

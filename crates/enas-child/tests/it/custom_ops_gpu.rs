@@ -2,15 +2,13 @@
 //! through candle's autograd. Here, because the emulated GPU stands on `enas-kernels` and is without tensors.
 
 use candle_core::{Device, Tensor, Var};
-use enas_emulator::EmulatedGpu;
 use enas_kernels::PoolKind;
 use enas_kernels::custom_ops::*;
 use enas_kernels::gpu::{Buffer, Gpu};
 use enas_rng::{Seed, Stream};
-
-fn emulated(seed: u64) -> Gpu {
-    EmulatedGpu::start(seed).expect("the emulator starts")
-}
+use enas_testing::gpus;
+use enas_testing::numbers::{Tolerance, assert_close};
+use enas_testing::tensors::flat;
 
 /// Variables on the CPU, of numbers in steps of a quarter: maxima often come twice.
 fn random(rng: &mut Stream, shapes: &[&[usize]]) -> Vec<Var> {
@@ -22,23 +20,16 @@ fn random(rng: &mut Stream, shapes: &[&[usize]]) -> Vec<Var> {
     shapes.iter().map(var).collect()
 }
 
-fn numbers(tensor: &Tensor) -> Vec<f32> {
-    tensor.flatten_all().and_then(|flat| flat.to_vec1()).expect("numbers on the CPU")
-}
-
-fn assert_close(what: &str, got: &Buffer, want: &Tensor) {
-    let want = numbers(want);
+fn assert_agrees(what: &str, got: &Buffer, want: &Tensor) {
+    let want = flat(want);
     let got = got.download(0, want.len()).unwrap_or_else(|why| panic!("{what}: {why}"));
-    let largest = want.iter().fold(1e-3f32, |m, x| m.max(x.abs()));
-    for (i, (got, want)) in got.iter().zip(&want).enumerate() {
-        assert!((got - want).abs() <= 1e-5 * largest, "{what}: number {i} is {got}, not {want}");
-    }
+    assert_close(what, &got, &want, Tolerance { share: 1e-5, least: 1e-3 });
 }
 
 /// Compares `on_gpu` with the result and the gradients of `on_cpu`.
 fn check(what: &str, vars: &[Var], on_gpu: &impl GpuOp, on_cpu: impl Fn(&[Var]) -> Tensor) {
-    let gpu = emulated(1);
-    let sent = |tensor: &Tensor| gpu.upload(&numbers(tensor));
+    let gpu = gpus::emulated(1);
+    let sent = |tensor: &Tensor| gpu.upload(&flat(tensor));
     let y = on_cpu(vars);
     let direction = &random(&mut Seed::new(2).stream("direction", &[]), &[y.dims()])[0];
     let loss = (&y * direction.as_tensor()).and_then(|pulled| pulled.sum_all()).expect("a loss");
@@ -49,7 +40,7 @@ fn check(what: &str, vars: &[Var], on_gpu: &impl GpuOp, on_cpu: impl Fn(&[Var]) 
         buffers.iter().zip(vars).map(|(numbers, var)| GpuArgument { numbers, dims: var.dims() }).collect();
     let (result, shape) = on_gpu.forward_gpu(&args).unwrap_or_else(|why| panic!("{what}: {why}"));
     assert_eq!(shape.dims(), y.dims(), "{what}");
-    assert_close(what, &result, &y);
+    assert_agrees(what, &result, &y);
     let grad = sent(direction);
     let grad = GpuArgument { numbers: &grad, dims: y.dims() };
     let of_all = on_gpu.backward_gpu(&args, grad, true).unwrap_or_else(|why| panic!("{what}: {why}"));
@@ -57,7 +48,7 @@ fn check(what: &str, vars: &[Var], on_gpu: &impl GpuOp, on_cpu: impl Fn(&[Var]) 
     for (i, (gradient, var)) in of_all.iter().zip(vars).enumerate() {
         let gradient = gradient.as_ref().unwrap_or_else(|| panic!("{what}: gradient {i} is missing"));
         let want = gradients.get(var).unwrap_or_else(|| panic!("{what}: candle has no gradient {i}"));
-        assert_close(&format!("{what}, gradient {i}"), gradient, want);
+        assert_agrees(&format!("{what}, gradient {i}"), gradient, want);
     }
     let rest = on_gpu.backward_gpu(&args, grad, false).unwrap_or_else(|why| panic!("{what}: {why}"));
     assert!(rest[0].is_none() && rest[1..].iter().all(Option::is_some), "{what}: all but the first");
@@ -145,13 +136,13 @@ fn batch_norms() {
         });
         let stats = op.stats().expect("it has normalised a tensor");
         let mean = vars[0].mean((0, 2, 3)).expect("means");
-        assert_close("means", &emulated(0).upload(&stats.mean), &mean);
+        assert_agrees("means", &gpus::emulated(0).upload(&stats.mean), &mean);
     }
 }
 
 #[test]
 fn wrong_arguments_are_named() {
-    let gpu: Gpu = emulated(0);
+    let gpu: Gpu = gpus::emulated(0);
     let zeros = gpu.zeros(1000);
     let arg = |dims: &'static [usize]| GpuArgument { numbers: &zeros, dims };
     let refused = |op: &dyn Fn() -> candle_core::Result<()>, wanted: &str| {

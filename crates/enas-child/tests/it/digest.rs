@@ -3,10 +3,11 @@
 //! The numbers were recorded when weights lay in one piece of memory. Whoever changes where weights are kept must not
 //! change what they are. Steps depend on the instruction set, which decides what is fused and in which order sums go.
 
-use crate::support::flat;
-use crate::task::{CLASSES, INPUT, arcs, batch, config};
 use enas_child::{Arc, Child, MacroArc, MacroChild, MacroConfig, NamedTensor, Seed, Step};
 use enas_kernels::Level;
+use enas_testing::tensors::flat;
+
+use crate::task::{CLASSES, INPUT, arcs, batch, config};
 
 /// FNV-1a over names, shapes and bits.
 fn digest(tensors: &[NamedTensor]) -> u64 {

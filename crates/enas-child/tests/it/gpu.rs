@@ -1,14 +1,14 @@
 //! What a child on a GPU promises beyond equality with the reference; on the emulated GPU, and on a real one where
 //! there is one.
 
-use crate::devices;
-use crate::support::{self, flat, images, numbers, vector};
-use candle_core::Tensor;
 use enas_arc::Arc;
 use enas_child::{Batch, BatchStatistics, Child, Config, InputShape, MixedLabels, Norm, Step, StepStats};
-use enas_emulator::EmulatedGpu;
 use enas_kernels::gpu::{Gpu, Precision};
 use enas_rng::Seed;
+use enas_testing::gpus;
+use enas_testing::tensors::{self, flat, numbers, vector};
+
+use crate::support::labelled_images;
 
 const INPUT: InputShape = InputShape { channels: 2, height: 9, width: 8 };
 const CLASSES: usize = 3;
@@ -40,16 +40,8 @@ fn with(activations: Precision, gpu: &Gpu, mut child: Child) -> Child {
     child
 }
 
-fn labelled_images() -> (Tensor, Tensor) {
-    let mut stream = Seed::new(9).stream("pictures", &[]);
-    let size = INPUT.channels * INPUT.height * INPUT.width;
-    let labels: Vec<u32> = (0..BATCH).map(|i| (i % CLASSES) as u32).collect();
-    let data = (0..BATCH * size).map(|i| stream.normal() + labels[i / size] as f32).collect();
-    (images(data, INPUT), support::labels(&labels))
-}
-
 fn train(child: &mut Child, steps: u64) -> Vec<StepStats> {
-    let (images, labels) = labelled_images();
+    let (images, labels) = labelled_images(BATCH, INPUT);
     let one = |i| {
         let step = Step { lr: 0.05, global_step: i, total_steps: 10, seed: Seed::new(4) };
         child.train_step(&arc(), &images, &labels, &step).expect("it trains")
@@ -75,7 +67,7 @@ fn close(got: &[f32], want: &[f32], tolerance: f32) {
 /// Dropout, drop-path, clipping and the penalty take part.
 #[test]
 fn training_on_a_gpu_equals_training_on_the_cpu_but_for_rounding() {
-    for gpu in devices::all() {
+    for gpu in gpus::all() {
         for (mut here, there) in children().into_iter().zip(children()) {
             let mut there = on(&gpu, there);
             for (want, got) in train(&mut here, 3).iter().zip(train(&mut there, 3)) {
@@ -119,7 +111,7 @@ fn change(mut child: Child) -> (StepStats, Vec<f32>) {
 /// about six of them an eighth of the paths change, and the gradient by the root of that share of its length.
 #[test]
 fn a_step_with_activations_in_bfloat16_equals_one_in_single_precision_but_for_rounding() {
-    for gpu in devices::all() {
+    for gpu in gpus::all() {
         for (here, there) in children().into_iter().zip(children()) {
             let (want, want_change) = change(here);
             let (got, got_change) = change(with(Precision::Bf16, &gpu, there));
@@ -132,8 +124,7 @@ fn a_step_with_activations_in_bfloat16_equals_one_in_single_precision_but_for_ro
 
 #[test]
 fn two_trainings_on_a_gpu_give_the_same_bytes() {
-    for (gpu, activations) in
-        devices::all().into_iter().flat_map(|gpu| Precision::ALL.map(|p| (gpu.clone(), p)))
+    for (gpu, activations) in gpus::all().into_iter().flat_map(|gpu| Precision::ALL.map(|p| (gpu.clone(), p)))
     {
         for (a, b) in children().into_iter().zip(children()) {
             let [mut a, mut b] = [a, b].map(|child| with(activations, &gpu, child));
@@ -146,7 +137,7 @@ fn two_trainings_on_a_gpu_give_the_same_bytes() {
 #[test]
 fn the_order_of_threads_changes_no_byte() {
     let run = |activations, order| {
-        let gpu = EmulatedGpu::start(order).expect("the emulator starts");
+        let gpu = gpus::emulated(order);
         children().map(|child| {
             let mut child = with(activations, &gpu, child);
             train(&mut child, 1);
@@ -161,7 +152,7 @@ fn the_order_of_threads_changes_no_byte() {
 /// What is saved on one device goes on on another.
 #[test]
 fn a_state_moves_between_devices() {
-    for gpu in devices::all() {
+    for gpu in gpus::all() {
         let [mut child, _] = children();
         train(&mut child, 2);
         let want = child.state().expect("on the CPU");
@@ -174,8 +165,8 @@ fn a_state_moves_between_devices() {
 
 #[test]
 fn logits_on_a_gpu_equal_those_on_the_cpu() {
-    let (images, _) = labelled_images();
-    for gpu in devices::all() {
+    let (images, _) = labelled_images(BATCH, INPUT);
+    for gpu in gpus::all() {
         let [shared, mut fixed] = children();
         train(&mut fixed, 2);
         let folded = fixed.folded().expect("a fixed network folds");
@@ -200,7 +191,7 @@ fn logits_on_a_gpu_equal_those_on_the_cpu() {
 #[test]
 fn weighed_classes_train_alike_on_a_gpu_and_on_the_cpu() {
     let weights = vector(&[0.2, 2.5, 0.3]);
-    for gpu in devices::all() {
+    for gpu in gpus::all() {
         let [_, mut here] = children();
         here.weigh_classes(&weights).expect("one per class");
         let [_, mut before] = children();
@@ -223,11 +214,11 @@ fn weighed_classes_train_alike_on_a_gpu_and_on_the_cpu() {
 /// Smoothed labels, mixed images and an average of the weights come out alike on every device.
 #[test]
 fn soft_targets_and_averages_on_a_gpu_are_those_of_the_cpu() {
-    let (images, labels) = labelled_images();
+    let (images, labels) = labelled_images(BATCH, INPUT);
     let others: Vec<u32> = (0..BATCH).map(|i| ((i + 1) % CLASSES) as u32).collect();
     let shares: Vec<f32> = (0..BATCH).map(|i| (i % 5) as f32 / 4.0).collect();
-    let mix = MixedLabels { others: support::labels(&others), shares: vector(&shares) };
-    for gpu in devices::all() {
+    let mix = MixedLabels { others: tensors::labels(&others), shares: vector(&shares) };
+    for gpu in gpus::all() {
         let run = |mut child: Child| {
             child.smooth_labels(0.1).expect("within range");
             child.keep_average().expect("it fits");
@@ -261,8 +252,8 @@ fn soft_targets_and_averages_on_a_gpu_are_those_of_the_cpu() {
 
 #[test]
 fn statistics_of_batches_on_a_gpu_are_those_of_the_cpu() {
-    let (images, _) = labelled_images();
-    for gpu in devices::all() {
+    let (images, _) = labelled_images(BATCH, INPUT);
+    for gpu in gpus::all() {
         let weights = |mut child: Child| {
             train(&mut child, 1);
             let before = state(&child);

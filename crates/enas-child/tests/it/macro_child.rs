@@ -1,8 +1,10 @@
 //! Networks of the macro space: their gradients, sizes and costs, and that training uses what the arc says.
 
-use crate::support::{self, Numbers, flat, images, tensors, vector};
 use candle_core::Tensor;
 use enas_child::{FixedOps, InputShape, MacroArc, MacroChild, MacroConfig, MacroOp, Norm, Seed, Step};
+use enas_testing::tensors::{self, Numbers, flat, tensors, vector};
+
+use crate::support::images;
 
 const INPUT: InputShape = InputShape { channels: 2, height: 7, width: 6 };
 const CLASSES: usize = 3;
@@ -32,7 +34,7 @@ fn numbers(name: &str, len: usize) -> Vec<f32> {
 fn batch(n: usize) -> (Tensor, Tensor) {
     let data = numbers("images", n * INPUT.channels * INPUT.height * INPUT.width);
     let labels: Vec<u32> = (0..n).map(|i| (i * 2 % CLASSES) as u32).collect();
-    (images(data, INPUT), support::labels(&labels))
+    (images(data, INPUT), tensors::labels(&labels))
 }
 
 fn both_kinds() -> [MacroChild; 2] {
@@ -59,10 +61,10 @@ fn moved(tensors: &[Numbers], name: &str, direction: &[f32], by: f32) -> Vec<Num
 fn gradients_are_those_of_finite_differences() {
     let (images, labels) = batch(21);
     for mut child in both_kinds() {
-        let weights = support::numbers(child.weights().expect("on the CPU"));
+        let weights = tensors::numbers(child.weights().expect("on the CPU"));
         let (_, gradients) = child.gradients(&arc(), &images, &labels).unwrap();
         let mut compared = 0;
-        for Numbers { name, data, .. } in &support::numbers(gradients) {
+        for Numbers { name, data, .. } in &tensors::numbers(gradients) {
             let direction = numbers(name, data.len());
             let exact = dot(data, &direction);
             let mut loss = |by: f32| {
@@ -166,7 +168,7 @@ fn both_kinds_learn_and_train_alike_on_any_number_of_threads() {
                     })
                     .collect();
                 let logits = flat(&child.logits(&arc(), &images, Norm::RunningStatistics, None).unwrap());
-                (losses, logits, support::numbers(child.weights().expect("on the CPU")))
+                (losses, logits, tensors::numbers(child.weights().expect("on the CPU")))
             })
         };
         let (losses, logits, weights) = train(1);
@@ -197,7 +199,7 @@ fn maps_of_any_size_go_through() {
         let input = InputShape { channels: 1, height, width };
         let mut child = MacroChild::shared(&config(6), input, CLASSES, Seed::new(0)).unwrap();
         let images = images(numbers("any size", 5 * height * width), input);
-        let labels = support::labels(&[0, 1, 2, 0, 1]);
+        let labels = tensors::labels(&[0, 1, 2, 0, 1]);
         let step = Step { lr: 0.01, global_step: 0, total_steps: 1, seed: Seed::new(5) };
         let stats = child.train_step(&arc(), &images, &labels, &step).unwrap();
         assert!(stats.loss.is_finite() && stats.grad_norm.is_finite(), "{height}x{width}: {stats:?}");
@@ -220,7 +222,7 @@ fn what_does_not_fit_is_named() {
     assert!(error.contains("macro.filters = 5 is out of range; allowed: even numbers"), "{error}");
     let error = said(MacroChild::shared(&config(6), INPUT, 1, Seed::new(0)).unwrap_err());
     assert!(error.contains("number of classes = 1"), "{error}");
-    let error = said(fixed.gradients(&arc(), &vector(&[0.0; 5]), &support::labels(&[0])).unwrap_err());
+    let error = said(fixed.gradients(&arc(), &vector(&[0.0; 5]), &tensors::labels(&[0])).unwrap_err());
     let both = "bad batch: images are [5] of F32, the network takes [n, 2, 7, 6] of F32";
     assert!(error.starts_with(both), "{error}");
     let mut weights = fixed.weights().expect("on the CPU");
@@ -241,7 +243,7 @@ fn a_restored_network_goes_on_as_if_never_interrupted() {
         }
         second.load(&first.state().unwrap()).unwrap();
         assert_eq!(train(&mut first, 2), train(&mut second, 2));
-        assert_eq!(support::numbers(first.state().unwrap()), support::numbers(second.state().unwrap()));
+        assert_eq!(tensors::numbers(first.state().unwrap()), tensors::numbers(second.state().unwrap()));
         let mut missing = first.weights().unwrap();
         missing.pop();
         assert!(second.load(&missing).is_err());

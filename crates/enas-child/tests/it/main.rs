@@ -8,7 +8,6 @@ mod candle;
 mod candle_gpu;
 mod child;
 mod custom_ops_gpu;
-mod devices;
 mod digest;
 mod examples;
 mod gpu;

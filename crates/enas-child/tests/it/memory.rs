@@ -1,13 +1,14 @@
 //! What a step keeps and what it computes again changes no bit, and what it takes is known beforehand.
 
-use crate::support::{self, Numbers, flat, images, numbers};
-use candle_core::Tensor;
 use enas_arc::Arc;
 use enas_child::{
     AuxHead, Child, Config, Footprint, InputShape, Norm, Recompute, Reductions, Step, StepStats, Work,
     worst_arcs,
 };
 use enas_rng::Seed;
+use enas_testing::tensors::{Numbers, flat, numbers};
+
+use crate::support::labelled_images;
 
 /// Sizes that halve to odd ones and to one pixel, and colour.
 const INPUT: InputShape = InputShape { channels: 3, height: 9, width: 6 };
@@ -36,20 +37,12 @@ fn arcs() -> Vec<Arc> {
     .into()
 }
 
-fn labelled_images(n: usize) -> (Tensor, Tensor) {
-    let mut stream = Seed::new(9).stream("pictures", &[]);
-    let size = INPUT.channels * INPUT.height * INPUT.width;
-    let labels: Vec<u32> = (0..n).map(|i| (i % CLASSES) as u32).collect();
-    let data = (0..n * size).map(|i| stream.normal() + labels[i / size] as f32).collect();
-    (images(data, INPUT), support::labels(&labels))
-}
-
 /// What a few steps and an evaluation come to, to the bit.
 type Trace = (Vec<StepStats>, Vec<Numbers>, Vec<u32>);
 
 fn trace(mut child: Child, arc: &Arc, n: usize, what: Recompute) -> Trace {
     child.recompute(what);
-    let (images, labels) = labelled_images(n);
+    let (images, labels) = labelled_images(n, INPUT);
     let step = |global_step| Step { lr: 0.05, global_step, total_steps: 4, seed: Seed::new(4) };
     let stats = (0..3)
         .map(|s| child.train_step(arc, &images, &labels, &step(s)).expect("it trains"))

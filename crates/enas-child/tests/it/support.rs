@@ -1,48 +1,20 @@
-//! Tensors as numbers that a test can look at and change, and the other way round.
-#![allow(dead_code, reason = "not every test binary needs all of it")]
+//! Images as tensors.
 
-use candle_core::{Device, Tensor};
-use enas_child::{InputShape, NamedTensor};
-
-/// A named tensor's numbers, row-major.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Numbers {
-    pub(crate) name: String,
-    pub(crate) shape: Vec<usize>,
-    pub(crate) data: Vec<f32>,
-}
-
-pub(crate) fn flat(tensor: &Tensor) -> Vec<f32> {
-    tensor.flatten_all().and_then(|flat| flat.to_vec1()).expect("numbers of F32")
-}
-
-pub(crate) fn numbers(tensors: Vec<NamedTensor>) -> Vec<Numbers> {
-    let of =
-        |(name, tensor): NamedTensor| Numbers { name, shape: tensor.dims().to_vec(), data: flat(&tensor) };
-    tensors.into_iter().map(of).collect()
-}
-
-pub(crate) fn tensors(numbers: &[Numbers]) -> Vec<NamedTensor> {
-    let tensor = |Numbers { name, shape, data }: &Numbers| (name.clone(), shaped(data.clone(), shape));
-    numbers.iter().map(tensor).collect()
-}
-
-pub(crate) fn shaped(data: Vec<f32>, shape: &[usize]) -> Tensor {
-    Tensor::from_vec(data, shape, &Device::Cpu).expect("as many numbers as the shape says")
-}
+use candle_core::Tensor;
+use enas_child::InputShape;
+use enas_rng::Seed;
+use enas_testing::tensors;
 
 /// Images `[n, c, h, w]`.
 pub(crate) fn images(data: Vec<f32>, InputShape { channels, height, width }: InputShape) -> Tensor {
-    let n = data.len() / (channels * height * width);
-    shaped(data, &[n, channels, height, width])
+    tensors::images(data, [channels, height, width])
 }
 
-/// Labels `[n]`.
-pub(crate) fn labels(labels: &[u32]) -> Tensor {
-    Tensor::new(labels, &Device::Cpu).expect("labels are a tensor")
-}
-
-/// Numbers `[n]`.
-pub(crate) fn vector(numbers: &[f32]) -> Tensor {
-    Tensor::new(numbers, &Device::Cpu).expect("numbers are a tensor")
+/// Noise as bright as the number of its class, and the labels; the three classes take turns.
+pub(crate) fn labelled_images(n: usize, input: InputShape) -> (Tensor, Tensor) {
+    let mut stream = Seed::new(9).stream("pictures", &[]);
+    let size = input.channels * input.height * input.width;
+    let classes: Vec<u32> = (0..n).map(|i| (i % 3) as u32).collect();
+    let data = (0..n * size).map(|i| stream.normal() + classes[i / size] as f32).collect();
+    (images(data, input), tensors::labels(&classes))
 }

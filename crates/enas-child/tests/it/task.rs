@@ -3,6 +3,7 @@
 use candle_core::Tensor;
 use enas_child::{Arc, AuxHead, Config, InputShape};
 use enas_rng::Seed;
+use enas_testing::tensors;
 
 use crate::support;
 
@@ -30,5 +31,5 @@ pub(crate) fn batch(step: u64) -> (Tensor, Tensor) {
     let len = N * INPUT.channels * INPUT.height * INPUT.width;
     let images = (0..len).map(|_| 2.0 * stream.uniform() - 1.0).collect();
     let labels: Vec<u32> = (0..N as u32).map(|i| (i + step as u32) % CLASSES as u32).collect();
-    (support::images(images, INPUT), support::labels(&labels))
+    (support::images(images, INPUT), tensors::labels(&labels))
 }

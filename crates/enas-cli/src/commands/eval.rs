@@ -84,7 +84,8 @@ pub(crate) fn run(context: &Context, args: &Eval) -> Result<u8> {
     let memory = args.memory.memory.unwrap_or_default();
     let plan = MemoryPlan::for_evaluation(&model, &path, memory, gpu.is_some())?;
     tracing::info!("{plan}");
-    let (split, skipped) = model.load_planned(&path, part, &plan)?;
+    model.set_memory(&plan);
+    let (split, skipped) = model.load_split(&path, part)?;
     if !skipped.is_empty() {
         context.console.note(&format!("{} files could not be used and are not counted", skipped.len()));
     }

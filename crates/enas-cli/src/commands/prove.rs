@@ -70,7 +70,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
     let plan = MemoryPlan::for_search(&config, gpu.is_some())?;
     record.find_pictures(&config.data)?;
     let data =
-        record.load_planned(&config.data, config.run.seed(), &plan).context("the images of the run")?;
+        record.load_data(&config.data, config.run.seed(), Some(&plan)).context("the images of the run")?;
     let counts = ReplicationCounts { seeds: args.seeds as u64, random: args.random };
     let steps = grouped(claim.steps);
     let mut goes_on = |done: usize, total: usize, share: f64| {

@@ -3,9 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
+use enas_testing::program::{enas, json, keys, refused, stdout, temp, text};
 use serde_json::{Value, json};
-
-use crate::support::{enas, json, keys, refused, stdout, temp, text};
 
 const ARC: &str = "0 1 0 3 2 3 0 1 1 4 0 0 4 1 2 0 1 1 1 2 1 1 0 3 0 3 0 0 2 1 1 1 4 1 3 1 1 2 1 1";
 

@@ -1,8 +1,7 @@
 //! `enas bench`: the line that comparisons read.
 
+use enas_testing::program::{TINY_ARC, json, refused, run, temp, text};
 use serde_json::Value;
-
-use crate::support::{TINY_ARC, json, refused, run, temp, text};
 
 const SMALL: [&str; 17] = [
     "bench",

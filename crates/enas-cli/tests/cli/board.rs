@@ -2,9 +2,8 @@
 
 use std::fs;
 
+use enas_testing::program::{TINY, TINY_ARC, TINY_SEARCH, keys, refused, run, stdout, temp, text};
 use serde_json::Value;
-
-use crate::support::{TINY, TINY_ARC, TINY_SEARCH, keys, refused, run, stdout, temp, text};
 
 fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

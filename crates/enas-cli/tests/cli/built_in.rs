@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use crate::support::{TINY, TINY_ARC, TINY_SEARCH, json, stdout, temp, write_digits};
+use enas_testing::images::write_digits;
+use enas_testing::program::{TINY, TINY_ARC, TINY_SEARCH, json, stdout, temp};
 
 /// Few pixels, for the sake of time.
 const SIZE: [&str; 2] = ["--set", "data.image_size=8"];

@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use enas_testing::images::write_digits;
+use enas_testing::program::{TINY_SEARCH, run, temp, text};
 use serde_json::Value;
 use tempfile::TempDir;
-
-use crate::support::{TINY_SEARCH, run, temp, text, write_digits};
 
 /// Settings of a small network, none of which follows from images.
 const SMALL: [&str; 6] = ["--epochs", "1", "--set", "child.filters=4", "--set", "child.layers=1"];

@@ -1,6 +1,6 @@
 //! `enas config`.
 
-use crate::support::{json, refused, stdout, temp};
+use enas_testing::program::{json, refused, stdout, temp};
 
 #[test]
 fn presets_are_listed_with_quick_first() {

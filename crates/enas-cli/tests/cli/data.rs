@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::{json, keys, refused, run, stdout, temp, text, write_digits};
+use enas_testing::images::write_digits;
+use enas_testing::program::{json, keys, refused, run, stdout, temp, text};
 
 /// Copies a picture.
 fn copy(folder: &Path, from: &Path, to: &str) {

@@ -3,9 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use enas_testing::program::{enas, json, refused, stdout, temp, text, trained};
 use serde_json::json;
-
-use crate::support::{enas, json, refused, stdout, temp, text, trained};
 
 const ARC: &str = "0 1 0 3 2 3 0 1 1 4 0 0 4 1 2 0 1 1 1 2 1 1 0 3 0 3 0 0 2 1 1 1 4 1 3 1 1 2 1 1";
 const OTHER: &str = "0 0 1 2 0 3 1 4";

@@ -3,13 +3,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-use crate::support::{TINY, TINY_ARC, TINY_SEARCH, json, refused, run, temp, text, write_digits};
-
-/// Longer than any machine needs to come so far.
-const PATIENCE: Duration = Duration::from_secs(120);
+use enas_testing::images::write_digits;
+use enas_testing::program::{TINY, TINY_ARC, TINY_SEARCH, json, refused, run, start, temp, text};
+use enas_testing::signals::{send, wait_for_text};
 
 /// Settings of a tiny training on pictures of one's own.
 const SMALL: [&str; 8] = [
@@ -23,29 +20,6 @@ const SMALL: [&str; 8] = [
     "run.batch_size=32",
 ];
 
-fn start(folder: &Path, args: &[&str]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_enas"))
-        .current_dir(folder)
-        .args(args)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
-fn wait_for(path: &Path, part: &str) {
-    let start = Instant::now();
-    while !fs::read_to_string(path).is_ok_and(|text| text.contains(part)) {
-        assert!(start.elapsed() < PATIENCE, "no {part} in {}", path.display());
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-fn send(signal: &str, to: &Child) {
-    let status = Command::new("kill").args([signal, &to.id().to_string()]).status().unwrap();
-    assert!(status.success());
-}
-
 #[test]
 fn a_second_process_is_turned_away_and_a_killed_one_locks_nobody_out() {
     let folder = temp();
@@ -53,7 +27,7 @@ fn a_second_process_is_turned_away_and_a_killed_one_locks_nobody_out() {
     let args =
         [&["search", "--epochs", "1000", "--out", "r", "--set", "run.log_every=1"], &TINY[..], &TINY_SEARCH];
     let mut first = start(folder, &args.concat());
-    wait_for(&folder.join("r/metrics.jsonl"), "\"step\"");
+    wait_for_text(&folder.join("r/metrics.jsonl"), "\"step\"");
     let by = format!("r: in use by process {} on ", first.id());
     refused(folder, &["search", "--resume", "r"], 2, &by);
     refused(
@@ -68,7 +42,7 @@ fn a_second_process_is_turned_away_and_a_killed_one_locks_nobody_out() {
     first.wait().unwrap();
 
     let second = start(folder, &["search", "--resume", "r"]);
-    wait_for(&folder.join("r/run.lock"), &format!("process {} on ", second.id()));
+    wait_for_text(&folder.join("r/run.lock"), &format!("process {} on ", second.id()));
     send("-TERM", &second);
     assert_eq!(second.wait_with_output().unwrap().status.code(), Some(143));
 }
@@ -79,7 +53,7 @@ fn two_automatic_runs_do_not_share_a_folder() {
     let folder = folder.path();
     let args = [&["auto", "--out", "a", "--set", "run.epochs=1000"], &TINY[..], &TINY_SEARCH].concat();
     let mut first = start(folder, &args);
-    wait_for(&folder.join("a/auto.json"), "{");
+    wait_for_text(&folder.join("a/auto.json"), "{");
     refused(folder, &["auto", "--resume", "a"], 2, &format!("a: in use by process {} on ", first.id()));
     send("-KILL", &first);
     first.wait().unwrap();

@@ -3,7 +3,8 @@
 
 use std::fs;
 
-use crate::support::{TINY, TINY_ARC, json, keys, refused, run, stdout, temp, text, trained, write_digits};
+use enas_testing::images::write_digits;
+use enas_testing::program::{TINY, TINY_ARC, json, keys, refused, run, stdout, temp, text, trained};
 
 #[test]
 fn an_export_is_checked_on_the_models_own_pictures() {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::{json, keys, refused, stdout, temp};
+use enas_testing::program::{json, keys, refused, stdout, temp};
 
 /// An IDX file of bytes, of these dimensions.
 fn idx(dims: &[u32], bytes: impl Iterator<Item = u8>) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! Every way to misuse the program, and its one message for each.
 
-use crate::support::{TINY_ARC, json, refused, run, stdout, temp, text};
+use enas_testing::program::{TINY_ARC, json, refused, run, stdout, temp, text};
 
 const COMMANDS: [&[&str]; 16] = [
     &["search"],

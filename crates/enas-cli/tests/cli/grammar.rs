@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use serde_json::json as value;
-
-use crate::support::{
-    TINY, TINY_ARC, TINY_SEARCH, Trained, json, keys, refused, run, stdout, temp, text, trained, write_digits,
+use enas_testing::images::write_digits;
+use enas_testing::program::{
+    TINY, TINY_ARC, TINY_SEARCH, Trained, json, keys, refused, run, stdout, temp, text, trained,
 };
+use serde_json::json as value;
 
 /// A search of digits as `search`, a training as `train`, and both as the phases of an automatic run in `auto`.
 fn runs(dir: &Path) {

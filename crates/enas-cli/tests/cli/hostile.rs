@@ -4,10 +4,10 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
+use enas_testing::images::write_digits;
+use enas_testing::program::{TINY, TINY_ARC, refused, run, stdout, temp, text, trained};
 use serde_json::Value;
 use zip::write::{SimpleFileOptions, ZipWriter};
-
-use crate::support::{TINY, TINY_ARC, refused, run, stdout, temp, text, trained, write_digits};
 
 /// Everything below a folder, by its path from there.
 fn listing(folder: &Path) -> Vec<String> {

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use enas_testing::images::write_image;
+use enas_testing::program::{TINY_ARC, TINY_SEARCH, json, refused, run, temp, text};
 use serde_json::Value;
-
-use crate::support::{TINY_ARC, TINY_SEARCH, json, refused, run, temp, text};
 
 /// Digits 3 and 8: all training pictures of the one, every 20th of the other; test and validation as they are.
 fn unequal(folder: &Path) {
@@ -16,10 +16,7 @@ fn unequal(folder: &Path) {
             if !["3", "8"].contains(&class.as_str()) || is_left_out {
                 continue;
             }
-            let to = folder.join("photos").join(part).join(class);
-            std::fs::create_dir_all(&to).unwrap();
-            let picture = image::GrayImage::from_raw(8, 8, split.image(i).unwrap().into_owned()).unwrap();
-            picture.save(to.join(format!("{i}.png"))).unwrap();
+            write_image(split, i, &folder.join("photos").join(part).join(class).join(format!("{i}.png")));
         }
     }
 }

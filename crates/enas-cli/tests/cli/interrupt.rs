@@ -3,13 +3,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Child;
 
-use crate::support::{TINY, TINY_SEARCH, json, temp, text};
-
-/// Longer than any machine needs to come so far.
-const PATIENCE: Duration = Duration::from_secs(60);
+use enas_testing::program::{TINY, TINY_SEARCH, json, refused, start, temp, text};
+use enas_testing::signals::{send, wait_for_text};
 
 /// Where a search of the digits is.
 const SEARCH: &str = "runs/digits-search-1";
@@ -43,22 +40,15 @@ fn an_unfinished_search_cannot_be_trained_from() {
     send("-INT", &search);
     search.wait_with_output().unwrap();
     let args = ["train", "--run", "runs/digits-search-1"];
-    crate::support::refused(folder, &args, 2, "finish it with --resume");
+    refused(folder, &args, 2, "finish it with --resume");
 }
 
 #[test]
 fn an_automatic_run_leaves_a_model_and_goes_on_later() {
     let folder = temp();
     let folder = folder.path();
-    let auto = Command::new(env!("CARGO_BIN_EXE_enas"))
-        .current_dir(folder)
-        .args(["auto", "--set", "run.log_every=1", "--set", "run.epochs=2"])
-        .args(TINY)
-        .args(TINY_SEARCH)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let auto = ["auto", "--set", "run.log_every=1", "--set", "run.epochs=2"];
+    let auto = start(folder, &[&auto, &TINY[..], &TINY_SEARCH].concat());
     wait_for_a_step(folder, "runs/digits-auto-1/first");
     send("-INT", &auto);
     let output = auto.wait_with_output().unwrap();
@@ -75,7 +65,7 @@ fn an_automatic_run_leaves_a_model_and_goes_on_later() {
         ("child.filters=6", "  child.filters: 4 in the run, 6 asked for\n"),
         ("keep=last", "  keep: \"best\" in the run, \"last\" asked for\n"),
     ] {
-        crate::support::refused(folder, &[&resume[..], &["--set", flag]].concat(), 2, line);
+        refused(folder, &[&resume[..], &["--set", flag]].concat(), 2, line);
     }
     let made = json(folder, &[&resume[..], &["--set", "run.checkpoint_seconds=9", "--time", "1h"]].concat());
     let stored = fs::read_to_string(folder.join("runs/digits-auto-1/train.toml")).unwrap();
@@ -98,27 +88,11 @@ fn an_automatic_run_leaves_a_model_and_goes_on_later() {
 }
 
 fn start_search(folder: &Path, epochs: &str) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_enas"))
-        .current_dir(folder)
-        .args(["search", "--epochs", epochs, "--set", "run.log_every=1"])
-        .args(TINY)
-        .args(TINY_SEARCH)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+    let args =
+        [&["search", "--epochs", epochs, "--set", "run.log_every=1"], &TINY[..], &TINY_SEARCH].concat();
+    start(folder, &args)
 }
 
 fn wait_for_a_step(folder: &Path, run: &str) {
-    let metrics = folder.join(run).join("metrics.jsonl");
-    let start = Instant::now();
-    while !fs::read_to_string(&metrics).is_ok_and(|lines| lines.contains("\"step\"")) {
-        assert!(start.elapsed() < PATIENCE, "no step in {}", metrics.display());
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-fn send(signal: &str, to: &Child) {
-    let status = Command::new("kill").args([signal, &to.id().to_string()]).status().unwrap();
-    assert!(status.success());
+    wait_for_text(&folder.join(run).join("metrics.jsonl"), "\"step\"");
 }

@@ -4,9 +4,9 @@
 use std::fs;
 use std::path::Path;
 
+use enas_testing::images::write_digits;
+use enas_testing::program::{enas, json, refused, run, stdout, temp, text};
 use serde_json::Value;
-
-use crate::support::{enas, json, refused, run, stdout, temp, text, write_digits};
 
 const TINY: [&str; 18] = [
     "--set",

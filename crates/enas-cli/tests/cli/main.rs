@@ -28,8 +28,6 @@ mod recipe;
 mod runs;
 mod said;
 mod study;
-#[path = "../support/mod.rs"]
-mod support;
 mod tables;
 #[cfg(feature = "watch")]
 mod watch;

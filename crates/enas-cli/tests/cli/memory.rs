@@ -5,10 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
+use enas_testing::program::{enas, refused, run, temp, text};
 use serde_json::Value;
 use tempfile::TempDir;
-
-use crate::support::{enas, refused, run, temp, text};
 
 const MB: u64 = 1 << 20;
 

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use enas_testing::images::write_digits;
+use enas_testing::program::{enas, json, keys, refused, run, stdout, temp, text, trained};
 use serde_json::Value;
-
-use crate::support::{enas, json, keys, refused, run, stdout, temp, text, trained, write_digits};
 
 fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
+use enas_testing::images::write_digits;
+use enas_testing::program::{TINY, TINY_ARC, TINY_SEARCH, json, run, stdout, temp, text, trained};
 use image::{ImageBuffer, Luma};
 use serde_json::Value;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
-
-use crate::support::{TINY, TINY_ARC, TINY_SEARCH, json, run, stdout, temp, text, trained, write_digits};
 
 fn lines(output: &str) -> Vec<Value> {
     output.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

@@ -1,6 +1,7 @@
 //! Trainings without a search: ready cells, several seeds, a warm start, a learning rate, and patience.
 
-use crate::support::{TINY, json, refused, run, stdout, temp, text, write_digits};
+use enas_testing::images::write_digits;
+use enas_testing::program::{TINY, json, refused, run, stdout, temp, text};
 
 /// A tiny training on the digits.
 fn train<'a>(flags: &[&'a str]) -> Vec<&'a str> {

@@ -2,9 +2,8 @@
 
 use std::fs;
 
+use enas_testing::program::{TINY, TINY_ARC, TINY_SEARCH, json, keys, refused, run, stdout, temp, text};
 use serde_json::Value;
-
-use crate::support::{TINY, TINY_ARC, TINY_SEARCH, json, keys, refused, run, stdout, temp, text};
 
 /// The shortest search that does everything.
 fn tiny_search(more: &[&'static str]) -> Vec<&'static str> {
@@ -179,7 +178,7 @@ fn the_same_seed_gives_the_same_result_with_one_thread_and_with_two() {
 fn own_pictures_train_with_the_splits_of_their_search() {
     let folder = temp();
     let folder = folder.path();
-    crate::support::write_digits(&folder.join("photos"), 150);
+    enas_testing::images::write_digits(&folder.join("photos"), 150);
     let small = ["--set", "data.image_size=8", "--set", "data.channels=1", "--set", "child.aux_head=off"];
     let tiny: Vec<&str> = TINY.iter().copied().chain(["--set", "run.batch_size=32"]).collect();
     let search = [&["search", "--data", "photos", "--epochs", "1"], &tiny[..], &TINY_SEARCH, &small].concat();

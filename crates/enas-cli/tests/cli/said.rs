@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use enas_testing::images::write_digits;
+use enas_testing::program::{TINY, TINY_ARC, TINY_SEARCH, refused, run, stdout, temp, text};
 use tempfile::TempDir;
-
-use crate::support::{TINY, TINY_ARC, TINY_SEARCH, refused, run, stdout, temp, text, write_digits};
 
 /// 150 grey images of nine classes, and files that no command reads.
 fn photos() -> TempDir {
@@ -181,5 +181,10 @@ fn a_warm_start_takes_a_run_directory() {
 
     fs::create_dir(folder.join("empty")).unwrap();
     let args = ["train", "digits", "--arc", TINY_ARC, "--warm-start", "empty"];
-    crate::support::refused(folder, &args, 2, "--warm-start empty: there is no model.safetensors in it");
+    enas_testing::program::refused(
+        folder,
+        &args,
+        2,
+        "--warm-start empty: there is no model.safetensors in it",
+    );
 }

@@ -1,11 +1,10 @@
 //! `enas study` and `enas prove`: documents, exit codes, going on.
 
 use std::fs;
-use std::path::Path;
 
+use enas_testing::program::{TINY, TINY_SEARCH, enas, json as document, refused, run, temp, text};
+use enas_testing::runs::set_gain;
 use serde_json::{Value, json};
-
-use crate::support::{TINY, TINY_SEARCH, enas, json as document, refused, run, temp, text};
 
 /// Counts and finals of a study that takes seconds.
 const FEW: [&str; 24] = [
@@ -100,13 +99,6 @@ fn what_cannot_be_studied_is_refused() {
     assert!(!folder.join("runs").exists(), "nothing is left of what was refused");
 }
 
-fn pretend(run: &Path, low: f64) {
-    let path = run.join("best.arc.json");
-    let mut facts: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-    facts["gain"] = json!({ "points": low + 1.0, "low": low, "high": low + 2.0 });
-    fs::write(&path, facts.to_string()).unwrap();
-}
-
 #[test]
 fn a_claim_that_does_not_hold_ends_with_1_and_none_with_0() {
     let folder = temp();
@@ -114,11 +106,11 @@ fn a_claim_that_does_not_hold_ends_with_1_and_none_with_0() {
     let search =
         [&["search", "--epochs", "1", "--out", "r", "--quiet"], finals(), &TINY, &TINY_SEARCH].concat();
     assert!(enas(folder).args(&search).output().unwrap().status.success());
-    pretend(&folder.join("r"), -1.0);
+    set_gain(&folder.join("r"), -1.0);
     let nothing = document(folder, &["prove", "r"]);
     assert_eq!(nothing["claims"], false);
 
-    pretend(&folder.join("r"), 60.0);
+    set_gain(&folder.join("r"), 60.0);
     let prove = ["prove", "--run", "r", "--seeds", "2", "--random", "3", "--json"];
     let output = run(folder, &prove);
     let found: Value =

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::{json, keys, refused, run, stdout, temp};
+use enas_testing::program::{json, keys, refused, run, stdout, temp};
 
 /// 5⁴ architectures whose test value is their validation value.
 fn write_table(folder: &Path) {

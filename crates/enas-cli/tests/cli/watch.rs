@@ -4,32 +4,21 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 
+use enas_testing::program::{keys, refused, start, stdout, temp, text};
+use enas_testing::signals::send;
 use serde_json::Value;
 
-use crate::support::{keys, refused, stdout, temp, text};
-
-fn start(folder: &Path, args: &[&str]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_enas"))
-        .current_dir(folder)
-        .arg("watch")
-        .args(args)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
-fn send(signal: &str, to: &Child) {
-    assert!(Command::new("kill").args([signal, &to.id().to_string()]).status().unwrap().success());
+fn start_watch(folder: &Path, args: &[&str]) -> Child {
+    start(folder, &[&["watch"], args].concat())
 }
 
 #[test]
 fn it_says_where_it_is_shows_the_page_and_ends_well() {
     let folder = temp();
     for signal in ["-INT", "-TERM"] {
-        let mut watch = start(folder.path(), &["--port", "0", "--json"]);
+        let mut watch = start_watch(folder.path(), &["--port", "0", "--json"]);
         let mut line = String::new();
         BufReader::new(watch.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let said: Value = serde_json::from_str(&line).unwrap();

@@ -3,19 +3,20 @@
 use std::thread;
 use std::time::Duration;
 
+use enas_testing::kills::{self, KillCounts};
+
 use crate::job::{Job, RUN, Whole, temp};
-use crate::kill::{self, KillCounts};
 
 #[test]
 fn automatic_runs_killed_at_random_moments_end_alike() {
     let (story, job) = ("automatic runs killed at random", Job::auto());
     let whole = Whole::of(&job);
     let mut tally = KillCounts::new(story);
-    for share in kill::moments(story, 5) {
+    for share in kills::moments(story, 5) {
         let folder = temp();
         // Twice each: the second kill is in what the first left to do.
         for share in [share, 0.3 * share] {
-            tally.hit(kill::after(&mut job.go_on(folder.path()), whole.time.mul_f64(share)));
+            tally.hit(kills::after(&mut job.go_on(folder.path()), whole.time.mul_f64(share)));
         }
         let case = tally.case(&format!("at {share:.2} of {:?}, and once more", whole.time));
         whole.assert_reached(&job, folder.path(), &case, &mut tally);
@@ -28,14 +29,14 @@ fn automatic_runs_killed_where_phases_begin_end_alike() {
     let (story, job) = ("automatic runs killed where phases begin", Job::auto());
     let whole = Whole::of(&job);
     let mut tally = KillCounts::new(story);
-    let mut chance = kill::chance(story);
+    let mut chance = kills::chance(story);
     for phase in ["first", "search", "train"] {
         for _ in 0..2 {
             let pause = Duration::from_micros(chance.below(3000) as u64);
             let folder = loop {
                 let folder = temp();
                 let begun = folder.path().join(RUN).join(phase);
-                let end = kill::when(&mut job.start(folder.path()), || {
+                let end = kills::when(&mut job.start(folder.path()), || {
                     let found = begun.exists();
                     if found {
                         thread::sleep(pause);

@@ -5,10 +5,11 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use enas_testing::kills::{self, KillCounts};
+use enas_testing::namespace::{self, Disk};
+use enas_testing::program::text;
+
 use crate::job::{Job, RUN, Whole, enas, fail, succeed, temp};
-use crate::kill::{self, KillCounts};
-use crate::namespace::{self, Disk};
-use crate::support::text;
 
 /// What the system says.
 const FULL: &str = "No space left on device";
@@ -102,7 +103,7 @@ fn full_and_read_only_disks_leave_whole_files() {
         let filler = fill(folder.path());
         fail(enas(folder.path()).args(&arguments), 1, &[file, FULL]);
         assert_eq!(fs::read(&path).unwrap(), b"old", "{file}");
-        assert!(!kill::is_being_written(&folder.path().join(RUN)), "{file}: a .part was left behind");
+        assert!(!kills::is_being_written(&folder.path().join(RUN)), "{file}: a .part was left behind");
         fs::remove_file(filler).unwrap();
 
         disk.remount("ro");
@@ -135,7 +136,7 @@ fn a_read_only_disk_is_said_and_the_run_goes_on_later() {
         disk.remount("ro");
         fail(&mut job.start(folder.path()), 1, &[RUN, READ_ONLY]);
         disk.remount("rw");
-        kill::after(&mut job.start(folder.path()), whole.time.mul_f64(0.6));
+        kills::after(&mut job.start(folder.path()), whole.time.mul_f64(0.6));
         disk.remount("ro");
         fail(&mut job.go_on(folder.path()), 1, &[RUN, READ_ONLY]);
         disk.remount("rw");

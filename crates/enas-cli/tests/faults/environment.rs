@@ -7,10 +7,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use enas_testing::images::write_digits;
+use enas_testing::kills::KillCounts;
+
 use crate::job::{Job, RUN, Whole, enas, fail, succeed, temp};
-use crate::kill::KillCounts;
 use crate::results::Results;
-use crate::support::write_digits;
 
 #[test]
 fn an_empty_environment_is_enough() {
@@ -88,9 +89,9 @@ fn names_that_are_no_text_work_or_are_refused_in_words() {
     let run = odd.join(RUN);
     succeed(enas(folder.path()).arg("report").arg("--run").arg(&run), "report");
     let out = odd.join("second");
-    let train = ["train", "--json", "--arc", crate::support::TINY_ARC];
+    let train = ["train", "--json", "--arc", enas_testing::program::TINY_ARC];
     succeed(
-        enas(folder.path()).args(train).args(crate::support::TINY).args(small).arg("--out").arg(&out),
+        enas(folder.path()).args(train).args(enas_testing::program::TINY).args(small).arg("--out").arg(&out),
         "out",
     );
 
@@ -99,14 +100,14 @@ fn names_that_are_no_text_work_or_are_refused_in_words() {
     fs::create_dir(&deeper).unwrap();
     Job::search().with(&["--data", "../photos"]).with(&small).finish(&deeper, "a search");
     let mut train = enas(&deeper);
-    train.args(["train", "--out", "../after"]).args(crate::support::TINY).args(small).arg("--run");
+    train.args(["train", "--out", "../after"]).args(enas_testing::program::TINY).args(small).arg("--run");
     succeed(train.arg(deeper.join(RUN)), "training after a search");
     let manifest = fs::read_to_string(odd.join("after/manifest.json")).unwrap();
     assert!(manifest.contains("caf\u{fffd}/deeper/run"), "{manifest}");
 
     // Pictures there cannot be named in the settings of a run, which are text.
     let mut command = enas(folder.path());
-    command.args(["train", "--arc", crate::support::TINY_ARC, "--out", "third", "--data"]);
+    command.args(["train", "--arc", enas_testing::program::TINY_ARC, "--out", "third", "--data"]);
     fail(command.arg(odd.join("photos")), 2, &["photos", "UTF-8"]);
     assert!(!folder.path().join("third").exists());
 }

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
+use enas_testing::kills::{self, KillCounts};
+
 use crate::job::{Job, Whole, enas, succeed};
-use crate::kill::{self, KillCounts};
 use crate::results::lasting;
 
 #[cfg(feature = "export")]
@@ -41,10 +42,10 @@ impl Story<'_> {
         let (whole, time) = (self.content(), began.elapsed());
         let mut tally = KillCounts::new(self.name);
 
-        for share in kill::moments(self.name, at_random) {
+        for share in kills::moments(self.name, at_random) {
             let mut delay = time.mul_f64(share);
             self.put_an_old_one();
-            while !tally.hit(kill::after(&mut self.command(), delay)) {
+            while !tally.hit(kills::after(&mut self.command(), delay)) {
                 self.put_an_old_one();
                 delay = delay.mul_f64(0.8);
             }
@@ -53,7 +54,7 @@ impl Story<'_> {
         let part = self.folder.join(format!("{}.part", self.file));
         while tally.kills < at_random + inside {
             self.put_an_old_one();
-            let end = kill::when(&mut self.command(), || part.exists());
+            let end = kills::when(&mut self.command(), || part.exists());
             if part.exists() {
                 tally.hit(end);
             } else {
@@ -72,7 +73,7 @@ impl Story<'_> {
         succeed(&mut self.command(), &case);
         let again = self.content();
         assert!(again == whole, "{case}: another {} than without the kill", self.file);
-        assert!(!kill::is_being_written(&self.folder), "{case}: a .part was left behind");
+        assert!(!kills::is_being_written(&self.folder), "{case}: a .part was left behind");
         tally.bytes += again.len() as u64;
     }
 

@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use enas_testing::kills::KillCounts;
+use enas_testing::program::{TINY, TINY_ARC, TINY_SEARCH, text};
 use tempfile::TempDir;
 
-use crate::kill::KillCounts;
 use crate::results::Results;
-use crate::support::{TINY, TINY_ARC, TINY_SEARCH, text};
-
 /// The folder of every run, in a temporary folder of its own.
 pub(crate) const RUN: &str = "run";
 

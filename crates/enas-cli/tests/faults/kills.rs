@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use enas_testing::kills::{self, KillCounts};
+
 use crate::job::{Job, RUN, Whole, temp};
-use crate::kill::{self, KillCounts};
 
 #[test]
 fn searches_killed_at_random_moments_end_alike() {
@@ -50,7 +51,7 @@ fn trainings_killed_while_the_model_is_written_end_alike() {
 
 #[test]
 fn runs_killed_while_their_folder_is_made_can_be_started_again() {
-    let being_written = kill::is_being_written;
+    let being_written = kills::is_being_written;
     inside("searches killed while their folder is made", &Job::search(), 4, being_written);
 }
 
@@ -58,10 +59,10 @@ fn runs_killed_while_their_folder_is_made_can_be_started_again() {
 fn at_random(story: &'static str, job: &Job, n: usize) {
     let whole = Whole::of(job);
     let mut tally = KillCounts::new(story);
-    for share in kill::moments(story, n) {
+    for share in kills::moments(story, n) {
         let mut folder = temp();
         let mut delay = whole.time.mul_f64(share);
-        while !tally.hit(kill::after(&mut job.start(folder.path()), delay)) {
+        while !tally.hit(kills::after(&mut job.start(folder.path()), delay)) {
             // Runs take longer and shorter; what came after the end of one is no kill.
             delay = delay.mul_f64(0.8);
             folder = temp();
@@ -76,13 +77,13 @@ fn at_random(story: &'static str, job: &Job, n: usize) {
 fn again_and_again(story: &'static str, job: &Job, n: usize) {
     let whole = Whole::of(job);
     let mut tally = KillCounts::new(story);
-    let mut chance = kill::chance(story);
+    let mut chance = kills::chance(story);
     while tally.kills < n {
         let folder = temp();
         let mut of_this_run = 0;
         loop {
             let delay = whole.time.mul_f64(f64::from(chance.range(0.1, 0.5)));
-            if tally.kills == n || !tally.hit(kill::after(&mut job.go_on(folder.path()), delay)) {
+            if tally.kills == n || !tally.hit(kills::after(&mut job.go_on(folder.path()), delay)) {
                 break;
             }
             of_this_run += 1;
@@ -96,14 +97,14 @@ fn again_and_again(story: &'static str, job: &Job, n: usize) {
 fn inside_checkpoints(story: &'static str, job: &Job, n: usize) {
     let whole = Whole::of(job);
     let mut tally = KillCounts::new(story);
-    let mut chance = kill::chance(story);
+    let mut chance = kills::chance(story);
     while tally.kills < n {
         let folder = temp();
         let checkpoints = folder.path().join(RUN).join("checkpoints");
         let wanted = 1 + chance.below(whole.checkpoints());
         let (mut seen, mut last) = (0, None);
-        let end = kill::when(&mut job.start(folder.path()), || {
-            let part = kill::parts(&checkpoints).next();
+        let end = kills::when(&mut job.start(folder.path()), || {
+            let part = kills::parts(&checkpoints).next();
             if part.is_some() && part != last {
                 seen += 1;
                 last = part;
@@ -111,7 +112,7 @@ fn inside_checkpoints(story: &'static str, job: &Job, n: usize) {
             seen == wanted
         });
         let case = tally.case(&format!("in checkpoint {wanted}"));
-        if kill::is_being_written(&checkpoints) {
+        if kills::is_being_written(&checkpoints) {
             tally.hit(end);
         } else {
             // Between seeing the file and the kill the file was finished.
@@ -126,13 +127,13 @@ fn inside_checkpoints(story: &'static str, job: &Job, n: usize) {
 fn inside(story: &'static str, job: &Job, n: usize, now: impl Fn(&Path) -> bool) {
     let whole = Whole::of(job);
     let mut tally = KillCounts::new(story);
-    let mut chance = kill::chance(story);
+    let mut chance = kills::chance(story);
     while tally.kills < n {
         let folder = temp();
         let run = folder.path().join(RUN);
         // Into the writing, but not beyond it where it is quick.
         let pause = Duration::from_micros(chance.below(1 + (300 >> tally.late.min(8))) as u64);
-        let end = kill::when(&mut job.start(folder.path()), || {
+        let end = kills::when(&mut job.start(folder.path()), || {
             let found = now(&run);
             if found {
                 std::thread::sleep(pause);

@@ -13,16 +13,9 @@ mod disk;
 mod environment;
 mod files;
 mod job;
-#[path = "../support/kill.rs"]
-mod kill;
 mod kills;
-#[cfg(target_os = "linux")]
-#[path = "../support/namespace.rs"]
-mod namespace;
 mod pictures;
 mod pipes;
 mod results;
 mod signals;
-#[path = "../support/mod.rs"]
-mod support;
 mod threads;

@@ -4,10 +4,11 @@ use std::fs;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use enas_testing::images::write_digits;
+use enas_testing::kills::{self, KillCounts};
+
 use crate::job::{Job, RUN, enas, fail, has_a_checkpoint, refused, succeed, temp};
-use crate::kill::{self, KillCounts};
 use crate::results::Results;
-use crate::support::write_digits;
 
 /// A search of pictures in a folder beside it.
 fn job(epochs: u64) -> Job {
@@ -35,7 +36,7 @@ fn pictures_that_are_gone_are_named_and_the_run_goes_on_once_they_are_back() {
         let folder = temp();
         let (photos, elsewhere) = (folder.path().join("photos"), folder.path().join("elsewhere"));
         let pictures = write_digits(&photos, 150);
-        let end = kill::when(&mut job.start(folder.path()), || has_a_checkpoint(folder.path()));
+        let end = kills::when(&mut job.start(folder.path()), || has_a_checkpoint(folder.path()));
         if !tally.hit(end) {
             return false;
         }

@@ -3,10 +3,11 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
+use enas_testing::kills::KillCounts;
+use enas_testing::program::text;
+
 use crate::job::{Job, RUN, Whole, enas, temp};
-use crate::kill::KillCounts;
 use crate::results::Results;
-use crate::support::text;
 
 #[test]
 fn a_reader_that_has_seen_enough_is_no_error() {

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use enas_testing::program::text;
 use serde_json::{Map, Value};
-
-use crate::support::text;
 
 /// Keys of what is measured, or depends on when it was saved, wherever they stand.
 const MEASURED: [&str; 16] = [

@@ -2,13 +2,15 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use enas_testing::kills::{self, KillCounts};
+use enas_testing::program::text;
+use enas_testing::signals::send;
+
 use crate::job::{Job, RUN, Whole, has_a_checkpoint, temp};
-use crate::kill::{self, KillCounts};
-use crate::support::text;
 
 /// A signal by its name for `kill`, its number, and the exit code of a run that it stopped.
 const SIGNALS: [(&str, i32, i32); 2] = [("-INT", 2, 130), ("-TERM", 15, 143)];
@@ -64,7 +66,7 @@ fn a_second_signal_ends_a_run_in_the_middle_of_a_step() {
 fn stopped(story: &'static str, job: &Job, n: usize) {
     let whole = Whole::of(job);
     let mut tally = KillCounts::new(story);
-    for (i, share) in kill::moments(story, n).into_iter().enumerate() {
+    for (i, share) in kills::moments(story, n).into_iter().enumerate() {
         let mut delay = whole.time.mul_f64(share);
         loop {
             let folder = temp();
@@ -124,12 +126,6 @@ fn start(job: &Job, folder: &Path) -> Child {
 fn end(child: Child) -> (ExitStatus, String) {
     let output = child.wait_with_output().unwrap();
     (output.status, text(&output.stderr))
-}
-
-fn send(signal: &str, to: &Child) {
-    // One that has ended was not waited for yet, so its number is nobody else's.
-    let sent = Command::new("kill").args([signal, &to.id().to_string()]).status().unwrap();
-    assert!(sent.success());
 }
 
 /// Waits until a file is there.

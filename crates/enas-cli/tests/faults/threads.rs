@@ -3,8 +3,9 @@
 
 use std::io::{self, Write};
 
+use enas_testing::kills::KillCounts;
+
 use crate::job::{Job, RUN, succeed, temp};
-use crate::kill::KillCounts;
 use crate::results::Results;
 
 /// Instruction sets by the names that `ENAS_SIMD` knows.

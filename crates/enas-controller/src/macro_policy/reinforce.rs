@@ -1,5 +1,7 @@
 //! REINFORCE with a moving-average baseline for the policy of the macro search.
 
+use enas_kernels::candle::TfAdamConfig;
+
 use super::MacroPolicy;
 use super::backward::LossWeights;
 use super::rollout::MacroRollout;
@@ -7,11 +9,6 @@ use super::weights::MacroWeights;
 use crate::advantage::{RewardAverage, check_rewarded, norm, rewards_and_advantages};
 use crate::decision::RolloutTotals;
 use crate::{Bounds, Error, RewardedChoices, UpdateStats};
-
-/// Decay of Adam's second moment; β₁ is 0 (`utils.py:218`).
-const BETA2: f64 = 0.999;
-/// Added to the root of the second moment (`utils.py:218`).
-const EPSILON: f32 = 1e-3;
 
 impl MacroPolicy {
     /// One update of θ: `∇θ mean(−ln π(choices; θ) · (R − b) + weight · penalty)`, then one step of Adam, as in
@@ -41,7 +38,7 @@ impl MacroPolicy {
         let stats = UpdateStats::new(rewarded, stats, grad_norm, self.training.updates);
         self.training.started = true;
         self.training.baseline = stats.baseline;
-        self.adam_step(&mut gradient);
+        self.adam_step(&gradient);
         Ok(stats)
     }
 
@@ -55,19 +52,13 @@ impl MacroPolicy {
         self.training.updates
     }
 
-    /// Adam with β₁ = 0 in TensorFlow's form, with ε outside the bias correction:
-    /// `w -= lr·√(1 − β₂ᵗ) · g / (√v + ε)`.
-    fn adam_step(&mut self, gradient: &mut MacroWeights) {
-        let rate = (self.config.lr * (1.0 - BETA2.powf(self.training.updates as f64)).sqrt()) as f32;
-        let (keep, take) = (BETA2 as f32, (1.0 - BETA2) as f32);
+    /// One step of Adam in TensorFlow's form, with β₁ = 0 and the published β₂ and ε.
+    fn adam_step(&mut self, gradient: &MacroWeights) {
+        let adam = TfAdamConfig { lr: self.config.lr, ..TfAdamConfig::default() };
         let moments = self.training.second_moment.values_mut();
-        for ((weights, gradient), moments) in
-            self.weights.values_mut().into_iter().zip(gradient.values_mut()).zip(moments)
-        {
-            for ((w, &mut g), v) in weights.iter_mut().zip(gradient).zip(moments) {
-                *v = keep * *v + take * g * g;
-                *w -= rate * g / (v.sqrt() + EPSILON);
-            }
+        let variables = self.weights.values_mut().into_iter().zip(moments);
+        for ((weights, moment), (_, _, gradient)) in variables.zip(gradient.variables()) {
+            adam.step(self.training.updates, weights, moment, gradient);
         }
     }
 }

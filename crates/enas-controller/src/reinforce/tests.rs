@@ -1,5 +1,6 @@
 use enas_arc::Arc;
 use enas_rng::Seed;
+use enas_testing::tensors::flat;
 
 use super::*;
 use crate::{BaselineInit, Config};
@@ -7,10 +8,6 @@ use crate::{BaselineInit, Config};
 fn small(config: Config) -> Controller {
     let config = Config { hidden_size: 16, ..config };
     Controller::new(&config, 3, Seed::new(2)).unwrap()
-}
-
-fn flat(tensor: &candle_core::Tensor) -> Vec<f32> {
-    tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 
 fn numbers(controller: &Controller) -> Vec<f32> {

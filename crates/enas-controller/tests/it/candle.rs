@@ -10,8 +10,7 @@ use enas_controller::{
 };
 use enas_kernels::candle::{TfAdam, TfAdamConfig};
 use enas_rng::Seed;
-
-use crate::support::{flat, numbers};
+use enas_testing::tensors::{Numbers, flat, numbers};
 
 const SEED: Seed = Seed::new(7);
 
@@ -39,10 +38,10 @@ fn variables_have_the_published_names_and_start_as_without_a_map() {
         let (controller, varmap) = shared(&config, 3);
         let own = Controller::new(&config, 3, SEED).unwrap();
         assert_eq!(numbers(controller.state()), numbers(own.state()));
-        let data = varmap.data().lock().unwrap();
-        assert_eq!(data.len(), 9);
-        for (name, shape, values) in numbers(own.state()).into_iter().take(9) {
-            assert_eq!((data[&name].dims(), flat(&data[&name])), (&shape[..], values), "{name}");
+        let variables = varmap.data().lock().unwrap();
+        assert_eq!(variables.len(), 9);
+        for Numbers { name, shape, data } in numbers(own.state()).into_iter().take(9) {
+            assert_eq!((variables[&name].dims(), flat(&variables[&name])), (&shape[..], data), "{name}");
         }
         let ids: Vec<_> = controller.vars().iter().map(|var| var.id()).collect();
         assert_eq!(ids, controller.tensors().map(|(_, tensor)| tensor.id()).collect::<Vec<_>>());
@@ -66,7 +65,7 @@ fn nll_is_minus_the_log_probability_and_has_the_gradient_of_the_slices_to_the_bi
         // The second way back finds the walk used up.
         for _ in 0..2 {
             let gradients = loss.backward().unwrap();
-            for (var, (name, shape, values)) in controller.vars().iter().zip(&expected) {
+            for (var, Numbers { name, shape, data: values }) in controller.vars().iter().zip(&expected) {
                 let gradient = gradients.get(var).unwrap_or_else(|| panic!("{name} has no gradient"));
                 assert_eq!((gradient.dims(), flat(gradient)), (&shape[..], values.clone()), "{name}");
             }
@@ -260,7 +259,7 @@ fn policies_of_other_plans_have_variables_too() {
         let nll = policy.nll(bounds, &choices).unwrap();
         let gradients = nll.sum_all().unwrap().backward().unwrap();
         let expected = numbers(policy.nll_gradient(bounds, &choices, &[1.0]).unwrap());
-        for (var, (name, _, values)) in policy.vars().iter().zip(expected) {
+        for (var, Numbers { name, data: values, .. }) in policy.vars().iter().zip(expected) {
             assert_eq!(flat(gradients.get(var).unwrap()), values, "{name}");
         }
         let rewarded = |value| RewardedChoices { choices: choices[0].clone(), value };

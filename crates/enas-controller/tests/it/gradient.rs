@@ -3,8 +3,7 @@
 use enas_arc::Arc;
 use enas_controller::{Bounds, Config, Controller, OpBias};
 use enas_rng::Seed;
-
-use crate::support::{numbers, tensors};
+use enas_testing::tensors::{Numbers, numbers, tensors};
 
 /// Moves one variable by `distance` along a direction and returns Σ coefficient · -ln π.
 fn value(
@@ -17,9 +16,9 @@ fn value(
 ) -> f64 {
     let mut moved = controller.clone();
     let mut state = numbers(moved.state());
-    let (_, _, weights) = state.iter_mut().find(|(name, ..)| name == variable).unwrap();
-    weights.iter_mut().zip(direction).for_each(|(w, d)| *w += distance * d);
-    moved.load_state(tensors(state)).unwrap();
+    let weights = state.iter_mut().find(|tensor| tensor.name == variable).unwrap();
+    weights.data.iter_mut().zip(direction).for_each(|(w, d)| *w += distance * d);
+    moved.load_state(tensors(&state)).unwrap();
     let terms = weighted
         .iter()
         .map(|(arc, c)| f64::from(*c) * -f64::from(moved.score(bounds, arc).unwrap().log_prob));
@@ -31,19 +30,23 @@ fn check(config: &Config, n_nodes: usize, bounds: Bounds, init_scale: f32) {
     let seed = Seed::new(11);
     let mut controller = Controller::new(config, n_nodes, seed).unwrap();
     let mut state = numbers(controller.state());
-    for (_, _, weights) in state.iter_mut().filter(|(name, ..)| !name.contains("adam") && name != "softmax/b")
-    {
+    for tensor in &mut state {
+        if tensor.name.contains("adam") || tensor.name == "softmax/b" {
+            continue;
+        }
         // Larger weights than the starting ones, so that no part of the network is nearly linear.
-        weights.iter_mut().for_each(|w| *w *= init_scale);
+        tensor.data.iter_mut().for_each(|w| *w *= init_scale);
     }
-    controller.load_state(tensors(state)).unwrap();
+    controller.load_state(tensors(&state)).unwrap();
     let weighted: Vec<(Arc, f32)> = [1.0, -0.5, 0.25]
         .iter()
         .enumerate()
         .map(|(i, &c)| (Arc::random(n_nodes, &mut seed.stream("arc", &[i as u64])), c))
         .collect();
     let (arcs, coefficients): (Vec<_>, Vec<_>) = weighted.iter().cloned().unzip();
-    for (name, _, gradient) in numbers(controller.nll_gradient(bounds, &arcs, &coefficients).unwrap()) {
+    for Numbers { name, data: gradient, .. } in
+        numbers(controller.nll_gradient(bounds, &arcs, &coefficients).unwrap())
+    {
         let mut stream = seed.stream(&name, &[]);
         let mut random = || (0..gradient.len()).map(|_| stream.range(-1.0, 1.0)).collect::<Vec<f32>>();
         let directions = [gradient.clone(), random(), random()];

@@ -1,15 +1,14 @@
 //! All instruction sets agree, and each repeats itself to the bit.
 
-use std::process::Command;
-
 use enas_arc::Arc;
 use enas_controller::{Config, Controller, Episode};
 use enas_rng::Seed;
+use enas_testing::instruction_sets::{results_at, results_file};
+use enas_testing::numbers::bits;
+use enas_testing::tensors::flat;
 
-use crate::support::flat;
-
-/// Where a child process leaves its results.
-const RESULTS: &str = "ENAS_CONTROLLER_TEST_RESULTS";
+/// The full name of the test.
+const TEST: &str = "instruction_sets::instruction_sets_agree_and_repeat_themselves";
 
 /// Scores, a gradient and the weights after two updates, for given arcs: nothing drawn may depend on last bits.
 fn results() -> Vec<f32> {
@@ -36,34 +35,21 @@ fn results() -> Vec<f32> {
     out
 }
 
-/// Runs this very test in a process of its own, which finds [`RESULTS`] set and writes there.
-fn results_at(name: &str, run: u32) -> Vec<f32> {
-    let file = std::env::temp_dir().join(format!("enas-controller-{}-{name}-{run}", std::process::id()));
-    let status = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "instruction_sets::instruction_sets_agree_and_repeat_themselves"])
-        .env(RESULTS, &file)
-        .env("ENAS_SIMD", name)
-        .status()
-        .unwrap();
-    assert!(status.success(), "{name}: the child process failed");
-    let bytes = std::fs::read(&file).unwrap();
-    std::fs::remove_file(&file).unwrap();
-    bytes.as_chunks::<4>().0.iter().map(|x| f32::from_le_bytes(*x)).collect()
+/// The results in a process of its own with the instructions `name`.
+fn numbers_at(name: &str) -> Vec<f32> {
+    results_at(TEST, name).as_chunks::<4>().0.iter().map(|x| f32::from_le_bytes(*x)).collect()
 }
 
 #[test]
 fn instruction_sets_agree_and_repeat_themselves() {
-    if let Ok(path) = std::env::var(RESULTS) {
+    if let Some(path) = results_file() {
         let bytes: Vec<u8> = results().into_iter().flat_map(f32::to_le_bytes).collect();
         std::fs::write(path, bytes).unwrap();
         return;
     }
     let [portable, avx2, avx512] = ["portable", "avx2", "avx512"].map(|name| {
-        let (got, again) = (results_at(name, 1), results_at(name, 2));
-        assert!(
-            got.iter().map(|x| x.to_bits()).eq(again.iter().map(|x| x.to_bits())),
-            "{name} repeats itself"
-        );
+        let (got, again) = (numbers_at(name), numbers_at(name));
+        assert!(bits(&got) == bits(&again), "{name} repeats itself");
         got
     });
     for (name, got) in [("avx2", &avx2), ("avx512", &avx512)] {

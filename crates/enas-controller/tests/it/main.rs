@@ -7,4 +7,3 @@ mod gradient;
 mod instruction_sets;
 mod plans;
 mod policy;
-mod support;

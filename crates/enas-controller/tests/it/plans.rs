@@ -2,8 +2,7 @@
 
 use enas_controller::{Bounds, Config, Controller, Error, OpBias, Plan, PlanStep, Policy, RewardedChoices};
 use enas_rng::{Seed, Stream};
-
-use crate::support::{numbers, tensors};
+use enas_testing::tensors::{Numbers, numbers, tensors};
 
 fn op(decision: usize, first: usize, n_choices: usize) -> PlanStep {
     PlanStep::Op { decision, first, n_choices }
@@ -81,15 +80,17 @@ fn gradients_equal_finite_differences_for_every_variable() {
     ] {
         let mut policy = policy(plan, &config);
         let mut state = numbers(policy.state());
-        for (name, _, weights) in &mut state {
+        for Numbers { name, data, .. } in &mut state {
             let scale = if name.contains("adam") { 1.0 } else { 4.0 };
-            weights.iter_mut().for_each(|w| *w *= scale);
+            data.iter_mut().for_each(|w| *w *= scale);
         }
-        policy.load_state(tensors(state)).unwrap();
+        policy.load_state(tensors(&state)).unwrap();
         let bounds = Bounds { tanh_constant: config.tanh_constant, temperature: Some(0.9) };
         let vectors: Vec<Vec<usize>> = all(policy.plan()).into_iter().step_by(11).take(3).collect();
         let coefficients = [1.0, -0.5, 0.25];
-        for (name, _, gradient) in numbers(policy.nll_gradient(bounds, &vectors, &coefficients).unwrap()) {
+        for Numbers { name, data: gradient, .. } in
+            numbers(policy.nll_gradient(bounds, &vectors, &coefficients).unwrap())
+        {
             let norm = gradient.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
             if norm == 0.0 {
                 // What a plan without index decisions does not use.
@@ -99,12 +100,12 @@ fn gradients_equal_finite_differences_for_every_variable() {
             let at = |distance: f64| {
                 let mut moved = policy.clone();
                 let mut state = numbers(moved.state());
-                let weights = &mut state.iter_mut().find(|(n, ..)| *n == name).unwrap().2;
+                let weights = &mut state.iter_mut().find(|tensor| tensor.name == name).unwrap().data;
                 weights
                     .iter_mut()
                     .zip(&gradient)
                     .for_each(|(w, g)| *w += (distance * f64::from(*g) / norm) as f32);
-                moved.load_state(tensors(state)).unwrap();
+                moved.load_state(tensors(&state)).unwrap();
                 let nll = |v: &Vec<usize>| -f64::from(moved.score(bounds, v).unwrap().log_prob);
                 vectors.iter().zip(coefficients).map(|(v, c)| f64::from(c) * nll(v)).sum::<f64>()
             };

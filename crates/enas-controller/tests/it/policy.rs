@@ -3,8 +3,7 @@
 use enas_arc::{Arc, ArcSpace, Cell, Op};
 use enas_controller::{Config, Controller, Episode, Sample};
 use enas_rng::Seed;
-
-use crate::support::numbers;
+use enas_testing::tensors::numbers;
 
 fn published(seed: u64) -> Controller {
     Controller::new(&Config::reference(), 5, Seed::new(seed)).unwrap()
@@ -55,7 +54,7 @@ fn the_published_bias_of_convolutions_can_never_learn() {
     let bounds = controller.config().bounds(0.0);
     let arcs: Vec<Arc> = (0..4).map(|i| Arc::random(5, &mut Seed::new(1).stream("arc", &[i]))).collect();
     let gradients = numbers(controller.nll_gradient(bounds, &arcs, &[1.0; 4]).unwrap());
-    let of = |name: &str| &gradients.iter().find(|(n, ..)| n == name).unwrap().2;
+    let of = |name: &str| &gradients.iter().find(|tensor| tensor.name == name).unwrap().data;
     let bias = of("softmax/b");
     assert_eq!(bias[..2], [0.0, 0.0]);
     assert!(bias[2..].iter().all(|&g| g != 0.0));

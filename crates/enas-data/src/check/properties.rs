@@ -24,15 +24,31 @@ pub(super) fn unreadable(config: &Config, skipped: &[Skipped]) -> Option<Finding
 
 /// One finding for each property that any image has.
 pub(super) fn findings(config: &Config, images: &[(&str, Properties)], white: WhiteLevels) -> Vec<Finding> {
-    let finding = |severity,
-                   kind,
-                   what: [&str; 2],
-                   consequence: &str,
-                   detail: &dyn Fn(&Properties) -> Option<String>| {
+    let images = Images(images);
+    let colours = if config.channels == 1 { "grey" } else { "red, green and blue" };
+    let mut all = mistakes(images);
+    all.extend(conversions(images, colours, white));
+    all
+}
+
+/// The images that a finding may be about, by name.
+#[derive(Clone, Copy)]
+struct Images<'a>(&'a [(&'a str, Properties)]);
+
+impl Images<'_> {
+    /// The finding about all images of which `detail` says something; `what` describes one of them and several.
+    fn finding(
+        self,
+        severity: Severity,
+        kind: FindingKind,
+        what: [&str; 2],
+        consequence: &str,
+        detail: &dyn Fn(&Properties) -> Option<String>,
+    ) -> Option<Finding> {
         let case = |(name, properties): &(&str, Properties)| {
             Some(Case { paths: vec![(*name).to_owned()], detail: detail(properties)? })
         };
-        let cases: Vec<Case> = images.iter().filter_map(case).collect();
+        let cases: Vec<Case> = self.0.iter().filter_map(case).collect();
         let summary = count(cases.len(), what[0], what[1]);
         (!cases.is_empty()).then(|| Finding {
             severity,
@@ -41,47 +57,71 @@ pub(super) fn findings(config: &Config, images: &[(&str, Properties)], white: Wh
             consequence: consequence.into(),
             cases,
         })
-    };
-    let note = |kind, what, consequence: &str, has: &dyn Fn(&Properties) -> bool| {
-        finding(Severity::Note, kind, what, consequence, &|t| has(t).then(String::new))
-    };
-    let warning = |kind, what, consequence: &str, has: &dyn Fn(&Properties) -> bool| {
-        finding(Severity::Warning, kind, what, consequence, &|t| has(t).then(String::new))
-    };
-    let colours = if config.channels == 1 { "grey" } else { "red, green and blue" };
+    }
+
+    fn note(
+        self,
+        kind: FindingKind,
+        what: [&str; 2],
+        consequence: &str,
+        has: &dyn Fn(&Properties) -> bool,
+    ) -> Option<Finding> {
+        self.finding(Severity::Note, kind, what, consequence, &|t| has(t).then(String::new))
+    }
+
+    fn warning(
+        self,
+        kind: FindingKind,
+        what: [&str; 2],
+        consequence: &str,
+        has: &dyn Fn(&Properties) -> bool,
+    ) -> Option<Finding> {
+        self.finding(Severity::Warning, kind, what, consequence, &|t| has(t).then(String::new))
+    }
+}
+
+/// What may be mistakes of those who made the files.
+fn mistakes(images: Images<'_>) -> Vec<Finding> {
     let all = [
-        warning(
+        images.warning(
             FindingKind::CutOff,
             ["JPEG file ends before its picture does", "JPEG files end before their pictures do"],
             "kept, with whatever the decoder puts where pixels are missing: copy them anew or remove them",
             &|t| t.cut_off,
         ),
-        warning(
+        images.warning(
             FindingKind::Constant,
             ["picture is of one colour throughout", "pictures are of one colour throughout"],
             "kept, though there is nothing to see: remove them if they are failures",
             &|t| t.constant,
         ),
-        finding(
+        images.finding(
             Severity::Note,
             FindingKind::WrongExtension,
             ["file is of another kind than its name says", "files are of another kind than their names say"],
             "kept: the content decides how a file is read",
             &|t| t.misnamed.map(|kind| format!("its content is {kind}")),
         ),
-        note(
+    ];
+    all.into_iter().flatten().collect()
+}
+
+/// What is converted to 8-bit samples of `colours`.
+fn conversions(images: Images<'_>, colours: &str, white: WhiteLevels) -> Vec<Finding> {
+    let all = [
+        images.note(
             FindingKind::Deep,
             ["picture has more than 8 bits per sample", "pictures have more than 8 bits per sample"],
             &format!("kept, scaled to 8 bits{}", white_level_hint(white)),
             &|t| t.deep,
         ),
-        note(
+        images.note(
             FindingKind::Cmyk,
             ["picture is in printing colours (CMYK)", "pictures are in printing colours (CMYK)"],
             &format!("kept, converted to {colours}"),
             &|t| t.cmyk,
         ),
-        finding(
+        images.finding(
             Severity::Note,
             FindingKind::Alpha,
             ["picture has an alpha channel", "pictures have an alpha channel"],
@@ -93,19 +133,19 @@ pub(super) fn findings(config: &Config, images: &[(&str, Properties)], white: Wh
                 })
             },
         ),
-        note(
+        images.note(
             FindingKind::Palette,
             ["picture has a palette", "pictures have a palette"],
             &format!("kept, its colours converted to {colours}"),
             &|t| t.palette,
         ),
-        note(
+        images.note(
             FindingKind::Rotated,
             ["picture has an EXIF orientation", "pictures have an EXIF orientation"],
             "kept, turned upright",
             &|t| t.rotated,
         ),
-        note(
+        images.note(
             FindingKind::Animated,
             ["file has more than one frame or page", "files have more than one frame or page"],
             "kept: the first is used, the others are not looked at",

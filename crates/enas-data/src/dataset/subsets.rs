@@ -51,17 +51,31 @@ impl Split {
     /// If a class has an odd number of images, the first half gets one more.
     #[must_use]
     pub fn halves(&self, seed: Seed) -> (Vec<usize>, Vec<usize>) {
-        let (mut first, mut second) = (Vec::new(), Vec::new());
+        let (mut first, mut second) = self.divided("halves", seed, |n| n.div_ceil(2));
+        first.sort_unstable();
+        second.sort_unstable();
+        (first, second)
+    }
+
+    /// Two disjoint parts of this split, as indices: of the `n` images of each class, `share(n)` are in the first one.
+    /// `seed` and `stream`, the name of the random numbers, determine the choice.
+    #[must_use]
+    pub fn divided(
+        &self,
+        stream: &str,
+        seed: Seed,
+        share: impl Fn(usize) -> usize,
+    ) -> (Vec<usize>, Vec<usize>) {
+        let mut first = Vec::new();
+        let mut second = Vec::new();
         let n_classes = self.labels().iter().max().map_or(0, |most| *most + 1);
         for class in 0..n_classes {
             let mut members: Vec<usize> = (0..self.len()).filter(|&i| self.labels()[i] == class).collect();
-            seed.stream("halves", &[u64::from(class)]).shuffle(&mut members);
-            let rest = members.split_off(members.len().div_ceil(2));
+            seed.stream(stream, &[u64::from(class)]).shuffle(&mut members);
+            let rest = members.split_off(share(members.len()));
             first.extend(members);
             second.extend(rest);
         }
-        first.sort_unstable();
-        second.sort_unstable();
         (first, second)
     }
 }

@@ -2,6 +2,8 @@
 
 use enas_kernels::gpu::{Gpu, GpuActivation, GpuImages, Precision};
 use enas_rng::Seed;
+use enas_testing::gpus;
+use enas_testing::numbers::bits;
 
 use crate::{in_all_orders, on_maps, support};
 
@@ -82,7 +84,7 @@ fn labels_follow_their_pictures() {
 
 #[test]
 fn the_first_of_a_choice_are_its_beginning() {
-    let gpu = support::gpu(0);
+    let gpu = gpus::emulated(0);
     let resident = Set::new((1, 2, 2), 9).on(&gpu);
     let pictures = |indices: &[usize], n: usize| {
         let chosen = resident.choose(indices).expect("they are there").first(n);
@@ -94,7 +96,7 @@ fn the_first_of_a_choice_are_its_beginning() {
 
 #[test]
 fn a_picture_that_is_not_there_cannot_be_chosen() {
-    let gpu = support::gpu(0);
+    let gpu = gpus::emulated(0);
     let resident = Set::new((1, 2, 2), 9).on(&gpu);
     assert!(resident.choose(&[8, 0]).is_some());
     assert!(resident.choose(&[0, 9]).is_none());
@@ -103,7 +105,7 @@ fn a_picture_that_is_not_there_cannot_be_chosen() {
 /// More than goes to the device at once.
 #[test]
 fn large_sets_arrive_whole() {
-    let gpu = support::gpu(0);
+    let gpu = gpus::emulated(0);
     let set = Set::new((3, 100, 101), 40);
     let resident = set.on(&gpu);
     for i in [0, 33, 34, 35, 39] {
@@ -111,8 +113,4 @@ fn large_sets_arrive_whole() {
         let got = GpuActivation::plain(map).to_nchw().expect("the kernels run");
         assert!(bits(&got) == bits(&set.normalised(&[i])), "picture {i}");
     }
-}
-
-fn bits(numbers: &[f32]) -> Vec<u32> {
-    numbers.iter().map(|x| x.to_bits()).collect()
 }

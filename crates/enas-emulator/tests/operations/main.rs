@@ -15,6 +15,8 @@ use std::sync::Arc as SyncArc;
 
 use enas_kernels::gpu::{Gpu, GpuActivation, GpuFeatureMap, Precision};
 use enas_kernels::{Activation, Affine, FeatureMap};
+use enas_testing::gpus;
+use enas_testing::numbers::{bits, uniform};
 
 /// Orders of threads; zero is the natural one.
 const ORDERS: [u64; 3] = [0, 1, 7];
@@ -36,14 +38,15 @@ fn in_orders(
     what: &str,
     run: impl Fn(&Gpu) -> Vec<Vec<f32>>,
 ) -> Vec<Vec<f32>> {
-    let bits = |results: &[Vec<f32>]| -> Vec<Vec<u32>> {
-        results.iter().map(|numbers| numbers.iter().map(|x| x.to_bits()).collect()).collect()
-    };
-    let first = run(&support::gpu(orders[0]));
+    let all_bits = |results: &[Vec<f32>]| -> Vec<Vec<u32>> { results.iter().map(|one| bits(one)).collect() };
+    let first = run(&gpus::emulated(orders[0]));
     for order in &orders[1..] {
-        assert!(bits(&run(&support::gpu(*order))) == bits(&first), "{what}: order {order} gives other bytes");
+        assert!(
+            all_bits(&run(&gpus::emulated(*order))) == all_bits(&first),
+            "{what}: order {order} gives other bytes"
+        );
     }
-    if let Some(gpu) = support::real() {
+    if let Some(gpu) = gpus::real() {
         let real = run(&gpu);
         assert_eq!(real.len(), first.len(), "{what}: as many results on {}", gpu.name());
         for (i, (got, want)) in real.iter().zip(&first).enumerate() {
@@ -51,15 +54,14 @@ fn in_orders(
             let share = 2.0 * support::rounding(precision);
             assert_within(&format!("{what}: result {i} on {}", gpu.name()), got, want, share);
         }
-        assert!(bits(&run(&gpu)) == bits(&real), "{what}: {} does not repeat itself", gpu.name());
+        assert!(all_bits(&run(&gpu)) == all_bits(&real), "{what}: {} does not repeat itself", gpu.name());
     }
     first
 }
 
 /// Numbers between −1 and 1, the same for the same seed.
 fn numbers(seed: u64, len: usize) -> Vec<f32> {
-    let mut stream = enas_rng::Seed::new(seed).stream("numbers", &[]);
-    (0..len).map(|_| stream.range(-1.0, 1.0)).collect()
+    uniform(&mut enas_rng::Seed::new(seed).stream("numbers", &[]), len)
 }
 
 /// Numbers between −1 and 1 that a map can hold, the same for the same seed.

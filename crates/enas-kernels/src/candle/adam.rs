@@ -20,6 +20,16 @@ pub struct TfAdamConfig {
     pub epsilon: f32,
 }
 
+impl TfAdamConfig {
+    /// Step number `step`, counted from 1, of one variable and its second moment, in place.
+    ///
+    /// # Panics
+    /// If the slices have different lengths.
+    pub fn step(self, step: u64, weights: &mut [f32], moment: &mut [f32], gradient: &[f32]) {
+        self.factors(step).step(weights, moment, gradient);
+    }
+}
+
 impl Default for TfAdamConfig {
     fn default() -> Self {
         Self { lr: 1e-3, beta2: 0.999, epsilon: 1e-3 }
@@ -145,6 +155,16 @@ impl TfAdamConfig {
     }
 }
 
+impl AdamFactors {
+    /// One step of one variable on the CPU.
+    fn step(self, weights: &mut [f32], moment: &mut [f32], gradient: &[f32]) {
+        assert_eq!(weights.len(), gradient.len(), "one gradient per weight");
+        assert_eq!(weights.len(), moment.len(), "one second moment per weight");
+        // SAFETY: nothing but slices, whose bounds are checked.
+        unsafe { simd::run(Adam { weights, moment, gradient, factors: self }) }
+    }
+}
+
 /// One step on the CPU.
 fn update<'g>(
     slots: &Slots,
@@ -153,11 +173,7 @@ fn update<'g>(
 ) -> Result<()> {
     for (i, slot) in slots.all.iter().enumerate() {
         let Some(gradient) = gradient(i) else { continue };
-        slot.update(|weights, moment| {
-            assert_eq!(weights.len(), gradient.len(), "one gradient per weight");
-            // SAFETY: nothing but slices, whose bounds are checked.
-            unsafe { simd::run(Adam { weights, moment, gradient, factors }) }
-        })?;
+        slot.update(|weights, moment| factors.step(weights, moment, gradient))?;
     }
     Ok(())
 }

@@ -4,10 +4,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::Optimizer;
 use enas_kernels::candle::{TfAdam, TfAdamConfig};
-
-fn flat(tensor: &Tensor) -> Vec<f32> {
-    tensor.flatten_all().unwrap().to_vec1().unwrap()
-}
+use enas_testing::tensors::flat;
 
 #[test]
 fn steps_equal_the_rule_on_slices_and_that_of_candles_gradients() {

@@ -5,6 +5,7 @@ use candle_core::{Device, Tensor, Var};
 use candle_nn::Optimizer;
 use enas_kernels::Nesterov;
 use enas_kernels::candle::{NesterovConfig, NesterovSgd};
+use enas_testing::tensors::flat;
 
 /// Numbers that repeat late, of size one.
 fn numbers(len: usize, salt: usize) -> Vec<f32> {
@@ -18,10 +19,6 @@ fn vars() -> Vec<(String, Var, usize)> {
     };
     // One of them longer than what is added up in single precision at once.
     vec![var(1, (4, 5), 4), var(2, (3, 7000), 3), var(3, (1, 1), 1), var(4, (20, 1000), 1)]
-}
-
-fn flat(tensor: &Tensor) -> Vec<f32> {
-    tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 
 /// What three steps of the rule itself make of them, row by row.

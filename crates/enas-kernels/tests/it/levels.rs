@@ -1,18 +1,17 @@
 //! All instruction sets agree, and the number of threads does not matter at all.
 
 use std::fmt::Write as _;
-use std::process::Command;
+use std::path::Path;
 
 use enas_kernels::{
     Activation, BatchStats, ConvBlock, ConvBranch, FeatureMap, Im2row, Level, Nesterov, Pool, PoolKind, Term,
     TfAdam, add, add_backward, concat, level, relu_mean, relu_mean_backward,
 };
 use enas_rng::Stream;
+use enas_testing::instruction_sets::{results_at, results_file};
+use enas_testing::numbers::{Tolerance, assert_close, bits};
 
 use crate::support::{Shape, coarse, map, stream, uniform, value};
-
-/// Where a child process leaves its results.
-const RESULTS: &str = "ENAS_KERNELS_TEST_RESULTS";
 
 /// Named results of every operation, forward and backward, on shapes with every kind of remainder.
 fn results() -> Vec<(String, Vec<f32>)> {
@@ -117,18 +116,9 @@ fn optimisers(out: &mut Vec<(String, Vec<f32>)>) {
     out.push(("adam".into(), [w, v].concat()));
 }
 
-/// Runs this very test in a process of its own, which finds [`RESULTS`] set and writes there.
-fn results_at(name: &str) -> (String, Vec<Vec<f32>>) {
-    let file = std::env::temp_dir().join(format!("enas-kernels-{}-{name}", std::process::id()));
-    let status = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "levels::instruction_sets_agree"])
-        .env(RESULTS, &file)
-        .env("ENAS_SIMD", name)
-        .status()
-        .unwrap();
-    assert!(status.success(), "{name}: the child process failed");
-    let text = std::fs::read_to_string(&file).unwrap();
-    std::fs::remove_file(&file).unwrap();
+/// The instruction set of a process that `name` asks for, and the results there.
+fn numbers_at(name: &str) -> (String, Vec<Vec<f32>>) {
+    let text = String::from_utf8(results_at("levels::instruction_sets_agree", name)).unwrap();
     let (level, rest) = text.split_once('\n').unwrap();
     let numbers = |line: &str| {
         line.split(' ').filter(|w| !w.is_empty()).map(|w| f32::from_bits(w.parse().unwrap())).collect()
@@ -136,7 +126,7 @@ fn results_at(name: &str) -> (String, Vec<Vec<f32>>) {
     (level.to_owned(), rest.lines().map(numbers).collect())
 }
 
-fn write_results(path: &str) {
+fn write_results(path: &Path) {
     let mut text = format!("{:?}\n", level());
     for (_, values) in results() {
         for value in values {
@@ -149,21 +139,19 @@ fn write_results(path: &str) {
 
 #[test]
 fn instruction_sets_agree() {
-    if let Ok(path) = std::env::var(RESULTS) {
+    if let Some(path) = results_file() {
         return write_results(&path);
     }
     let names: Vec<String> = results().into_iter().map(|(name, _)| name).collect();
-    let (plain, expected) = results_at("portable");
+    let (plain, expected) = numbers_at("portable");
     assert_eq!(plain, "Portable");
     for (name, wanted) in [("avx2", Level::Avx2), ("avx512", Level::Avx512)] {
-        let (got, values) = results_at(name);
+        let (got, values) = numbers_at(name);
         assert!(got == format!("{wanted:?}") || level() < wanted, "{name} ran as {got}");
         assert_eq!(values.len(), names.len());
         for ((name, a), e) in names.iter().zip(&values).zip(&expected) {
             // Gradients of a batch norm cancel: what counts is the size of the tensor they are part of.
-            let scale = e.iter().fold(1e-3f32, |m, v| m.max(v.abs()));
-            let worst = a.iter().zip(e).fold(0.0f32, |m, (a, e)| m.max((a - e).abs()));
-            assert!(a.len() == e.len() && worst <= 1e-5 * scale, "{got} {name}: off by {worst} of {scale}");
+            assert_close(&format!("{got} {name}"), a, e, Tolerance { share: 1e-5, least: 1e-3 });
         }
     }
 }
@@ -172,10 +160,7 @@ fn instruction_sets_agree() {
 fn the_number_of_threads_does_not_change_a_bit() {
     let with_threads = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let bits = |(name, values): (String, Vec<f32>)| {
-            (name, values.iter().map(|v| v.to_bits()).collect::<Vec<_>>())
-        };
-        pool.install(results).into_iter().map(bits).collect::<Vec<_>>()
+        pool.install(results).into_iter().map(|(name, values)| (name, bits(&values))).collect::<Vec<_>>()
     };
     let one = with_threads(1);
     for threads in [2, 3] {

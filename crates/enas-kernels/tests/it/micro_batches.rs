@@ -67,10 +67,6 @@ fn conv_block<'a>(inputs: &'a [Activation], branch: &'a ConvBranch<'a>) -> ConvB
     ConvBlock { inputs, relu: true, branches: std::slice::from_ref(branch) }
 }
 
-fn bits(numbers: &[f32]) -> Vec<u32> {
-    numbers.iter().map(|x| x.to_bits()).collect()
-}
-
 fn check(shape: Shape, kind: Kind, step: usize) {
     let numbers = Numbers::new(shape, kind);
     let branch = ConvBranch { rows: numbers.rows(kind), weight: &numbers.weight, outputs: numbers.outputs };

@@ -2,6 +2,7 @@
 
 use enas_kernels::{Activation, Affine, FeatureMap};
 use enas_rng::{Seed, Stream};
+pub(crate) use enas_testing::numbers::{bits, uniform};
 use std::sync::Arc as SyncArc;
 
 use crate::reference::Tensor;
@@ -32,10 +33,6 @@ pub(crate) fn large_shapes() -> Vec<Shape> {
 pub(crate) fn stream(purpose: &str, shape: Shape) -> Stream {
     let (n, c, h, w) = shape;
     Seed::new(2018).stream(purpose, &[n as u64, c as u64, h as u64, w as u64])
-}
-
-pub(crate) fn uniform(rng: &mut Stream, len: usize) -> Vec<f32> {
-    (0..len).map(|_| rng.range(-1.0, 1.0)).collect()
 }
 
 /// Multiples of 1/16 in `[-2, 2]`: products with [`affine`] are exact, so that signs and ties do not depend on

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use enas_run::{Kind, RunReader, SMALL_FILE, read_plain_text};
+use enas_data::{Fingerprint, SplitFile};
+use enas_run::{Kind, Manifest, RunReader, SMALL_FILE, read_plain_text};
 use serde_json::Value;
 
 use super::entry::{Accuracy, Entry, EntryKind, RunImages, RunSplit, RunState};
@@ -63,11 +64,6 @@ pub(super) fn single(name: &str, dir: &Path) -> Entry {
     let split = record.split().ok();
     let test_accuracy = result["test_accuracy"].as_f64();
     let valid_accuracy = of("valid_accuracy");
-    let (of_test, of_valid) =
-        split.as_ref().map_or((None, None), |split| (Some(split.test.len()), Some(split.valid.len())));
-    let accuracy = test_accuracy
-        .map(|value| Accuracy::new(value, RunSplit::Test, of_test))
-        .or_else(|| valid_accuracy.map(|value| Accuracy::new(value, RunSplit::Valid, of_valid)));
     let epochs = whole("epochs").or_else(|| epoch?["epoch"].as_u64());
     let kind = match manifest.kind {
         Kind::Search => EntryKind::Search,
@@ -78,12 +74,8 @@ pub(super) fn single(name: &str, dir: &Path) -> Entry {
         kind: Some(kind),
         state,
         note,
-        data: Some(RunImages {
-            name: manifest.data.clone(),
-            files: manifest.fingerprint.files as u64,
-            sha256: manifest.fingerprint.sha256.clone(),
-        }),
-        accuracy,
+        data: Some(RunImages::of(manifest)),
+        accuracy: accuracy(test_accuracy, valid_accuracy, split.as_ref()),
         valid_accuracy,
         test_accuracy,
         macro_f1: result["test_macro_f1"].as_f64(),
@@ -100,6 +92,21 @@ pub(super) fn single(name: &str, dir: &Path) -> Entry {
         changed: tail.changed,
         ..Entry::damaged(name, dir, String::new())
     }
+}
+
+impl RunImages {
+    fn of(manifest: &Manifest) -> Self {
+        let Fingerprint { files, sha256, .. } = &manifest.fingerprint;
+        Self { name: manifest.data.clone(), files: *files as u64, sha256: sha256.clone() }
+    }
+}
+
+/// The accuracy on test images, or on validation images if there is none on test images.
+fn accuracy(test: Option<f64>, valid: Option<f64>, split: Option<&SplitFile>) -> Option<Accuracy> {
+    let of_test = split.map(|split| split.test.len());
+    let of_valid = split.map(|split| split.valid.len());
+    test.map(|value| Accuracy::new(value, RunSplit::Test, of_test))
+        .or_else(|| valid.map(|value| Accuracy::new(value, RunSplit::Valid, of_valid)))
 }
 
 /// The progress of a run, and a note on a run without a result.

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::Command;
 
 use enas_search::SearchWhen;
+use enas_testing::browser::{FLAGS, browser};
 
 use crate::auto::automatic;
-use crate::chromium::{FLAGS, browser};
 use crate::support::{report, runs};
 
 /// The document after loading, and what the browser wrote to its console.

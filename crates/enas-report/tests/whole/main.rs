@@ -4,6 +4,5 @@
 
 mod auto;
 mod browser;
-mod chromium;
 mod page;
 mod support;

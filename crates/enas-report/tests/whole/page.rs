@@ -136,7 +136,7 @@ fn images_that_are_loaded_already_make_no_difference() {
     let run = &runs().train;
     let record = enas_search::RunReader::open(run).unwrap();
     let config: enas_search::TrainConfig = record.config().unwrap();
-    let data = record.load_data(&config.data, config.run.seed()).unwrap();
+    let data = record.load_data(&config.data, config.run.seed(), None).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("r.html");
     enas_report::write(

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 use enas_report::ReportOptions;
 use enas_search::{ConfigBuilder, Run, SearchConfig, TrainConfig};
+use enas_testing::runs::{digits, quick};
 use image::{GrayImage, Luma};
 use tempfile::TempDir;
 
@@ -58,7 +59,7 @@ fn make() -> Runs {
         (0..30).for_each(|i| image(class as u32, i).save(dir.join(format!("a&b {i:02}.png"))).unwrap());
     }
     let config = small_search(&images);
-    let data = enas_data::load(&config.data, &enas_data::LoadOptions::new(config.run.seed())).unwrap();
+    let data = digits(&config.data, config.run.seed());
     let search = folder.path().join("a search");
     let mut run = Run::for_search(Some(&search), &config, &data).unwrap();
     let found = enas_search::search(&config, &data, &mut run, &mut ()).unwrap();
@@ -82,8 +83,7 @@ fn small(images: &Path) -> ConfigBuilder {
         "child.layers=1",
         "child.nodes=2",
     ];
-    let layers = ConfigBuilder::preset("quick").set(format!("data.path={}", images.display()));
-    keys.iter().fold(layers, |layers, key| layers.set(*key))
+    quick(&keys).set(format!("data.path={}", images.display()))
 }
 
 /// Settings of a search that takes no time.

@@ -13,6 +13,7 @@ use enas_rng::Seed;
 
 use crate::directory::files::{PICTURES, stored_split, write_json};
 use crate::error::{Error, Result};
+use crate::memory::MemoryPlan;
 
 /// Maximum number of differences that are named.
 const NAMED: usize = 10;
@@ -39,14 +40,21 @@ pub fn store(dir: &Path, data: &Dataset) -> Result<()> {
 }
 
 impl ExpectedData<'_> {
-    /// Loads the images in the splits of the run, stored as `holding` says.
+    /// Loads the images in the splits of the run, stored as a plan says or, without one, as the machine's memory allows.
     ///
     /// # Errors
     /// [`Error::RunDirectory`] with the differences if they have changed; [`Error::Mismatch`] if they are missing;
     /// otherwise as [`enas_data::load`].
-    pub fn load(&self, config: &enas_data::Config, seed: Seed, holding: Storage) -> Result<Dataset> {
+    pub fn load(&self, config: &enas_data::Config, seed: Seed, plan: Option<&MemoryPlan>) -> Result<Dataset> {
+        match plan {
+            Some(plan) => plan.load_by(|storage| self.load_stored(config, seed, storage)),
+            None => self.load_stored(config, seed, MemoryPlan::holding(config)),
+        }
+    }
+
+    fn load_stored(&self, config: &enas_data::Config, seed: Seed, storage: Storage) -> Result<Dataset> {
         let split = stored_split(self.dir)?;
-        match enas_data::load(config, &LoadOptions { seed, split: Some(&split), storage: holding }) {
+        match enas_data::load(config, &LoadOptions { seed, split: Some(&split), storage }) {
             Ok(data) => self.check(&data).map(|()| data),
             Err(error @ enas_data::Error::Missing { .. }) => Err(self.are_gone(&error)),
             // Added or removed files can cause any error. If files differ, that is the error to report.

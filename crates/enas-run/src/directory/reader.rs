@@ -195,21 +195,19 @@ impl RunReader {
         stored_split(&self.dir)
     }
 
-    /// Loads the images in the splits of this run, independently of the seed.
+    /// Loads the images in the splits of this run, independently of the seed: stored as `plan` says or, without one, as
+    /// the machine's memory allows.
     ///
     /// # Errors
     /// As [`enas_data::load`]; [`Error::RunDirectory`] with the differing files if the images have
     /// changed; [`Error::Mismatch`] if they are missing.
-    pub fn load_data(&self, config: &enas_data::Config, seed: Seed) -> Result<Dataset> {
-        self.expected().load(config, seed, MemoryPlan::holding(config))
-    }
-
-    /// [`load_data`](Self::load_data) with images stored as the memory plan says.
-    ///
-    /// # Errors
-    /// As [`load_data`](Self::load_data).
-    pub fn load_planned(&self, config: &enas_data::Config, seed: Seed, plan: &MemoryPlan) -> Result<Dataset> {
-        plan.load_by(|holding| self.expected().load(config, seed, holding))
+    pub fn load_data(
+        &self,
+        config: &enas_data::Config,
+        seed: Seed,
+        plan: Option<&MemoryPlan>,
+    ) -> Result<Dataset> {
+        self.expected().load(config, seed, plan)
     }
 
     /// Checks that the images are still at their place.

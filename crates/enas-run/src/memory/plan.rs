@@ -151,7 +151,7 @@ impl MemoryPlan {
     }
 
     /// Loads with `load`, which receives how to store the images.
-    pub fn load_by(&self, load: impl FnOnce(Storage) -> Result<Dataset>) -> Result<Dataset> {
+    pub(crate) fn load_by(&self, load: impl FnOnce(Storage) -> Result<Dataset>) -> Result<Dataset> {
         self.begin();
         let loaded = load(self.holding)?;
         // Decoding leaves free memory behind that later allocations may not reuse.

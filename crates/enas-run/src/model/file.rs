@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use enas_arc::{Arc, Arch};
 use enas_child::{Child, FixedNetwork, InputShape, MacroChild};
-use enas_data::{InputSpec, Normalization};
+use enas_data::{InputSpec, Normalization, Storage};
 use enas_kernels::gpu::{Gpu, Precision};
 
 use super::metadata::{Accuracies, ModelMetadata, Refitted};
@@ -23,6 +23,8 @@ pub struct Model {
     pub(super) metadata: ModelMetadata,
     /// Maximum number of images per evaluation step.
     pub(super) eval_batch: usize,
+    /// How images are stored; `None` if no memory plan says it.
+    pub(super) storage: Option<Storage>,
     /// The folder of the file: a run directory, unless the file was moved.
     pub(super) folder: PathBuf,
 }
@@ -59,7 +61,8 @@ impl Model {
             .load(&contents.tensors)
             .map_err(|e| broken(format!("{e}; the file is damaged, train again")))?;
         let eval_batch = metadata.eval_batch;
-        Ok(Self { network, metadata, eval_batch, folder: path.parent().unwrap_or(Path::new("")).to_owned() })
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        Ok(Self { network, metadata, eval_batch, storage: None, folder })
     }
 
     /// Maximum number of images per evaluation step.

@@ -29,24 +29,16 @@ impl Model {
     /// # Errors
     /// Errors of [`enas_data`]; [`Error::Mismatch`] if the classes differ from the model's or no image is left.
     pub fn load_split(&self, path: &Path, part: Part) -> Result<(Split, Vec<Skipped>)> {
-        let holding = MemoryPlan::holding(&self.data_at(path));
-        self.load_held(path, part, holding)
+        let storage = self.storage.unwrap_or_else(|| MemoryPlan::holding(&self.data_at(path)));
+        self.load_stored(path, part, storage)
     }
 
-    /// [`load_split`](Self::load_split) with images stored as the memory plan says. Later evaluations follow the plan
-    /// too.
-    ///
-    /// # Errors
-    /// As [`load_split`](Self::load_split).
-    pub fn load_planned(
-        &mut self,
-        path: &Path,
-        part: Part,
-        plan: &MemoryPlan,
-    ) -> Result<(Split, Vec<Skipped>)> {
+    /// Sets the memory plan that loading and evaluations follow. Without one, images are stored as the machine's memory
+    /// allows.
+    pub fn set_memory(&mut self, plan: &MemoryPlan) {
         plan.begin();
         self.eval_batch = MemoryPlan::infer_batch(Some(plan), self.eval_batch);
-        self.load_held(path, part, plan.holding)
+        self.storage = Some(plan.holding);
     }
 
     /// The network to measure on a part of the images at `path`. If this one learned from that part in a refit, it is
@@ -71,7 +63,7 @@ impl Model {
         Ok(self)
     }
 
-    fn load_held(&self, path: &Path, part: Part, holding: Storage) -> Result<(Split, Vec<Skipped>)> {
+    fn load_stored(&self, path: &Path, part: Part, holding: Storage) -> Result<(Split, Vec<Skipped>)> {
         let ModelMetadata { classes, data, normalization, .. } = &self.metadata;
         if same_place(path, &data.path) {
             return self.load_own(part, holding);

@@ -164,28 +164,18 @@ impl AutoRun {
         self.save()
     }
 
-    /// Loads the images in the splits of this run.
+    /// Loads the images in the splits of this run: stored as `plan` says or, without one, as the machine's memory allows.
     ///
     /// # Errors
     /// As [`enas_data::load`], and [`Error::RunDirectory`] if the images have changed since.
-    pub fn load_data(&self, config: &AutoConfig) -> Result<Dataset> {
-        self.load_planned(config, &MemoryPlan::plenty())
-    }
-
-    /// [`Self::load_data`] with images stored as the memory plan says.
-    ///
-    /// # Errors
-    /// As [`Self::load_data`].
-    pub fn load_planned(&self, config: &AutoConfig, plan: &MemoryPlan) -> Result<Dataset> {
-        let expected = self.expected();
-        let (pictures, seed) = (&config.search.data, config.search.run.seed());
-        plan.load_by(|holding| expected.load(pictures, seed, holding))
+    pub fn load_data(&self, config: &AutoConfig, plan: Option<&MemoryPlan>) -> Result<Dataset> {
+        self.expected().load(&config.search.data, config.search.run.seed(), plan)
     }
 
     /// Loads the images with other settings, in the splits of this run and stored as planned.
     pub(super) fn load(&self, config: &enas_data::Config, seed: Seed) -> Result<Dataset> {
         let plan = self.memory.clone().unwrap_or_else(MemoryPlan::plenty);
-        plan.load_by(|holding| self.expected().load(config, seed, holding))
+        self.expected().load(config, seed, Some(&plan))
     }
 
     /// Computes on `gpu` instead of the CPU.

@@ -14,15 +14,7 @@ impl Halves {
     /// Halves each class at random (stratified). The extra image of an odd class goes to the reporting half, where a
     /// small sample limits what the interval can show.
     pub(crate) fn of(valid: &Split, seed: Seed) -> Self {
-        let classes = valid.labels().iter().max().map_or(0, |most| most + 1);
-        let (mut choose, mut report) = (Vec::new(), Vec::new());
-        for class in 0..classes {
-            let mut images: Vec<usize> = (0..valid.len()).filter(|&i| valid.labels()[i] == class).collect();
-            seed.stream("finals/halves", &[u64::from(class)]).shuffle(&mut images);
-            let rest = images.split_off(images.len() / 2);
-            choose.extend(images);
-            report.extend(rest);
-        }
+        let (mut choose, mut report) = valid.divided("finals/halves", seed, |n| n / 2);
         if choose.is_empty() {
             choose.clone_from(&report);
         }

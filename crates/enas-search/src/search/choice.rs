@@ -99,17 +99,7 @@ impl Search<'_> {
         finals: Option<FinalsOutcome>,
     ) -> Result<SearchOutcome<Arch>> {
         let difference = if finals.is_some() { None } else { self.difference(&selection)? };
-        let (arc, Score { accuracy, macro_f1, .. }) = match (&finals, selection.best()) {
-            (Some(finals), _) => {
-                let accuracy = finals.balanced().valid_report;
-                (finals.picks.balanced.clone().into(), Score { accuracy, macro_f1: None, loss: None })
-            }
-            (None, best) => {
-                let best = best.expect("without finals at least one architecture is always scored");
-                let (accuracy, macro_f1) = (best.valid_accuracy, best.valid_macro_f1);
-                (best.arc.clone(), Score { accuracy, macro_f1, loss: None })
-            }
-        };
+        let (arc, Score { accuracy, macro_f1, .. }) = chosen(&selection, finals.as_ref());
         let random_valid_accuracy = match &finals {
             Some(finals) => finals.control.as_ref().map(|control| control.mean),
             None => selection.random_accuracy(),
@@ -141,5 +131,20 @@ impl Search<'_> {
         let SearchOutcome { valid_accuracy, .. } = &outcome;
         session.observer.event(&Event::Finished { valid_accuracy: *valid_accuracy });
         Ok(outcome)
+    }
+}
+
+/// The architecture that a search chose, and its score.
+fn chosen(selection: &Selection<Arch>, finals: Option<&FinalsOutcome>) -> (Arch, Score) {
+    match finals {
+        Some(finals) => {
+            let accuracy = finals.balanced().valid_report;
+            (finals.picks.balanced.clone().into(), Score { accuracy, macro_f1: None, loss: None })
+        }
+        None => {
+            let best = selection.best().expect("without finals at least one architecture is always scored");
+            let (accuracy, macro_f1) = (best.valid_accuracy, best.valid_macro_f1);
+            (best.arc.clone(), Score { accuracy, macro_f1, loss: None })
+        }
     }
 }

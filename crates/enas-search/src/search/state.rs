@@ -12,14 +12,14 @@ use super::space::ImageSpace;
 use super::strategy::Proposer;
 use super::warmup;
 use crate::annealing::{self, SchedulePosition};
-use crate::child_epoch::{ChildLoop, full_lr};
+use crate::child_epoch::{ChildLoop, LoopParts, full_lr};
 use crate::epoch::steps_per_epoch;
 use crate::finals::Halves;
 use crate::image_weights::ImageWeights;
 use crate::observer::{Event, Phase, Position};
 use crate::session::Session;
 use enas_run::checkpoint::Checkpoint;
-use enas_run::config::{RunConfig, SearchConfig, Settings as _};
+use enas_run::config::{SearchConfig, Settings as _};
 use enas_run::data_warnings;
 use enas_run::directory::run::{FollowUpWork, State};
 use enas_run::error::Result;
@@ -223,20 +223,9 @@ impl<'a> ChildLoop<'a> for Search<'a> {
         self.session.tick(|| state(at, child, strategy))
     }
 
-    fn child(&mut self) -> &mut Network {
-        &mut self.child
-    }
-
-    fn train_images(&self) -> &ImageSource {
-        &self.train
-    }
-
-    fn run_config(&self) -> &RunConfig {
-        &self.config.run
-    }
-
-    fn session(&mut self) -> &mut Session<'a> {
-        &mut self.session
+    fn parts(&mut self) -> LoopParts<'_, 'a> {
+        let Self { child, train, session, .. } = self;
+        LoopParts { child, images: train, config: &self.config.run, session }
     }
 
     fn state(&self) -> Result<State<Progress>> {

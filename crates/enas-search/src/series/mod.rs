@@ -279,13 +279,13 @@ impl SeriesRun {
             (true, _) => {
                 let run = Run::resume(&dir)?;
                 run.accepts(config)?;
-                let own = run.load_planned(&config.data, seed, plan)?;
+                let own = run.load_data(&config.data, seed, Some(plan))?;
                 (run, own)
             }
             (false, Member::Seed(_)) => {
                 let run = Run::for_training(Some(&dir), config, &self.about.arc, data)?;
                 // Seeds share the splits, but each has its own order and augmentation.
-                let own = run.load_planned(&config.data, seed, plan)?;
+                let own = run.load_data(&config.data, seed, Some(plan))?;
                 (run, own)
             }
             (false, Member::Fold(fold)) => {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use enas_run::config::ConfigBuilder;
+use enas_testing::ARC;
+use enas_testing::images::write_image;
 
 use super::*;
 use crate::observer::{Event, Observer};
@@ -37,7 +39,7 @@ impl Observers for StopsAfter {
 }
 
 fn arc() -> Arc {
-    "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3".parse().unwrap()
+    ARC.parse().unwrap()
 }
 
 fn config(more: &[&str]) -> TrainConfig {
@@ -54,11 +56,7 @@ fn photos(dir: &Path) {
         let class = data.train.labels()[i] as usize;
         counts[class] += 1;
         if counts[class] <= 12 {
-            let folder = dir.join(&data.classes[class]);
-            fs::create_dir_all(&folder).unwrap();
-            let pixels = data.train.image(i).unwrap().into_owned();
-            let image = image::GrayImage::from_raw(8, 8, pixels).unwrap();
-            image.save(folder.join(format!("{i}.png"))).unwrap();
+            write_image(&data.train, i, &dir.join(&data.classes[class]).join(format!("{i}.png")));
         }
     }
 }

@@ -9,13 +9,13 @@ use enas_rng::Seed;
 
 use super::measured::fitted_images;
 use super::progress::Progress;
-use crate::child_epoch::ChildLoop;
+use crate::child_epoch::{ChildLoop, LoopParts};
 use crate::epoch::steps_per_epoch;
 use crate::observer::{Event, Position};
 use crate::refine::{self, Refinement};
 use crate::session::{Session, check_position};
 use enas_run::checkpoint::Checkpoint;
-use enas_run::config::{RunConfig, Settings as _, TrainConfig};
+use enas_run::config::{Settings as _, TrainConfig};
 use enas_run::data_warnings;
 use enas_run::directory::run::State;
 use enas_run::error::{Error, Result};
@@ -54,18 +54,12 @@ impl<'a> Training<'a> {
         mut session: Session<'a>,
     ) -> Result<Self> {
         session.run.check_data(data)?;
-        if session.run.arch().is_some_and(|of_run| of_run != arc) {
-            let (path, problem) = (session.run.dir().to_owned(), "this run trains another arc".to_owned());
-            return Err(Error::RunDirectory { path, problem });
-        }
+        check_arc(&session, arc)?;
         config.check()?;
         let seed = config.run.seed();
         let mut child = Network::fixed(config, arc, data)?;
         let adopted = session.run.start()?.map(|start| child.adopt(&start)).transpose()?;
-        child.set_loss(&config.run, data)?;
-        if config.run.ema_decay > 0.0 {
-            child.cells("run.ema_decay")?.keep_average()?;
-        }
+        prepare(&mut child, config, data)?;
         let refinement = Refinement::new(&config.run, &data.train)?;
         if refinement.is_some() {
             child.cells("run.bn_reestimate")?;
@@ -172,20 +166,9 @@ impl<'a> ChildLoop<'a> for Training<'a> {
         self.session.tick(|| state(at, child))
     }
 
-    fn child(&mut self) -> &mut Network {
-        &mut self.child
-    }
-
-    fn train_images(&self) -> &ImageSource {
-        &self.train
-    }
-
-    fn run_config(&self) -> &RunConfig {
-        &self.config.run
-    }
-
-    fn session(&mut self) -> &mut Session<'a> {
-        &mut self.session
+    fn parts(&mut self) -> LoopParts<'_, 'a> {
+        let Self { child, train, session, .. } = self;
+        LoopParts { child, images: train, config: &self.config.run, session }
     }
 
     fn state(&self) -> Result<State<Progress>> {
@@ -219,6 +202,24 @@ impl<'a> ChildLoop<'a> for Training<'a> {
         self.train = ImageSource::of(&fitted, &self.child)?;
         Ok(())
     }
+}
+
+/// Refuses a run that trains another arc.
+fn check_arc(session: &Session<'_>, arc: &Arch) -> Result<()> {
+    if session.run.arch().is_none_or(|of_run| of_run == arc) {
+        return Ok(());
+    }
+    let problem = "this run trains another arc".to_owned();
+    Err(Error::RunDirectory { path: session.run.dir().to_owned(), problem })
+}
+
+/// Sets the loss of a new network, and starts the moving average of its weights if there is to be one.
+fn prepare(child: &mut Network, config: &TrainConfig, data: &Dataset) -> Result<()> {
+    child.set_loss(&config.run, data)?;
+    if config.run.ema_decay > 0.0 {
+        child.cells("run.ema_decay")?.keep_average()?;
+    }
+    Ok(())
 }
 
 /// Restores the newest checkpoint, if there is one; returns its position.

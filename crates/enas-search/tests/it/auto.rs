@@ -9,8 +9,7 @@ use enas_search::{
     AutoConfig, AutoOutcome, AutoPhase, AutoPlan, AutoRun, AutoRunReader, Error, Event, Model, Observer, Run,
     RunReader, SearchWhen, TimeLimit, TrainConfig, auto,
 };
-
-use crate::common::{StopsAfter, digits, metrics, search_config, train_config};
+use enas_testing::runs::{StopsAfter, digits, metrics, search_config, train_config};
 
 fn config(assignments: &[&str], time: &str) -> (AutoConfig, Dataset) {
     let (search, train) = (search_config(assignments), train_config(assignments));
@@ -34,7 +33,7 @@ fn run_all(config: &AutoConfig, data: &Dataset, dir: &Path, patience: u64) -> (A
         drop(run);
         run = AutoRun::resume(dir, Instant::now()).unwrap();
         assert_eq!(&run.config().unwrap(), config);
-        assert_eq!(run.load_data(config).unwrap().fingerprint, data.fingerprint);
+        assert_eq!(run.load_data(config, None).unwrap().fingerprint, data.fingerprint);
     }
 }
 

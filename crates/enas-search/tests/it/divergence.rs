@@ -3,8 +3,10 @@
 
 use std::path::Path;
 
-use crate::common::{arc, digits, metrics, newest_weights, search, search_config, train, train_config};
 use enas_search::{Divergence, Error, Event, LOWERED, Observer, Run};
+use enas_testing::runs::{
+    arc, digits, lines_of, metrics, newest_weights, search, search_config, train, train_config,
+};
 use serde_json::Value;
 
 const NEVER: u64 = u64::MAX;
@@ -39,10 +41,6 @@ impl Observer for Listener {
     }
 }
 
-fn of_kind(dir: &Path, kind: &str) -> Vec<Value> {
-    metrics(dir).into_iter().filter(|line| line["kind"] == kind).collect()
-}
-
 /// Whether everything in the newest checkpoint is finite.
 fn is_healthy(dir: &Path) -> bool {
     let number = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
@@ -72,10 +70,10 @@ fn a_training_that_diverges_goes_back_once_and_then_ends_well() {
     assert!(found.layer.is_some() && (1..=8).contains(&found.pictures.len()), "{found}");
     assert!(found.pictures.iter().all(|name| (0..data.train.len()).any(|i| data.train.path(i) == name)));
 
-    let rollbacks = of_kind(dir.path(), "rollback");
+    let rollbacks = lines_of(dir.path(), "rollback");
     assert_eq!(rollbacks.len(), 1);
     assert_eq!((&rollbacks[0]["epoch"], &rollbacks[0]["step"]), (&found.epoch.into(), &found.step.into()));
-    let rates: Vec<f64> = of_kind(dir.path(), "epoch").iter().map(|l| l["lr"].as_f64().unwrap()).collect();
+    let rates: Vec<f64> = lines_of(dir.path(), "epoch").iter().map(|l| l["lr"].as_f64().unwrap()).collect();
     assert_eq!(rates.len(), 4, "an epoch is reported when it is complete, and only then");
     assert!(rates[*epoch as usize..].iter().all(|lr| *lr < 0.22 * f64::from(LOWERED) + 1e-6), "{rates:?}");
     assert!(rates[..*epoch as usize].iter().all(|lr| *lr > 0.2), "{rates:?}");
@@ -93,7 +91,7 @@ fn interruptions_change_nothing_about_going_back() {
     let config = train_config(&[&["run.epochs=4"], &TRAIN_ONCE[..]].concat());
     let (calm, hasty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (expected, _) = train(&config, calm.path(), NEVER);
-    assert_eq!(of_kind(calm.path(), "rollback").len(), 1);
+    assert_eq!(lines_of(calm.path(), "rollback").len(), 1);
     for patience in [3, 7, 10] {
         let hasty = tempfile::tempdir_in(hasty.path()).unwrap();
         let (got, interruptions) = train(&config, hasty.path(), patience);
@@ -120,7 +118,7 @@ fn a_second_divergence_ends_the_training_with_a_diagnosis_and_nothing_bad_saved(
     for part in [" in epoch 1, step ", "; first not finite: ", "gone back once already", "schedule.lr_max"] {
         assert!(text.contains(part), "no {part:?} in: {text}");
     }
-    assert_eq!(of_kind(dir.path(), "rollback").len(), 1);
+    assert_eq!(lines_of(dir.path(), "rollback").len(), 1);
     assert!(is_healthy(dir.path()));
 
     // Whoever goes on nevertheless comes to the same end, and the log does not grow.
@@ -137,7 +135,7 @@ fn a_search_that_diverges_goes_back_once_whatever_interrupts_it() {
     let config = search_config(&[&["run.epochs=3"], &SEARCH_ONCE[..]].concat());
     let (calm, hasty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (expected, _) = search(&config, calm.path(), NEVER);
-    let rollbacks = of_kind(calm.path(), "rollback");
+    let rollbacks = lines_of(calm.path(), "rollback");
     assert_eq!(rollbacks.len(), 1);
     assert!(rollbacks[0]["epoch"].as_u64() > Some(1), "it goes back to the end of an epoch: {rollbacks:?}");
     assert!(rollbacks[0]["layer"].is_string() && !rollbacks[0]["pictures"].as_array().unwrap().is_empty());

@@ -5,11 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use crate::common::{
-    StopsAfter, arc, digits, metrics, newest_weights, search, search_config, train, train_config,
-};
 use enas_search::{
     AutoConfig, AutoRun, Error, Event, Observer, Run, RunReader, SearchConfig, SearchWhen, TrainConfig,
+};
+use enas_testing::runs::{
+    StopsAfter, arc, digits, metrics, newest_weights, search, search_config, train, train_config,
 };
 
 const NEVER: u64 = u64::MAX;

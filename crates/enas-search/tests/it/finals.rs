@@ -3,8 +3,7 @@
 use std::fs;
 
 use enas_search::{CandidateOrigin, Error, Pick, Run, SearchConfig};
-
-use crate::common::{digits, metrics, search, search_config};
+use enas_testing::runs::{digits, metrics, search, search_config};
 
 fn config(assignments: &[&str]) -> SearchConfig {
     let finals = [

@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use enas_emulator::EmulatedGpu;
 use enas_kernels::gpu::Gpu;
 use enas_search::{Model, Run, SearchConfig, TrainConfig};
-
-use crate::common::{
+use enas_testing::gpus;
+use enas_testing::runs::{
     arc, digits, metrics, newest_weights, search, search_config, search_on, train, train_config, train_on,
 };
 
@@ -21,7 +20,7 @@ fn few_steps(assignments: &[&str]) -> SearchConfig {
 }
 
 fn emulated() -> Gpu {
-    EmulatedGpu::start(0).unwrap()
+    gpus::emulated(0)
 }
 
 #[test]

@@ -6,8 +6,7 @@ use enas_search::{
     Arch, ConfigBuilder, Error, Model, Origin, Run, RunReader, SearchConfig, SearchOutcome, SpaceKind,
     TrainConfig, TrainOutcome, search_any, train_any,
 };
-
-use crate::common::{StopsAfter, digits, metrics, newest_weights, search_config, train_config};
+use enas_testing::runs::{StopsAfter, digits, metrics, newest_weights, search_config, train_config};
 
 const NEVER: u64 = u64::MAX;
 const SPACE: [&str; 5] = [

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 mod auto;
-mod common;
 mod divergence;
 mod durable;
 mod finals;

@@ -2,19 +2,13 @@
 
 use enas_data::Part;
 use enas_search::{Error, Model, RefitImages, Run, TrainConfig};
-use serde_json::Value;
-
-use crate::common::{StopsAfter, arc, digits, metrics, newest_weights, train, train_config};
+use enas_testing::runs::{StopsAfter, arc, digits, lines_of, metrics, newest_weights, train, train_config};
 
 const NEVER: u64 = u64::MAX;
 
 /// Two epochs before the measurement and two after it.
 fn config(images: &str) -> TrainConfig {
     train_config(&["run.epochs=4", "keep=last", &format!("refit.images={images}")])
-}
-
-fn epochs(dir: &std::path::Path) -> Vec<Value> {
-    metrics(dir).into_iter().filter(|line| line["kind"] == "epoch").collect()
 }
 
 #[test]
@@ -63,7 +57,7 @@ fn accuracies_on_images_that_a_network_learned_from_are_those_of_the_network_bef
 fn the_epochs_after_the_measurement_have_no_validation_accuracy_and_a_rate_of_their_own() {
     let dir = tempfile::tempdir().unwrap();
     train(&config("validation"), dir.path(), NEVER);
-    let epochs = epochs(dir.path());
+    let epochs = lines_of(dir.path(), "epoch");
     let has_accuracy: Vec<bool> = epochs.iter().map(|epoch| epoch["valid_accuracy"].is_f64()).collect();
     assert_eq!(has_accuracy, [true, true, false, false]);
     let highest = |epoch: u64| {
@@ -84,7 +78,7 @@ fn the_measured_network_is_the_model_until_the_other_is_done() {
     // Eleven steps an epoch, two epochs in the first part: this is in the fourth.
     let stopped = enas_search::train(&config, &arc(), &data, &mut run, &mut StopsAfter::new(39));
     assert!(matches!(stopped, Err(Error::Interrupted { .. })));
-    assert_eq!(epochs(dir.path()).len(), 3);
+    assert_eq!(lines_of(dir.path(), "epoch").len(), 3);
     let read = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
     assert!(read("model.safetensors") == read("measured.safetensors"));
 }

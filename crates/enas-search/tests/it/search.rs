@@ -1,8 +1,8 @@
 //! Whole searches, tiny ones, on real pictures.
 
-use crate::common::{digits, metrics, newest_weights, search, search_config};
 use enas_data::Dataset;
 use enas_search::{Origin, Run, SearchConfig, read_arc};
+use enas_testing::runs::{digits, metrics, newest_weights, search, search_config};
 
 const NEVER: u64 = u64::MAX;
 
@@ -113,7 +113,7 @@ fn a_time_limit_ends_a_search_with_an_arc() {
 fn a_run_directory_is_never_written_over() {
     let dir = tempfile::tempdir().unwrap();
     let config = search_config(&[]);
-    let data = crate::common::digits(&config.data, config.run.seed());
+    let data = enas_testing::runs::digits(&config.data, config.run.seed());
     Run::for_search(Some(dir.path()), &config, &data).unwrap();
     let error = Run::for_search(Some(dir.path()), &config, &data).unwrap_err();
     assert!(error.is_usage() && error.to_string().contains("--resume"), "{error}");
@@ -130,7 +130,7 @@ fn a_run_directory_is_never_written_over() {
 fn other_pictures_than_at_the_start_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let config = search_config(&[]);
-    let mut data = crate::common::digits(&config.data, config.run.seed());
+    let mut data = enas_testing::runs::digits(&config.data, config.run.seed());
     let mut run = Run::for_search(Some(dir.path()), &config, &data).unwrap();
     data.fingerprint.files += 1;
     let error = enas_search::search(&config, &data, &mut run, &mut ()).unwrap_err();

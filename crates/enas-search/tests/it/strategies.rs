@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use enas_search::{CandidateOrigin, Error, Event, Observer, Run, RunReader, SearchConfig, SearchOutcome};
+use enas_testing::runs::{digits, lines_of, metrics, newest_weights, search, search_config};
 use serde_json::Value;
-
-use crate::common::{digits, metrics, newest_weights, search, search_config};
 
 const NEVER: u64 = u64::MAX;
 const OTHERS: [&str; 3] = ["strategy.kind=evolution", "strategy.kind=uniform", "strategy.kind=wide"];
@@ -19,10 +18,6 @@ fn config(assignments: &[&str]) -> SearchConfig {
 fn evolution(assignments: &[&str]) -> SearchConfig {
     let few = ["strategy.kind=evolution", "strategy.population=8", "strategy.sample=3"];
     config(&[&few[..], assignments].concat())
-}
-
-fn lines(dir: &Path, kind: &str) -> Vec<Value> {
-    metrics(dir).into_iter().filter(|line| line["kind"] == kind).collect()
 }
 
 /// The progress in the newest checkpoint.
@@ -58,7 +53,7 @@ fn every_strategy_goes_on_to_the_same_bytes() {
         assert_eq!(metrics(hasty.path()), metrics(calm.path()), "{strategy}");
         assert!(newest_weights(hasty.path()) == newest_weights(calm.path()), "{strategy}: weights differ");
 
-        let updates = lines(calm.path(), "controller");
+        let updates = lines_of(calm.path(), "controller");
         assert_eq!(updates.len(), 12, "{strategy}");
         let kind = strategy.split_once('=').unwrap().1;
         assert!(updates.iter().all(|line| line["strategy"] == kind && line.get("baseline").is_none()));
@@ -82,7 +77,7 @@ fn evolution_keeps_its_population_in_the_checkpoint_and_mutates_it() {
     assert!(related, "nobody in the population is a mutant of another: {choices:?}");
     // Its best member is scored first at the end.
     assert!(found.selection.candidates.iter().any(|c| c.origin == enas_search::Origin::Greedy));
-    assert!(lines(dir.path(), "epoch").iter().all(|line| line["policy"]["greedy"].is_string()));
+    assert!(lines_of(dir.path(), "epoch").iter().all(|line| line["policy"]["greedy"].is_string()));
 }
 
 /// Stops in the second epoch.
@@ -128,7 +123,7 @@ fn draws_that_learn_nothing_think_none_the_best() {
     let (found, _) = search(&config(&["strategy.kind=wide"]), dir.path(), NEVER);
     assert!(found.selection.candidates.iter().all(|c| c.arc.is_wide()));
     assert_eq!(found.selection.candidates.len(), 5);
-    assert!(lines(dir.path(), "epoch").iter().all(|line| line["policy"].get("greedy").is_none()));
+    assert!(lines_of(dir.path(), "epoch").iter().all(|line| line["policy"].get("greedy").is_none()));
 }
 
 #[test]
@@ -156,7 +151,7 @@ fn a_population_of_one_operation_starts_anew() {
     // One of five operations has always a fifth of the choices.
     let config = evolution(&["warmup.collapse=0.2", "run.epochs=3"]);
     let (_, dir) = same(&config, 6);
-    let collapses = lines(dir.path(), "collapse");
+    let collapses = lines_of(dir.path(), "collapse");
     assert!(!collapses.is_empty());
     assert!(collapses[0]["what"].as_str().unwrap().contains("the population's choices"), "{collapses:?}");
 }

@@ -2,11 +2,11 @@
 
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
-
-use crate::common::{arc, digits, metrics, newest_weights, train, train_config};
 use enas_child::{Child, ForwardMode};
 use enas_data::Part;
 use enas_search::{Ended, Error, FollowUpWork, Model, Run, TrainConfig, read_arc};
+use enas_testing::runs::{arc, digits, metrics, newest_weights, train, train_config};
+use enas_testing::tensors::flat;
 
 const NEVER: u64 = u64::MAX;
 
@@ -37,17 +37,13 @@ fn the_saved_model_evaluates_to_exactly_what_training_reported() {
     assert_eq!(["step", "epoch", "result"].map(count), [44, 4, 1]);
 }
 
-fn flat(tensor: candle_core::Tensor) -> Vec<f32> {
-    tensor.flatten_all().unwrap().to_vec1().unwrap()
-}
-
 #[test]
 fn candle_reads_the_saved_model_into_a_network_that_predicts_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let config = train_config(&["run.epochs=1"]);
     let (trained, _) = train(&config, dir.path(), NEVER);
     let model = Model::load(&trained.model).unwrap();
-    let test = crate::common::digits(&config.data, config.run.seed()).test;
+    let test = digits(&config.data, config.run.seed()).test;
     let picture = model.images(&[test.image(0).unwrap()]).unwrap();
 
     let file = std::fs::read(&trained.model).unwrap();
@@ -55,7 +51,7 @@ fn candle_reads_the_saved_model_into_a_network_that_predicts_the_same() {
     let own = model.child().unwrap();
     let child = Child::fixed(own.config(), &arc(), own.input(), own.n_classes(), vb).unwrap();
     let logits = child.forward(&arc(), &picture, ForwardMode::Eval).unwrap().logits;
-    assert_eq!(flat(logits), flat(model.logits(&picture).unwrap()));
+    assert_eq!(flat(&logits), flat(&model.logits(&picture).unwrap()));
 }
 
 #[test]
@@ -64,10 +60,10 @@ fn probabilities_are_a_distribution_in_the_order_of_the_logits() {
     let config = train_config(&["run.epochs=1"]);
     let (trained, _) = train(&config, dir.path(), NEVER);
     let model = Model::load(&trained.model).unwrap();
-    let test = crate::common::digits(&config.data, config.run.seed()).test;
+    let test = digits(&config.data, config.run.seed()).test;
     let picture = model.images(&[test.image(0).unwrap()]).unwrap();
     let (logits, probabilities) =
-        (flat(model.logits(&picture).unwrap()), flat(model.probabilities(&picture).unwrap()));
+        (flat(&model.logits(&picture).unwrap()), flat(&model.probabilities(&picture).unwrap()));
     assert!((probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-5);
     let order = |row: &[f32]| {
         let mut order: Vec<usize> = (0..row.len()).collect();
@@ -83,14 +79,14 @@ fn probabilities_are_calibrated_by_the_temperature_that_the_validation_split_gav
     let config = train_config(&["run.epochs=2"]);
     let (trained, _) = train(&config, dir.path(), NEVER);
     let model = Model::load(&trained.model).unwrap();
-    let data = crate::common::digits(&config.data, config.run.seed());
+    let data = digits(&config.data, config.run.seed());
     let rows = model.split_probabilities(&data.valid).unwrap();
     let labels = candle_core::Tensor::new(data.valid.labels(), &candle_core::Device::Cpu).unwrap();
     let fitted = enas_search::fit_temperature(&rows, &labels).unwrap();
     assert!((model.temperature() - fitted).abs() < 1e-9 && fitted != 1.0, "{fitted}");
     let picture = model.images(&[data.test.image(0).unwrap()]).unwrap();
     let (raw, calibrated) =
-        (flat(model.raw_probabilities(&picture).unwrap()), flat(model.probabilities(&picture).unwrap()));
+        (flat(&model.raw_probabilities(&picture).unwrap()), flat(&model.probabilities(&picture).unwrap()));
     let odds = |row: &[f32]| f64::from(row[0] / row[1]).ln();
     assert!((odds(&raw) / fitted - odds(&calibrated)).abs() < 1e-3, "{raw:?} {calibrated:?} {fitted}");
 }
@@ -101,8 +97,8 @@ fn probabilities_of_a_split_are_those_that_evaluation_counts() {
     let config = train_config(&["run.epochs=2", "run.eval_batch=50"]);
     let (trained, _) = train(&config, dir.path(), NEVER);
     let model = Model::load(&trained.model).unwrap();
-    let test = crate::common::digits(&config.data, config.run.seed()).test;
-    let rows = flat(model.split_probabilities(&test).unwrap());
+    let test = digits(&config.data, config.run.seed()).test;
+    let rows = flat(&model.split_probabilities(&test).unwrap());
     assert_eq!(rows.len(), test.len() * 10);
     let mut confusion = vec![vec![0; 10]; 10];
     for (row, &label) in rows.chunks(10).zip(test.labels()) {
@@ -145,10 +141,10 @@ fn interruptions_change_nothing() {
 fn an_interruption_in_the_first_epoch_leaves_a_model() {
     let dir = tempfile::tempdir().unwrap();
     let config = train_config(&[]);
-    let data = crate::common::digits(&config.data, config.run.seed());
+    let data = digits(&config.data, config.run.seed());
     let mut run = Run::for_training(Some(dir.path()), &config, arc(), &data).unwrap();
     let stopped =
-        enas_search::train(&config, &arc(), &data, &mut run, &mut crate::common::StopsAfter::new(3));
+        enas_search::train(&config, &arc(), &data, &mut run, &mut enas_testing::runs::StopsAfter::new(3));
     assert!(matches!(stopped, Err(Error::Interrupted { .. })), "{stopped:?}");
     let model = Model::load(&run.model_path()).unwrap();
     let accuracy = model.evaluate(&data.valid).unwrap().accuracy();
@@ -233,7 +229,7 @@ fn damaged_foreign_and_newer_model_files_are_refused_by_name() {
 fn a_training_run_cannot_be_resumed_as_a_search_or_with_another_arc() {
     let dir = tempfile::tempdir().unwrap();
     let config = train_config(&[]);
-    let data = crate::common::digits(&config.data, config.run.seed());
+    let data = digits(&config.data, config.run.seed());
     let mut run = Run::for_training(Some(dir.path()), &config, arc(), &data).unwrap();
     let error = run.config::<enas_search::SearchConfig>().unwrap_err();
     assert!(error.to_string().contains("the run of a train, not of a search"), "{error}");
@@ -353,13 +349,13 @@ fn a_warm_start_begins_where_another_training_ended_and_resumes_to_the_same_byte
     let first = tempfile::tempdir().unwrap();
     let (before, _) = train(&train_config(&["run.epochs=3"]), first.path(), NEVER);
     let config = train_config(&["run.epochs=1", "schedule.lr_max=0.001"]);
-    let data = crate::common::digits(&config.data, config.run.seed());
+    let data = digits(&config.data, config.run.seed());
     let warm = |patience: u64| {
         let dir = tempfile::tempdir().unwrap();
         let mut run = Run::for_training(Some(dir.path()), &config, arc(), &data).unwrap();
         run.set_start(&before.model).unwrap();
         loop {
-            let mut observer = crate::common::StopsAfter::new(patience);
+            let mut observer = enas_testing::runs::StopsAfter::new(patience);
             match enas_search::train(&config, &arc(), &data, &mut run, &mut observer) {
                 Ok(trained) => return (trained.valid_accuracy, std::fs::read(trained.model).unwrap()),
                 Err(Error::Interrupted { .. }) => {}
@@ -386,7 +382,7 @@ fn answers_averaged_over_flips_are_those_that_training_reported() {
     let picture = split.image(0).unwrap().to_vec();
     let mut mirrored = picture.clone();
     mirrored.chunks_exact_mut(8).for_each(<[u8]>::reverse);
-    let of = |picture: Vec<u8>| flat(model.probabilities(&model.images(&[picture]).unwrap()).unwrap());
+    let of = |picture: Vec<u8>| flat(&model.probabilities(&model.images(&[picture]).unwrap()).unwrap());
     let (a, b) = (of(picture), of(mirrored));
     assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-6), "{a:?} and {b:?}");
 }

@@ -129,16 +129,7 @@ pub(super) fn hypervolume_ratio(
     let draw = |from: &[Point], stream: &mut Stream| {
         (0..found.len()).map(|_| from[stream.below(from.len())]).collect::<Vec<Point>>()
     };
-    // The mean over sets of distinct random architectures, drawn without replacement.
-    let sets = {
-        let mut stream = bootstrap.stream("study/fronts");
-        let mut set = || {
-            let mut all = pool.clone();
-            stream.shuffle(&mut all);
-            hypervolume(&all[..found.len()], reference)
-        };
-        (0..SETS).map(|_| set()).sum::<f64>() / SETS as f64
-    };
+    let sets = mean_hypervolume(&pool, found.len(), reference, &mut bootstrap.stream("study/fronts"));
     if sets <= 0.0 {
         return None;
     }
@@ -154,6 +145,16 @@ pub(super) fn hypervolume_ratio(
     };
     let interval = bootstrap.interval("study/fronts-again", again);
     Some(interval.map_or(Estimate::unbounded(ratio), |(low, high)| Estimate { mean: ratio, low, high }))
+}
+
+/// The mean hypervolume of sets of `n` distinct random architectures, drawn without replacement.
+fn mean_hypervolume(pool: &[Point], n: usize, reference: Point, stream: &mut Stream) -> f64 {
+    let mut set = || {
+        let mut all = pool.to_vec();
+        stream.shuffle(&mut all);
+        hypervolume(&all[..n], reference)
+    };
+    (0..SETS).map(|_| set()).sum::<f64>() / SETS as f64
 }
 
 /// The reference point of the hypervolume: worse than all `points` by a tenth of their range in each dimension.

@@ -1,9 +1,10 @@
 //! Studies of the built-in digits, as small as can be.
 
-use enas_search::{Arc, ConfigBuilder, Event, SearchConfig};
+use enas_search::{Event, SearchConfig};
 use enas_study::{
     Clock, ImageTrainer, SessionEnd, Study, StudyConfig, StudyCounts, StudyEvent, StudyObserver, Trainer,
 };
+use enas_testing::runs::{arc, quick};
 
 use crate::StudyDir;
 
@@ -25,16 +26,11 @@ fn config() -> StudyConfig {
         "finals.controls=1",
         "finals.steps=2",
     ];
-    let layers = tiny.iter().fold(ConfigBuilder::preset("quick"), |layers, set| layers.set(*set));
-    let search: SearchConfig = layers.load().unwrap();
+    let search: SearchConfig = quick(&tiny).load().unwrap();
     let mut config = StudyConfig::new(search, &["run.epochs=3".to_owned()]).unwrap();
     config.counts = StudyCounts { pool: 3, wide: 1, searches: 1, seeds: 2, pick_seeds: 1, controls: 1 };
     (config.train_images, config.valid_images) = (Some(500), Some(100));
     config
-}
-
-fn arc() -> Arc {
-    "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3".parse().unwrap()
 }
 
 #[test]

@@ -1,11 +1,10 @@
 //! Claims of tiny searches, repeated.
 
-use std::fs;
 use std::path::Path;
 
-use enas_search::{ConfigBuilder, Run, RunReader, SearchConfig, enas_data, search};
+use enas_search::{Run, RunReader, SearchConfig, search};
 use enas_study::{Comparison, ReplicationCounts, SearchClaim};
-use serde_json::{Value, json};
+use enas_testing::runs::{digits, quick, set_gain};
 
 const COUNTS: ReplicationCounts = ReplicationCounts { seeds: 2, random: 4 };
 
@@ -26,26 +25,14 @@ fn config(finals: &[&str]) -> SearchConfig {
         "finals.controls=2",
         "finals.steps=2",
     ];
-    tiny.iter()
-        .chain(finals)
-        .fold(ConfigBuilder::preset("quick"), |layers, set| layers.set(*set))
-        .load()
-        .unwrap()
+    quick(&[&tiny[..], finals].concat()).load().unwrap()
 }
 
 fn searched(dir: &Path, config: &SearchConfig) -> RunReader {
-    let data = enas_data::load(&config.data, &enas_data::LoadOptions::new(config.run.seed())).unwrap();
+    let data = digits(&config.data, config.run.seed());
     let mut run = Run::for_search(Some(dir), config, &data).unwrap();
     search(config, &data, &mut run, &mut ()).unwrap();
     run.reader()
-}
-
-/// Lets the search say that its gain has this interval.
-fn pretend(dir: &Path, low: f64) {
-    let path = dir.join("best.arc.json");
-    let mut facts: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-    facts["gain"] = json!({ "points": low + 1.0, "low": low, "high": low + 2.0 });
-    fs::write(&path, facts.to_string()).unwrap();
 }
 
 #[test]
@@ -54,14 +41,14 @@ fn a_claim_is_repeated_with_other_seeds_and_measured_anew() {
     let run = dir.path().join("run");
     let config = config(&[]);
     let record = searched(&run, &config);
-    pretend(&run, -1.0);
+    set_gain(&run, -1.0);
     assert_eq!(SearchClaim::of(&record).unwrap(), None, "an interval that holds zero claims nothing");
-    pretend(&run, 40.0);
+    set_gain(&run, 40.0);
     let claim = SearchClaim::of(&record).unwrap().unwrap();
     assert_eq!((claim.steps, claim.gain.low), (20, 40.0));
     assert!(!claim.random.is_empty() && !claim.random.contains(&claim.arc), "{claim:?}");
 
-    let data = record.load_data(&config.data, config.run.seed()).unwrap();
+    let data = record.load_data(&config.data, config.run.seed(), None).unwrap();
     let mut calls = Vec::new();
     let mut replicate = || {
         claim.replicate(&config, &data, None, None, COUNTS, &mut |done, total, share| {
@@ -90,10 +77,10 @@ fn a_search_without_finals_claims_nothing_and_one_with_limits_keeps_to_its_own_r
     let mut limited = config(&["finals.controls=1", "finals.random=1"]);
     let run = dir.path().join("limited");
     let record = searched(&run, &limited);
-    pretend(&run, 1.0);
+    set_gain(&run, 1.0);
     let claim = SearchClaim::of(&record).unwrap().unwrap();
     limited.limits.params = std::num::NonZeroU64::new(1_000_000);
-    let data = record.load_data(&limited.data, limited.run.seed()).unwrap();
+    let data = record.load_data(&limited.data, limited.run.seed(), None).unwrap();
     let error = claim.replicate(&limited, &data, None, None, COUNTS, &mut |_, _, _| true).unwrap_err();
     assert!(error.to_string().contains("finals.controls"), "{error}");
 }
@@ -102,7 +89,7 @@ fn a_search_without_finals_claims_nothing_and_one_with_limits_keeps_to_its_own_r
 fn what_is_not_finished_cannot_be_proved() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(&[]);
-    let data = enas_data::load(&config.data, &enas_data::LoadOptions::new(config.run.seed())).unwrap();
+    let data = digits(&config.data, config.run.seed());
     let run = Run::for_search(Some(&dir.path().join("run")), &config, &data).unwrap();
     let error = SearchClaim::of(&run.reader()).unwrap_err();
     assert!(error.is_usage() && error.to_string().contains("--resume"), "{error}");

@@ -1,8 +1,8 @@
 //! Pages in a real browser, where there is one, while a search is running.
 
+use enas_testing::browser::browser;
 use serde_json::json;
 
-use crate::chromium::browser;
 use crate::devtools::Browser;
 use crate::support::{Search, epoch, files, watch};
 

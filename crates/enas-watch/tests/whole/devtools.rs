@@ -6,10 +6,9 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use enas_testing::browser::FLAGS;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-use crate::chromium::FLAGS;
 
 const PATIENCE: Duration = Duration::from_secs(300);
 

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::SystemTime;
 
-use serde_json::Value;
+use enas_testing::runs::{metrics, newest_weights};
 
 use crate::client::{Events, get};
 use crate::support::{Search, epoch, files, search, watch};
@@ -181,30 +181,6 @@ fn a_finished_run_shows_no_sign_of_life() {
         .write_all(result.as_bytes())
         .unwrap();
     assert!(get(server.port, "/run/r").body.contains("data-over"));
-}
-
-/// The lines of a log, without what the clock says.
-fn metrics(dir: &Path) -> Vec<Value> {
-    let text = fs::read_to_string(dir.join("metrics.jsonl")).unwrap();
-    let line = |line: &str| {
-        let mut value: Value = serde_json::from_str(line).unwrap();
-        let fields = value.as_object_mut().unwrap();
-        ["t", "seconds", "waited_seconds", "images_per_second"]
-            .iter()
-            .for_each(|key| drop(fields.remove(*key)));
-        value
-    };
-    text.lines().map(line).collect()
-}
-
-/// Names and bytes of all tensors in the newest checkpoint.
-fn newest_weights(dir: &Path) -> Vec<(String, Vec<u8>)> {
-    let entries = fs::read_dir(dir.join("checkpoints")).unwrap();
-    let bytes = fs::read(entries.map(|e| e.unwrap().path()).max().unwrap()).unwrap();
-    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-    let mut all: Vec<_> = file.iter().map(|(name, t)| (name.to_owned(), t.data().to_vec())).collect();
-    all.sort();
-    all
 }
 
 /// All files of a run with their lengths and times of change.

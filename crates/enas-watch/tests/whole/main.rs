@@ -3,8 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 mod browser;
-#[path = "../../../enas-report/tests/whole/chromium.rs"]
-mod chromium;
 mod client;
 mod devtools;
 mod hostile;

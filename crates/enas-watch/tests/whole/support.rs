@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use enas_search::{ConfigBuilder, Event, Observer, Run, SearchConfig};
+use enas_search::{Event, Observer, Run};
+use enas_testing::runs::{digits, search_config};
 use enas_watch::Server;
 
 /// A server at work, which ends with this value.
@@ -75,28 +76,8 @@ impl Search {
 
 /// Searches on the built-in digits.
 pub(crate) fn search(dir: &Path, observer: &mut dyn Observer) {
-    let tiny = [
-        "run.epochs=3",
-        "run.batch_size=128",
-        "run.log_every=1",
-        "data.image_size=8",
-        "child.filters=4",
-        "child.layers=1",
-        "child.nodes=2",
-        "controller.steps=2",
-        "controller.aggregate=3",
-        "reward.batch_size=32",
-        "select.samples=5",
-        "select.random=5",
-        "warmup.updates=0",
-        "warmup.fair=0",
-        "warmup.collapse=0",
-        "finals.steps=0",
-    ];
-    let layers =
-        tiny.iter().fold(ConfigBuilder::preset("quick"), |layers, assignment| layers.set(*assignment));
-    let config: SearchConfig = layers.load().unwrap();
-    let data = enas_data::load(&config.data, &enas_data::LoadOptions::new(config.run.seed())).unwrap();
+    let config = search_config(&["run.epochs=3", "reward.metric=loss"]);
+    let data = digits(&config.data, config.run.seed());
     let mut run = Run::for_search(Some(dir), &config, &data).unwrap();
     enas_search::search(&config, &data, &mut run, observer).unwrap();
 }

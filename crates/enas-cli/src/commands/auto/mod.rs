@@ -13,7 +13,8 @@ use enas_data::Dataset;
 use enas_data::check::{self, FindingKind, Report};
 use enas_kernels::gpu::Gpu;
 use enas_search::{
-    AutoConfig, AutoPhase, AutoRun, CheckedData, Error, Kind, MemoryPlan, Preparation, SearchWhen, TimeLimit,
+    AutoConfig, AutoOutcome, AutoPhase, AutoRun, CheckedData, Error, Kind, MemoryPlan, Preparation,
+    SearchWhen, TimeLimit,
 };
 
 pub(crate) use self::args::Auto;
@@ -49,15 +50,7 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
         run.use_gpu(gpu.clone());
     }
     drop(loading);
-    let what = match config.search_when {
-        _ if config.cell.is_some() => "Training of the given cell, without a search",
-        SearchWhen::Always => "Search of an architecture, and its training",
-        SearchWhen::Never => "Training of a ready cell, without a search",
-        SearchWhen::IfItPays => {
-            "Training of a network; before it a search, if there are images and time enough"
-        }
-    };
-    held.first(&opening(&data, what, config.time, None));
+    held.first(&opening(&data, work(&config), config.time, None));
     context.console.note(&format!("run: {}", visible(run.dir())));
     let place = shell_word(&config.train.data.path);
     let mut watcher = Watcher::new(&context.console, &interrupt)
@@ -67,17 +60,7 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
     drop(watcher);
     match outcome {
         Ok(outcome) => {
-            if outcome.search_accuracy.is_some() {
-                let _writing = context.console.activity("writing the report of the search");
-                report::at_the_end(&run.phase_dir(AutoPhase::Search), &data, None, left(&run, config.time));
-            }
-            let writing = context.console.activity("writing the report");
-            let report = report::of_auto(&run, &data, config.time, gpu.as_ref());
-            drop(writing);
-            let checking = context.console.activity("writing and checking the ONNX file");
-            let onnx = onnx(&outcome.model, &data, left(&run, config.time));
-            let files = Files { onnx, report };
-            drop(checking);
+            let files = write_files(context, &run, &outcome, &data, config.time, gpu.as_ref());
             print(context, &run, (&outcome, &data), &files, config.cell.is_some())?;
             Ok(SUCCESS)
         }
@@ -89,9 +72,41 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
     }
 }
 
+/// What an automatic run does, in words.
+fn work(config: &AutoConfig) -> &'static str {
+    match config.search_when {
+        _ if config.cell.is_some() => "Training of the given cell, without a search",
+        SearchWhen::Always => "Search of an architecture, and its training",
+        SearchWhen::Never => "Training of a ready cell, without a search",
+        SearchWhen::IfItPays => {
+            "Training of a network; before it a search, if there are images and time enough"
+        }
+    }
+}
+
 /// Seconds that the time limit leaves; `None` without one.
 fn left(run: &AutoRun, time: TimeLimit) -> Option<f64> {
     time.0.map(|limit| limit.as_secs_f64() - run.seconds())
+}
+
+/// Writes the reports and the ONNX file of a complete run.
+fn write_files(
+    context: &Context,
+    run: &AutoRun,
+    outcome: &AutoOutcome,
+    data: &Dataset,
+    time: TimeLimit,
+    gpu: Option<&Gpu>,
+) -> Files {
+    if outcome.search_accuracy.is_some() {
+        let _writing = context.console.activity("writing the report of the search");
+        report::at_the_end(&run.phase_dir(AutoPhase::Search), data, None, left(run, time));
+    }
+    let writing = context.console.activity("writing the report");
+    let report = report::of_auto(run, data, time, gpu);
+    drop(writing);
+    let _checking = context.console.activity("writing and checking the ONNX file");
+    Files { onnx: onnx(&outcome.model, data, left(run, time)), report }
 }
 
 fn started(
@@ -198,7 +213,7 @@ fn resumed(args: &Auto, dir: &Path, on_gpu: bool, began: Instant) -> Result<(Aut
     run.find_pictures(&config)?;
     let plan = MemoryPlan::for_both(&config.search, &config.train, on_gpu)?;
     tracing::info!("{plan}");
-    let data = run.load_planned(&config, &plan)?;
+    let data = run.load_data(&config, Some(&plan))?;
     run.adopt(&config)?;
     run.set_memory(plan);
     Ok((config, data, run))

@@ -107,6 +107,22 @@ impl Document<'_> {
         if let Some(refit) = &self.refit {
             writeln!(out, "{}", stdout_paragraph("refit       ", &standing::after_refit(refit)))?;
         }
+        self.write_search(out)?;
+        self.write_network(out)?;
+        writeln!(out, "time        {}", duration(self.seconds))?;
+        writeln!(out, "model       {}", visible(&self.model))?;
+        for (name, path) in [("onnx", self.onnx), ("report", self.report)] {
+            if let Some(path) = path {
+                writeln!(out, "{name:<11} {}", visible(&path))?;
+            }
+        }
+        writeln!(out)?;
+        let next = format!("enas predict --model {} IMAGE…", shell_word(self.model));
+        writeln!(out, "next: {}", command(&next))
+    }
+
+    /// What the search found, beside random architectures.
+    fn write_search(&self, out: &mut dyn Write) -> io::Result<()> {
         if let (Some(found), Some(random)) = (self.search_valid_accuracy, self.random_valid_accuracy) {
             let (found, random) = (percent(found), percent(random));
             let line = match self.search_gain {
@@ -129,30 +145,25 @@ impl Document<'_> {
                 writeln!(out, "{}", warned(&stdout_paragraph("            ", warning)))?;
             }
         }
+        Ok(())
+    }
+
+    /// Where the architecture is from.
+    fn write_network(&self, out: &mut dyn Write) -> io::Result<()> {
         match (self.from, self.first_valid_accuracy) {
             (_, None) if self.is_cell_given => {
-                writeln!(out, "network     the given cell, without a search")?;
+                writeln!(out, "network     the given cell, without a search")
             }
-            (_, None) => writeln!(out, "network     a ready cell, without a search")?,
+            (_, None) => writeln!(out, "network     a ready cell, without a search"),
             (AutoPhase::First, _) => {
                 let note = "the first model, of a random architecture, has the highest validation accuracy and is kept";
-                writeln!(out, "{}", stdout_paragraph("note        ", note))?;
+                writeln!(out, "{}", stdout_paragraph("note        ", note))
             }
             (_, Some(first)) => {
                 let first = format!("{} (random architecture, short training)", percent(first));
-                writeln!(out, "{}", stdout_paragraph("first model ", &first))?;
+                writeln!(out, "{}", stdout_paragraph("first model ", &first))
             }
         }
-        writeln!(out, "time        {}", duration(self.seconds))?;
-        writeln!(out, "model       {}", visible(&self.model))?;
-        for (name, path) in [("onnx", self.onnx), ("report", self.report)] {
-            if let Some(path) = path {
-                writeln!(out, "{name:<11} {}", visible(&path))?;
-            }
-        }
-        writeln!(out)?;
-        let next = format!("enas predict --model {} IMAGE…", shell_word(self.model));
-        writeln!(out, "next: {}", command(&next))
     }
 }
 

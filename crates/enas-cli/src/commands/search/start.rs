@@ -59,7 +59,7 @@ pub(super) fn resumed(args: &Search, dir: &Path, gpu: Option<&Gpu>) -> Result<(S
     config.run.check_device(gpu)?;
     run.find_pictures(&config.data)?;
     let plan = MemoryPlan::for_search(&config, gpu.is_some())?;
-    let data = run.load_planned(&config.data, config.run.seed(), &plan)?;
+    let data = run.load_data(&config.data, config.run.seed(), Some(&plan))?;
     run.adopt(&config)?;
     run.set_memory(plan)?;
     Ok((config, run, data))

@@ -125,7 +125,7 @@ impl Job {
         run.accepts(&config)?;
         run.find_pictures(&config.data)?;
         let plan = MemoryPlan::for_training(&config, &arc, on_gpu)?;
-        let data = run.load_planned(&config.data, config.run.seed(), &plan)?;
+        let data = run.load_data(&config.data, config.run.seed(), Some(&plan))?;
         run.adopt(&config)?;
         Ok(Self { config, arc, data, plan, choices: Vec::new(), run: Some(run) })
     }
@@ -154,7 +154,7 @@ impl Job {
         let (config, plan) = planned(args, config, &arc, on_gpu)?;
         let data = match images {
             Some(_) => plan.load(&config.data, config.run.seed(), None)?,
-            None => search.load_planned(&config.data, config.run.seed(), &plan)?,
+            None => search.load_data(&config.data, config.run.seed(), Some(&plan))?,
         };
         Ok(Self { config, arc, data, plan, choices, run: None })
     }

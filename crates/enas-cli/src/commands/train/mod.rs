@@ -5,13 +5,14 @@ mod job;
 mod result;
 mod series;
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use enas_arc::Arch;
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
-use enas_search::{Kind, Model, Run, SeriesRun, TimeLimit, TrainConfig};
+use enas_search::{Kind, Model, Run, SeriesRun, TimeLimit, TrainOutcome};
 
 pub(crate) use self::args::Train;
 use self::job::Job;
@@ -34,12 +35,7 @@ pub(crate) fn run(context: &Context, args: &Train) -> Result<u8> {
     let interrupt = Interrupt::listen()?;
     let loading = context.console.activity("reading the images");
     let held = context.console.hold();
-    let start = args.warm_start.as_deref().map(locate::start).transpose()?;
-    if let Some(model) = &start {
-        // Checked before any work, which could not continue with an unreadable model.
-        Model::load(model).context("--warm-start")?;
-    }
-    let args = &Train { warm_start: start, ..args.clone() };
+    let args = &Train { warm_start: start_model(args)?, ..args.clone() };
     if let Some(dir) = args.extent.resume.as_deref().filter(|dir| SeriesRun::is_at(dir)) {
         return series::resume(context, args, dir, gpu.as_ref(), (&interrupt, loading, held));
     }
@@ -50,45 +46,22 @@ pub(crate) fn run(context: &Context, args: &Train) -> Result<u8> {
         job.cells("--warm-start")?;
     }
     if args.find_lr {
-        held.first(&opening(
-            &job.data,
-            "Range test of the learning rate, 100 steps at most",
-            TimeLimit(None),
-            None,
-        ));
+        let what = "Range test of the learning rate, 100 steps at most";
+        held.first(&opening(&job.data, what, TimeLimit(None), None));
         loading.say("testing learning rates");
         return find_lr(context, &job, gpu.as_ref());
     }
     if let Some(asked) = series::asked(args) {
         return series::start(context, args, asked, (job, began), gpu.as_ref(), (&interrupt, loading, held));
     }
-    let Job { config, arc, data, plan, choices, run } = job;
-    let mut run = match run {
-        Some(run) => run,
-        None => {
-            let mut run = started(args, &config, &arc, &data)?;
-            run.set_choices(&choices)?;
-            run.count_from(began);
-            run
-        }
-    };
-    run.set_memory(plan)?;
-    report::reserve(&mut run, &data, config.run.time);
-    if let Some(gpu) = &gpu {
-        run.use_gpu(gpu.clone())?;
-    }
+    let (mut run, Job { config, arc, data, .. }) = run_of(args, job, gpu.as_ref(), began)?;
     drop(loading);
     held.first(&opening(&data, "Training of one network", config.run.time, Some(config.run.epochs)));
     let mut watcher = Watcher::new(&context.console, &interrupt).waiting("preparing the network");
     match enas_search::train_any(&config, &arc, &data, &mut run, &mut watcher) {
         Ok(trained) => {
-            // The reader of stdout may have gone by now, so an error of printing must not prevent the report.
             drop(watcher);
-            let printed = print(context, &trained, &data);
-            let writing = context.console.activity("writing the report");
-            report::at_the_end(&trained.run, &data, gpu.as_ref(), report::left(&run, config.run.time));
-            drop(writing);
-            printed.map(|()| SUCCESS)
+            conclude(context, &trained, &data, gpu.as_ref(), report::left(&run, config.run.time))
         }
         Err(error) => {
             drop(watcher);
@@ -97,8 +70,53 @@ pub(crate) fn run(context: &Context, args: &Train) -> Result<u8> {
     }
 }
 
-fn started(args: &Train, config: &TrainConfig, arc: &Arch, data: &Dataset) -> Result<Run> {
-    let mut run = Run::for_training(args.out.as_deref(), config, arc, data)?;
+/// The model file that a training starts from, if one is given.
+fn start_model(args: &Train) -> Result<Option<PathBuf>> {
+    let start = args.warm_start.as_deref().map(locate::start).transpose()?;
+    if let Some(model) = &start {
+        // Checked before any work, which could not continue with an unreadable model.
+        Model::load(model).context("--warm-start")?;
+    }
+    Ok(start)
+}
+
+/// The run of a job: the one to resume or a new one, with memory plan and device.
+fn run_of(args: &Train, mut job: Job, gpu: Option<&Gpu>, began: Instant) -> Result<(Run, Job)> {
+    let mut run = match job.run.take() {
+        Some(run) => run,
+        None => {
+            let mut run = start(args, &job)?;
+            run.set_choices(&job.choices)?;
+            run.count_from(began);
+            run
+        }
+    };
+    run.set_memory(job.plan.clone())?;
+    report::reserve(&mut run, &job.data, job.config.run.time);
+    if let Some(gpu) = gpu {
+        run.use_gpu(gpu.clone())?;
+    }
+    Ok((run, job))
+}
+
+/// Prints the result and writes the report. The reader of stdout may have gone by now, so an error of printing must not
+/// prevent the report.
+fn conclude(
+    context: &Context,
+    trained: &TrainOutcome<Arch>,
+    data: &Dataset,
+    gpu: Option<&Gpu>,
+    left: Option<f64>,
+) -> Result<u8> {
+    let printed = print(context, trained, data);
+    let writing = context.console.activity("writing the report");
+    report::at_the_end(&trained.run, data, gpu, left);
+    drop(writing);
+    printed.map(|()| SUCCESS)
+}
+
+fn start(args: &Train, job: &Job) -> Result<Run> {
+    let mut run = Run::for_training(args.out.as_deref(), &job.config, &job.arc, &job.data)?;
     if let Some(dir) = &args.run {
         run.set_search(&locate::search(dir))?;
     }

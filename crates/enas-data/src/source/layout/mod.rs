@@ -214,17 +214,7 @@ fn with_splits(source: &Source, top: &[&str], splits: SplitFolders) -> Result<La
         }
     }
     if let Some(&(part, _)) = unknown.first() {
-        let unlabelled: Vec<UnlabelledSplit<'_>> = Part::ALL
-            .into_iter()
-            .filter_map(|part| {
-                let folder = splits.folder(part)?;
-                Some(UnlabelledSplit {
-                    part,
-                    folder,
-                    only: only_unknown(&folder_labels.labels, part, &classes)?,
-                })
-            })
-            .collect();
+        let unlabelled = unlabelled_splits(&folder_labels.labels, &splits, &classes);
         if !unlabelled.is_empty() {
             return Err(problem(source, unlabelled_problem(source, &unlabelled, "train")));
         }
@@ -240,6 +230,19 @@ fn with_splits(source: &Source, top: &[&str], splits: SplitFolders) -> Result<La
         splits,
         notes: notes.into_iter().flatten().collect(),
     })
+}
+
+/// The splits whose images lie in one folder that is not a class.
+fn unlabelled_splits<'a>(
+    labels: &'a [FolderLabel<'a>],
+    splits: &'a SplitFolders,
+    classes: &ClassIndex,
+) -> Vec<UnlabelledSplit<'a>> {
+    let unlabelled = |part| {
+        let folder = splits.folder(part)?;
+        Some(UnlabelledSplit { part, folder, only: only_unknown(labels, part, classes)? })
+    };
+    Part::ALL.into_iter().filter_map(unlabelled).collect()
 }
 
 /// The error for classes that the training split lacks, each with its spelling there.

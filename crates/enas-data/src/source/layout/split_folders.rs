@@ -52,6 +52,21 @@ impl SplitFolders {
     pub(crate) fn set(&mut self, part: Part, folder: String) {
         self.0[part as usize] = Some(folder);
     }
+
+    /// Replaces each folder by the one in it that contains the classes. Validation and test folders without classes are
+    /// removed: their images cannot be used. An empty folder is a mistake that later checks report.
+    fn descend(&mut self, source: &Source) {
+        for part in Part::ALL {
+            let Some(folder) = self.folder(part) else { continue };
+            let class_root = class_root(source, part, folder);
+            let is_unlabelled =
+                children(source, &class_root).is_empty() && has_images_directly(source, &class_root);
+            match part != Part::Train && is_unlabelled {
+                true => self.0[part as usize] = None,
+                false => self.set(part, class_root),
+            }
+        }
+    }
 }
 
 /// The part that a folder's name means, and the rest of the name: `seg_train` is the training part of `seg`.
@@ -136,18 +151,7 @@ pub(crate) fn find(source: &Source, top: &[&str]) -> Result<Option<SplitFolders>
         }
         splits.set(*part, name.clone());
     }
-    for part in Part::ALL {
-        let Some(folder) = splits.folder(part) else { continue };
-        let class_root = class_root(source, part, folder);
-        // Images without classes cannot be used for validation or testing. An empty folder is a mistake that later
-        // checks report.
-        let is_unlabelled =
-            children(source, &class_root).is_empty() && has_images_directly(source, &class_root);
-        match part != Part::Train && is_unlabelled {
-            true => splits.0[part as usize] = None,
-            false => splits.set(part, class_root),
-        }
-    }
+    splits.descend(source);
     Ok(Some(splits))
 }
 

@@ -65,21 +65,18 @@ impl Run {
         self.reader().find_pictures(config)
     }
 
-    /// Loads the images in the splits of this run, independently of the seed. Use it to continue the run, or to
-    /// train what a search found on the same splits.
+    /// Loads the images in the splits of this run, independently of the seed: stored as `plan` says or, without one, as
+    /// the machine's memory allows. Use it to continue the run, or to train what a search found on the same splits.
     ///
     /// # Errors
     /// As [`enas_data::load`], and [`crate::Error::RunDirectory`] if the images have changed since.
-    pub fn load_data(&self, config: &enas_data::Config, seed: Seed) -> Result<Dataset> {
-        self.reader().load_data(config, seed)
-    }
-
-    /// [`load_data`](Self::load_data) with images stored as the memory plan says.
-    ///
-    /// # Errors
-    /// As [`load_data`](Self::load_data).
-    pub fn load_planned(&self, config: &enas_data::Config, seed: Seed, plan: &MemoryPlan) -> Result<Dataset> {
-        self.reader().load_planned(config, seed, plan)
+    pub fn load_data(
+        &self,
+        config: &enas_data::Config,
+        seed: Seed,
+        plan: Option<&MemoryPlan>,
+    ) -> Result<Dataset> {
+        self.reader().load_data(config, seed, plan)
     }
 
     /// The directory.

@@ -1,4 +1,4 @@
-//! SIGKILL at chosen moments, and a count of it. Knows nothing about what the processes do.
+//! SIGKILL at chosen moments, and a count of it.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How a process ended that was to be killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub enum End {
     /// By SIGKILL, in the middle of its work.
     Killed,
     /// By itself, with success: the kill came too late.
@@ -24,14 +24,14 @@ pub(crate) enum End {
 }
 
 /// Starts `command` and kills it after `delay`.
-pub(crate) fn after(command: &mut Command, delay: Duration) -> End {
+pub fn after(command: &mut Command, delay: Duration) -> End {
     let child = start(command);
     thread::sleep(delay);
     kill(child)
 }
 
 /// Starts `command` and kills it in the moment in which `now` holds. It is asked without pause.
-pub(crate) fn when(command: &mut Command, mut now: impl FnMut() -> bool) -> End {
+pub fn when(command: &mut Command, mut now: impl FnMut() -> bool) -> End {
     let mut child = start(command);
     let began = Instant::now();
     while !now() {
@@ -61,29 +61,29 @@ fn kill(mut child: Child) -> End {
 }
 
 /// The seed of all random moments: `ENAS_FAULTS_SEED`, or 1.
-pub(crate) fn seed() -> Seed {
+pub fn seed() -> Seed {
     let text = std::env::var("ENAS_FAULTS_SEED").unwrap_or_else(|_| "1".into());
     Seed::new(text.parse().unwrap_or_else(|e| panic!("ENAS_FAULTS_SEED={text:?}: {e}")))
 }
 
 /// Random numbers of one story.
-pub(crate) fn chance(story: &str) -> Stream {
+pub fn chance(story: &str) -> Stream {
     seed().stream(story, &[])
 }
 
 /// `n` random moments as shares of a whole: one in each nth part of it, so that all of it is covered.
-pub(crate) fn moments(story: &str, n: usize) -> Vec<f64> {
+pub fn moments(story: &str, n: usize) -> Vec<f64> {
     let mut chance = chance(story);
     (0..n).map(|i| (i as f64 + f64::from(chance.uniform())) / n as f64).collect()
 }
 
 /// Whether anything in `folder` is called `*.part`, as files are while they are written.
-pub(crate) fn is_being_written(folder: &Path) -> bool {
+pub fn is_being_written(folder: &Path) -> bool {
     parts(folder).next().is_some()
 }
 
 /// Names in `folder` that end with `.part`.
-pub(crate) fn parts(folder: &Path) -> impl Iterator<Item = String> {
+pub fn parts(folder: &Path) -> impl Iterator<Item = String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten();
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     names.filter(|name| name.ends_with(".part"))
@@ -95,27 +95,27 @@ static BYTES: AtomicU64 = AtomicU64::new(0);
 
 /// What a story did, in numbers. Printed at its end even where the output of tests is not shown.
 #[derive(Debug)]
-pub(crate) struct KillCounts {
+pub struct KillCounts {
     story: &'static str,
     /// Kills that hit a working process.
-    pub(crate) kills: usize,
+    pub kills: usize,
     /// Signals that asked a working process to stop.
-    pub(crate) stops: usize,
+    pub stops: usize,
     /// Kills and signals that came after the end, or before the beginning.
-    pub(crate) late: usize,
+    pub late: usize,
     /// Bytes that were compared with those of an undisturbed run.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
     began: Instant,
 }
 
 impl KillCounts {
     /// Nothing yet.
-    pub(crate) fn new(story: &'static str) -> Self {
+    pub fn new(story: &'static str) -> Self {
         Self { story, kills: 0, stops: 0, late: 0, bytes: 0, began: Instant::now() }
     }
 
     /// Notes how a process ended; whether the kill hit it.
-    pub(crate) fn hit(&mut self, end: End) -> bool {
+    pub fn hit(&mut self, end: End) -> bool {
         match end {
             End::Killed => self.kills += 1,
             End::Finished => self.late += 1,
@@ -124,7 +124,7 @@ impl KillCounts {
     }
 
     /// What must be said when something after a kill is wrong.
-    pub(crate) fn case(&self, moment: &str) -> String {
+    pub fn case(&self, moment: &str) -> String {
         let Self { story, kills, stops, .. } = self;
         format!("{story}: number {}, {moment} (ENAS_FAULTS_SEED={})", kills + stops, seed().value())
     }

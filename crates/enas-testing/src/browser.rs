@@ -6,7 +6,7 @@ use std::path::PathBuf;
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
 /// What each start needs, beside a `--user-data-dir` of its own.
-pub(crate) const FLAGS: [&str; 8] = [
+pub const FLAGS: [&str; 8] = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -18,7 +18,7 @@ pub(crate) const FLAGS: [&str; 8] = [
 ];
 
 /// A browser on the path; where there is none, says that the test is skipped.
-pub(crate) fn browser() -> Option<PathBuf> {
+pub fn browser() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let dirs: Vec<PathBuf> = std::env::split_paths(&path).collect();
     let found = BROWSERS

@@ -15,7 +15,7 @@ const WAYS: [&[&str]; 2] = [&["--mount"], &["--user", "--map-root-user", "--moun
 /// one; the caller then has nothing left to do.
 ///
 /// Where the machine lets nobody have one, the test is skipped visibly, but fails where `CI` is set.
-pub(crate) fn is_own(test: &str) -> bool {
+pub fn is_own(test: &str) -> bool {
     if env::var_os(INSIDE).is_some() {
         return true;
     }
@@ -61,17 +61,18 @@ fn again(test: &str, way: &[&str]) {
 }
 
 /// A small disk in memory, there as long as this process.
-pub(crate) struct Disk<'a>(&'a Path);
+#[derive(Debug)]
+pub struct Disk<'a>(&'a Path);
 
 impl<'a> Disk<'a> {
     /// Mounts one of `size` bytes on a folder.
-    pub(crate) fn on(folder: &'a Path, size: u64) -> Self {
+    pub fn on(folder: &'a Path, size: u64) -> Self {
         mount(&["-t", "tmpfs", "-o", &format!("size={size}"), "none"], folder);
         Self(folder)
     }
 
     /// Changes its size, or forbids writing: any options of `mount`.
-    pub(crate) fn remount(&self, options: &str) {
+    pub fn remount(&self, options: &str) {
         mount(&["-o", &format!("remount,{options}")], self.0);
     }
 }
