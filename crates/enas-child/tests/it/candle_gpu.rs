@@ -179,8 +179,8 @@ fn train_on(device: &Device) -> Trained {
     let stats = child.train_step(&arc, &images, &labels, &STEP).expect("it trains");
     losses.push(stats.loss);
     let logits = child.logits(&arc, &images, Norm::RunningStatistics, None).expect("it fits");
-    let weights = child.vars().iter().flat_map(|var| numbers(var)).collect();
-    Trained { losses, weights, logits: numbers(&logits) }
+    let weights = child.vars().iter().flat_map(|var| flat(var)).collect();
+    Trained { losses, weights, logits: flat(&logits) }
 }
 
 /// Not on the emulated GPU, of which candle does not know.
