@@ -1,69 +1,9 @@
 //! Optimiser updates against those of the CPU.
 
+use enas_kernels::Nesterov;
 use enas_kernels::gpu::{Buffer, Gpu, TensorList, move_averages};
-use enas_kernels::{Nesterov, TfAdam};
 
 use crate::{assert_close, in_all_orders, numbers};
-
-/// A rule's state before an update.
-struct Case {
-    weights: Vec<f32>,
-    /// Momentum, or second moments.
-    states: Vec<f32>,
-    gradient: Vec<f32>,
-    /// First and length of what is trained.
-    ranges: &'static [(usize, usize)],
-}
-
-impl Case {
-    fn new(len: usize, ranges: &'static [(usize, usize)]) -> Self {
-        let states = numbers(2, len).into_iter().map(f32::abs).collect();
-        Self { weights: numbers(1, len), states, gradient: numbers(3, len), ranges }
-    }
-
-    /// Weights and states after `step` of the trained runs (weights, states, gradient).
-    fn cpu(&self, mut step: impl FnMut(&mut [f32], &mut [f32], &[f32])) -> (Vec<f32>, Vec<f32>) {
-        let (mut weights, mut states) = (self.weights.clone(), self.states.clone());
-        for &(first, len) in self.ranges {
-            let run = first..first + len;
-            step(&mut weights[run.clone()], &mut states[run.clone()], &self.gradient[run]);
-        }
-        (weights, states)
-    }
-
-    /// The same on a GPU, where `step` knows the runs.
-    fn gpu(&self, gpu: &Gpu, step: impl Fn([&Buffer; 3])) -> [Vec<f32>; 2] {
-        let (weights, states) = (gpu.upload(&self.weights), gpu.upload(&self.states));
-        step([&weights, &states, &gpu.upload(&self.gradient)]);
-        [weights, states].map(|buffer| buffer.download(0, self.weights.len()).expect("the kernels run"))
-    }
-
-    /// Fails if anything that is not trained changed.
-    fn assert_frozen(&self, got: &[Vec<f32>]) {
-        let frozen = |i: &usize| !self.ranges.iter().any(|(first, len)| (*first..first + len).contains(i));
-        for i in (0..self.weights.len()).filter(frozen) {
-            assert_eq!((got[0][i], got[1][i]), (self.weights[i], self.states[i]), "number {i} is frozen");
-        }
-    }
-}
-
-/// Runs that begin and end within quads, one of a single weight, one of none.
-const RANGES: &[(usize, usize)] = &[(0, 5), (6, 1), (9, 2), (13, 1501), (1600, 0), (1700, 300)];
-
-#[test]
-fn adam_updates_are_those_of_the_cpu() {
-    let rule = TfAdam { lr: 0.01, beta2: 0.999, epsilon: 1e-3 };
-    for t in [1, 2, 1000] {
-        let case = Case::new(2000, RANGES);
-        let got = in_all_orders("adam", |gpu| {
-            case.gpu(gpu, |[w, v, gradient]| rule.step_gpu(w, v, gradient, case.ranges, t)).into()
-        });
-        let (weights, moments) = case.cpu(|w, v, g| rule.step(w, v, g, t));
-        assert_close(&format!("update {t}: weights"), &got[0], &weights);
-        assert_close(&format!("update {t}: moments"), &got[1], &moments);
-        case.assert_frozen(&got);
-    }
-}
 
 /// Weights that lie apart, with a place each in momentum and gradient.
 struct Scattered {

@@ -61,3 +61,13 @@ fn a_variable_without_gradient_stays() {
     adam.step(&GradStore::default()).unwrap();
     assert_eq!(flat(&var), [1.5]);
 }
+
+#[test]
+fn the_first_step_is_a_tenth_of_that_of_the_bias_corrected_form() {
+    // With β₂ = 0.99, g = 1: v = 0.01, √(1 − β₂) = 0.1, so the step is 0.1·η/(0.1 + ε).
+    let var = Var::new(&[0.0f32], &Device::Cpu).unwrap();
+    let config = TfAdamConfig { lr: 1.0, beta2: 0.99, epsilon: 0.9 };
+    let mut adam = TfAdam::named(vec![("v".into(), var.clone())], config).unwrap();
+    adam.step_slices(|_| Some(&[1.0])).unwrap();
+    assert!((flat(&var)[0] + 0.1).abs() < 1e-6, "{var:?}");
+}

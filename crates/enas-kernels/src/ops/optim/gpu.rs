@@ -4,11 +4,8 @@ use crate::gpu::buffer::{Buffer, Span};
 use crate::gpu::cost::Cost;
 use crate::gpu::launch::Param;
 use crate::gpu::launch::THREADS;
+use crate::ops::optim::Nesterov;
 use crate::ops::optim::tensor_list::TensorList;
-use crate::ops::optim::{Nesterov, TfAdam};
-
-/// Numbers that a thread handles at once.
-const QUAD: usize = 4;
 
 impl Nesterov {
     /// One update of weights that lie apart, on a GPU; the counterpart of [`step`](Self::step). In `momentum` and
@@ -33,7 +30,7 @@ impl Nesterov {
         weights.check(&[momentum, gradient]);
         self.norm(weights, gradient, norm);
         let tail = [self.lr, self.momentum, 2.0 * self.l2, self.scale, clip_norm].map(Param::from);
-        weights.launch("optim_nesterov", &[momentum.into(), gradient.into(), norm.into()], &tail, (5, 9));
+        weights.launch("optim_nesterov", &[momentum.into(), gradient.into(), norm.into()], &tail, 5, 9);
     }
 
     /// Writes the norm of the gradient with its penalty to `norm`.
@@ -41,35 +38,9 @@ impl Nesterov {
         let (gpu, total) = (gradient.gpu(), weights.blocks());
         let partials = gpu.buffer(total);
         let (flat, tail) = ([gradient.into(), (&partials).into()], [(2.0 * self.l2).into()]);
-        weights.launch("optim_squares", &flat, &tail, (2, 4));
+        weights.launch("optim_squares", &flat, &tail, 2, 4);
         let args = [(&partials).into(), norm.into(), total.into()];
         gpu.launch("optim_norm", [1, 1, 1], [THREADS, 1, 1], &args, Cost::new(total + 1, total));
-    }
-}
-
-impl TfAdam {
-    /// One update of the weights in `ranges` (first, length) and their second moments `v`, on a GPU; the counterpart of
-    /// [`step`](Self::step). `t` counts updates from 1. Reads weights, moments and gradient once, writes weights and
-    /// moments.
-    ///
-    /// # Panics
-    /// If a range leaves a buffer.
-    pub fn step_gpu(
-        &self,
-        weights: &Buffer,
-        v: &Buffer,
-        gradient: &Buffer,
-        ranges: &[(usize, usize)],
-        t: u64,
-    ) {
-        check(&[weights, v, gradient], ranges);
-        let lr = self.corrected_lr(t);
-        for &(first, len) in ranges {
-            let mut args = vec![weights.into(), v.into(), gradient.into(), first.into(), len.into()];
-            args.extend([lr.into(), self.beta2.into(), self.epsilon.into()]);
-            let cost = Cost::new(5 * len, 9 * len);
-            weights.gpu().launch("optim_adam", blocks(first, len), [THREADS, 1, 1], &args, cost);
-        }
     }
 }
 
@@ -80,18 +51,5 @@ impl TfAdam {
 /// If a place leaves the buffer.
 pub fn move_averages(averages: &Buffer, weights: &TensorList, share: f32) {
     weights.check(&[averages]);
-    weights.launch("optim_average", &[averages.into()], &[share.into()], (3, 3));
-}
-
-/// Checks that every range lies inside every buffer: kernels do not check lengths.
-fn check(buffers: &[&Buffer], ranges: &[(usize, usize)]) {
-    for buffer in buffers {
-        ranges.iter().for_each(|(first, len)| _ = buffer.span(*first, *len));
-    }
-}
-
-/// The grid for one thread per aligned quad that a run of weights touches.
-fn blocks(first: usize, len: usize) -> [usize; 3] {
-    let quads = if len == 0 { 0 } else { (first + len).div_ceil(QUAD) - first / QUAD };
-    [quads.div_ceil(THREADS), 1, 1]
+    weights.launch("optim_average", &[averages.into()], &[share.into()], 3, 3);
 }

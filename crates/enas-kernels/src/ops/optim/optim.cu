@@ -24,44 +24,11 @@ struct Nesterov {
     }
 };
 
-// The update of one weight without a first moment (see `TfAdam` in optim.rs); `lr` holds the bias correction.
-struct Adam {
-    float lr, beta2, epsilon;
-
-    __device__ __forceinline__ void update(float& weight, float& moment, float gradient) const {
-        moment = fmaf(beta2, moment, (1.0f - beta2) * gradient * gradient);
-        weight -= lr * gradient / (sqrtf(moment) + epsilon);
-    }
-};
-
-template <class Rule>
-__device__ __forceinline__ void update4(const Rule& rule, float4& weights, float4& states, float4 gradients) {
-    rule.update(weights.x, states.x, gradients.x);
-    rule.update(weights.y, states.y, gradients.y);
-    rule.update(weights.z, states.z, gradients.z);
-    rule.update(weights.w, states.w, gradients.w);
-}
-
-template <class Rule>
-__device__ __forceinline__ void step(Rule rule, InOut<float> weights, InOut<float> states, In<float> gradients,
-                                     unsigned first, unsigned len) {
-    // Quads are aligned to the buffer, not to the run: only quads inside the run are moved as a whole.
-    const unsigned at = (first / 4 + blockIdx.x * blockDim.x + threadIdx.x) * 4, end = first + len;
-    if (at >= end) return;
-    if (at >= first && end - at >= 4) {
-        float4 w = load4(weights, at), s = load4(states, at);
-        const float4 g = load4(gradients, at);
-        update4(rule, w, s, g);
-        store4(weights, at, w);
-        store4(states, at, s);
-        return;
-    }
-    for (unsigned i = max(at, first); i < min(at + 4, end); ++i) {
-        float w = weights[i], s = states[i];
-        rule.update(w, s, gradients[i]);
-        weights[i] = w;
-        states[i] = s;
-    }
+__device__ __forceinline__ void update4(const Nesterov& rule, float4& weights, float4& momentum, float4 gradients) {
+    rule.update(weights.x, momentum.x, gradients.x);
+    rule.update(weights.y, momentum.y, gradients.y);
+    rule.update(weights.z, momentum.z, gradients.z);
+    rule.update(weights.w, momentum.w, gradients.w);
 }
 
 // The share of a thread in arrays that lie apart: numbers begin, begin + 1, …, begin + 3 of one array of `len` numbers,
@@ -174,15 +141,6 @@ extern "C" __global__ void __launch_bounds__(256)
             momentum[to + i] = m;
         }
     }
-}
-
-// Adam without a first moment, of elements first to first + len − 1 of buffers that hold one number per weight. Threads
-// work on aligned quads, so that a run may begin and end anywhere; its first and last quad are treated number by
-// number. `lr` holds the bias correction. Reads weights, moments and gradients once, writes weights and moments.
-extern "C" __global__ void __launch_bounds__(256)
-    optim_adam(InOut<float> weights, InOut<float> moments, In<float> gradients, unsigned first, unsigned len, float lr,
-               float beta2, float epsilon) {
-    step(Adam{lr, beta2, epsilon}, weights, moments, gradients, first, len);
 }
 
 // averages += share·(weights − averages): an exponential moving average (EMA). Reads both once, writes the averages.
