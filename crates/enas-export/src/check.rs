@@ -4,6 +4,7 @@ use std::path::Path;
 
 use enas_child::FixedNetwork;
 use enas_data::Normalization;
+use enas_run::tta::softmax;
 use tract_onnx::Onnx;
 use tract_onnx::prelude::{Framework, InferenceModelExt, IntoTValue, Tensor, TractResult, tvec};
 
@@ -170,13 +171,6 @@ pub(crate) fn image_len(network: &dyn FixedNetwork) -> usize {
 
 fn unreadable(path: &Path, problem: String) -> Error {
     Error::Unreadable { path: path.to_owned(), problem }
-}
-
-fn softmax(row: &mut [f32]) {
-    let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    row.iter_mut().for_each(|x| *x = (*x - max).exp());
-    let sum: f32 = row.iter().sum();
-    row.iter_mut().for_each(|x| *x /= sum);
 }
 
 #[cfg(test)]
