@@ -110,5 +110,5 @@ fn diverged<'a, L: ChildLoop<'a>>(of: &mut L, non_finite: NonFinite, arc: &Arch,
     let Position { epoch, step: done, .. } = of.place();
     let split = of.train_images().split().clone();
     let plan = epoch_plan(&split, epoch - 1, of.run_config(), done);
-    explain(non_finite.at(epoch, done + 1), (of.child(), arc), (&split, &plan), step).into()
+    explain(non_finite.at(epoch, done + 1), of.child(), arc, &split, &plan, step).into()
 }

@@ -182,20 +182,22 @@ impl Auto<'_> {
     fn new_plan(&self, arc: &Arc) -> Result<AutoPlan> {
         let AutoConfig { train, finish, .. } = self.config;
         let limit = self.config.time.0.map(|limit| limit.as_secs_f64());
-        let device = (self.run.gpu(), self.run.memory());
-        let (images, mut network) = (self.data.train.len(), None);
+        let gpu = self.run.gpu();
+        let memory = self.run.memory();
+        let images = self.data.train.len();
+        let mut network = None;
         if self.config.fits_network {
             let seconds = self.left().min(UNLIMITED) - finish;
             let cell = self.config.cell_for(images);
-            let (fitted, costs) = network::fit(train, &cell, &self.images, device, seconds)?;
+            let (fitted, costs) = network::fit(train, &cell, &self.images, gpu, memory, seconds)?;
             network = Some(fitted);
             if !self.config.searches(images, self.left() / costs.step) {
                 return Ok(AutoPlan { network, ..self.plan_of_training(&costs) });
             }
         } else if let Some(cell) = &self.config.cell {
-            return Ok(self.plan_of_training(&network::costs(train, cell, &self.images, device)?));
+            return Ok(self.plan_of_training(&network::costs(train, cell, &self.images, gpu, memory)?));
         }
-        let work = costs::measure(self.config, arc, (self.data, &self.images), device)?;
+        let work = costs::measure(self.config, arc, self.data, &self.images, gpu, memory)?;
         let possible_steps = Some(self.left() / work.step);
         if !self.config.searches(images, self.left() / work.step) {
             let finish = finish + work.predict;
@@ -316,10 +318,11 @@ pub fn fit_network(
     config: &mut TrainConfig,
     arc: &Arc,
     data: &Dataset,
-    device: (Option<&Gpu>, Option<&MemoryPlan>),
+    gpu: Option<&Gpu>,
+    memory: Option<&MemoryPlan>,
     seconds: f64,
 ) -> Result<FittedNetwork> {
-    let (fitted, _) = network::fit(config, arc, data, device, seconds)?;
+    let (fitted, _) = network::fit(config, arc, data, gpu, memory, seconds)?;
     fitted.apply(config, arc);
     Ok(fitted)
 }

@@ -34,7 +34,7 @@ impl<P: Serialize + DeserializeOwned> Finals<'_, '_, '_, P> {
             return Ok(());
         };
         let Task { recipe, data, gpu, memory, .. } = self.task;
-        let mut trial = Trial::new(recipe, &self.candidates[0].arc, data, (gpu, memory))?;
+        let mut trial = Trial::new(recipe, &self.candidates[0].arc, data, gpu, memory)?;
         // The first step includes one-time costs, so it is not timed.
         trial.train_to(1, &mut |_, _| true)?;
         let began = Instant::now();

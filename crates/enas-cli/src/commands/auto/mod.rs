@@ -78,7 +78,7 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
             let left = config.time.0.map(|limit| limit.as_secs_f64() - run.seconds());
             let files = Files { onnx: onnx(&outcome.model, &data, left), report };
             drop(checking);
-            print(context, &run, (&outcome, &data), &files, config.cell.is_some())?;
+            print(context, &run, &outcome, &data, &files, config.cell.is_some())?;
             Ok(SUCCESS)
         }
         Err(error @ Error::Interrupted { .. }) => {

@@ -16,6 +16,7 @@ use enas_search::{Kind, Model, Run, SeriesRun, TimeLimit, TrainConfig};
 pub(crate) use self::args::Train;
 use self::job::Job;
 use self::result::print;
+use self::series::Terminal;
 use crate::commands::{Context, interrupted, report, use_threads};
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
@@ -41,7 +42,13 @@ pub(crate) fn run(context: &Context, args: &Train) -> Result<u8> {
     }
     let args = &Train { warm_start: start, ..args.clone() };
     if let Some(dir) = args.extent.resume.as_deref().filter(|dir| SeriesRun::is_at(dir)) {
-        return series::resume(context, args, dir, gpu.as_ref(), (&interrupt, loading, held));
+        return series::resume(
+            context,
+            args,
+            dir,
+            gpu.as_ref(),
+            Terminal { interrupt: &interrupt, loading, held },
+        );
     }
     let job = Job::from_args(context, args, gpu.as_ref(), began)?;
     job.config.run.check_device(gpu.as_ref())?;
@@ -60,7 +67,15 @@ pub(crate) fn run(context: &Context, args: &Train) -> Result<u8> {
         return find_lr(context, &job, gpu.as_ref());
     }
     if let Some(asked) = series::asked(args) {
-        return series::start(context, args, asked, (job, began), gpu.as_ref(), (&interrupt, loading, held));
+        return series::start(
+            context,
+            args,
+            asked,
+            job,
+            began,
+            gpu.as_ref(),
+            Terminal { interrupt: &interrupt, loading, held },
+        );
     }
     let Job { config, arc, data, plan, choices, run } = job;
     let mut run = match run {
