@@ -103,6 +103,6 @@ fn seal(bytes: &mut [u8]) {
     let start = at + BEFORE.len();
     let Some(place) = bytes.get_mut(start..start + LENGTH) else { return };
     place.fill(b'0');
-    let sum: String = Sha256::digest(&*bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sum = enas_data::hexadecimal(&Sha256::digest(&*bytes));
     bytes[start..start + LENGTH].copy_from_slice(sum.as_bytes());
 }

@@ -42,7 +42,7 @@ pub use self::image::resize::{Filter, Resize};
 pub use self::image::white_level::WhiteLevels;
 pub use config::{Config, NormalizationMode, Sampling};
 pub use dataset::contact_sheet::{SheetTile, contact_tiles};
-pub use dataset::fingerprint::{Fingerprint, ImageFile};
+pub use dataset::fingerprint::{Fingerprint, ImageFile, hexadecimal};
 pub use dataset::load::{LabelledImages, LabelledOptions, LoadOptions, image_files, load, load_labelled};
 pub use dataset::split::Split;
 pub use dataset::split_file::SplitFile;

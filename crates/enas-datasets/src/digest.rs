@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use enas_data::visible;
+use enas_data::{hexadecimal, visible};
 use sha2::{Digest, Sha256};
 
 /// Reads from `inner` and digests everything that is read.
@@ -22,7 +22,7 @@ impl<R: Read> HashingReader<R> {
 
     /// Digest of everything read so far.
     pub(crate) fn hex(self) -> String {
-        self.sha256.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hexadecimal(&self.sha256.finalize())
     }
 }
 

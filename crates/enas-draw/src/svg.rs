@@ -6,6 +6,8 @@
 
 use std::fmt::{self, Write};
 
+use enas_chart::Escaped;
+
 use crate::Error;
 use crate::drawing::{Anchor, Curve, Drawing, Item, PathCommand, Point, RoundedRect, Stroke, TextLine};
 use crate::png;
@@ -201,21 +203,6 @@ impl fmt::Display for Hex {
     }
 }
 
-/// Text with XML's special characters escaped, for elements and attribute values.
-struct Escaped<'a>(&'a str);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|c| match c {
-            '&' => f.write_str("&amp;"),
-            '<' => f.write_str("&lt;"),
-            '>' => f.write_str("&gt;"),
-            '"' => f.write_str("&quot;"),
-            c => f.write_char(c),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,10 +211,5 @@ mod tests {
     fn numbers_are_short() {
         let written = [1.0, 0.5, 1.0 / 3.0, -0.001, 12.345].map(|x| Number(x).to_string());
         assert_eq!(written, ["1", "0.5", "0.33", "0", "12.35"]);
-    }
-
-    #[test]
-    fn text_is_escaped() {
-        assert_eq!(Escaped("<b>&\"x").to_string(), "&lt;b&gt;&amp;&quot;x");
     }
 }

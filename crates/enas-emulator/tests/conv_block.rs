@@ -329,7 +329,7 @@ impl Case {
         for ((name, got), (expected_name, want)) in actual.iter().zip(expected) {
             assert_eq!(name, expected_name);
             let (what, bound) = (format!("{self:?} {name}"), self.tolerance(name, expected));
-            assert_within(&what, got, want, (self.magnitude(name, expected), bound));
+            assert_within(&what, got, want, self.magnitude(name, expected), bound);
         }
     }
 }
@@ -383,11 +383,11 @@ fn push_moments(results: &mut Results, stats: &BatchStats) {
 
 #[track_caller]
 fn assert_close(what: &str, actual: &[f32], expected: &[f32]) {
-    assert_within(what, actual, expected, (0.0, TOLERANCE));
+    assert_within(what, actual, expected, 0.0, TOLERANCE);
 }
 
 #[track_caller]
-fn assert_within(what: &str, actual: &[f32], expected: &[f32], (magnitude, tolerance): (f32, f32)) {
+fn assert_within(what: &str, actual: &[f32], expected: &[f32], magnitude: f32, tolerance: f32) {
     numbers::assert_close(what, actual, expected, Tolerance { share: tolerance, least: magnitude.max(1.0) });
 }
 

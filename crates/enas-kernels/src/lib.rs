@@ -2,8 +2,8 @@
 //!
 //! This crate knows shapes, not networks. The central type is [`ConvBlock`], the convolution block: it gathers rows
 //! (im2row), multiplies them by a matrix and takes the statistics for batch norm (BN). [`Pool`], [`add`] and
-//! [`relu_mean`] complete a network. [`Nesterov`] and [`TfAdam`] train it. [`FeatureMap`] holds the activations in a
-//! blocked layout: sixteen images form one vector.
+//! [`relu_mean`] complete a network. [`Nesterov`] trains it. [`FeatureMap`] holds the activations in a blocked layout:
+//! sixteen images form one vector.
 //!
 //! ```
 //! use enas_kernels::{Activation, ConvBranch, ConvBlock, FeatureMap, Im2row};
@@ -43,7 +43,7 @@ pub use ops::batch_norm::{BatchStats, BatchStatsSums, EPSILON, GradientSums, Run
 pub use ops::conv_block::{ConvBlock, ConvBlockGradient, ConvBranch};
 pub use ops::elementwise::{Term, add, add_backward, concat, concat_backward, relu_mean, relu_mean_backward};
 pub use ops::im2row::Im2row;
-pub use ops::optim::{Nesterov, TfAdam};
+pub use ops::optim::Nesterov;
 pub use ops::pool::{Pool, PoolKind};
 
 /// Compiles and runs the example of the read-me.

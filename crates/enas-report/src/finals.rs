@@ -105,18 +105,14 @@ fn verdict(outcome: &FinalsOutcome) -> String {
         outcome.images[1]
     );
     if let (Some(control), Some(gain)) = (&outcome.control, outcome.gain) {
-        let what = match (gain.low > 0.0, gain.high < 0.0) {
-            (true, _) => "measurably better",
-            (_, true) => "measurably worse",
-            _ => "no measurable difference",
-        };
         said += &format!(
-            " Beside {} random architectures with the same training, {} on average: {:+.1} points, 95\u{a0}% interval {:+.1} to {:+.1}: {what}.",
+            " Beside {} random architectures with the same training, {} on average: {:+.1} points, 95\u{a0}% interval {:+.1} to {:+.1}: {}.",
             control.arcs,
             percent(control.mean),
             gain.points,
             gain.low,
-            gain.high
+            gain.high,
+            gain.verdict().words()
         );
     }
     if let Some(equal_size) = &outcome.equal_size {

@@ -19,7 +19,6 @@
 #![forbid(unsafe_code)]
 
 mod auto;
-pub mod chart;
 mod curves;
 mod error;
 mod finals;
@@ -44,6 +43,9 @@ use std::path::{Path, PathBuf};
 
 use askama::Template;
 use enas_run::{AutoPhase, AutoRunReader, RunReader};
+
+/// Charts as SVG.
+pub use enas_chart as chart;
 
 pub use curves::{Figure, curves};
 pub use error::{Error, Result};

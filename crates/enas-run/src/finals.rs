@@ -4,6 +4,7 @@ use enas_arc::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::config::StrategyConfig;
+use crate::paired::Verdict;
 
 /// Origin of a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +91,13 @@ pub struct Gain {
     pub low: f64,
     /// Upper end.
     pub high: f64,
+}
+
+impl Gain {
+    /// The conclusion.
+    pub fn verdict(self) -> Verdict {
+        Verdict::of(self.low, self.high)
+    }
 }
 
 /// The three networks to choose from.

@@ -109,13 +109,15 @@ pub fn recoverable(error: Error, went_back: bool) -> Result<Divergence> {
 /// of the step, and the network must be in the state before it.
 pub fn explain(
     mut found: Divergence,
-    (network, arch): (&Network, &Arch),
-    (train, plan): (&Split, &EpochPlan),
+    network: &Network,
+    arch: &Arch,
+    train: &Split,
+    plan: &EpochPlan,
     step: &Step,
 ) -> Divergence {
     // Networks of the macro space cannot locate the cause.
     let (Network::Micro(child), Arch::Micro(arc)) = (network, arch) else { return found };
-    match evidence((child, arc), (train, plan), step) {
+    match evidence(child, arc, train, plan, step) {
         Ok((layer, pictures)) => (found.layer, found.pictures) = (layer, pictures),
         // The divergence is the error to report, even if it cannot be explained.
         Err(error) => tracing::warn!("the step cannot be computed again to be explained: {error}"),
@@ -124,8 +126,10 @@ pub fn explain(
 }
 
 fn evidence(
-    (child, arc): (&Child, &Arc),
-    (train, plan): (&Split, &EpochPlan),
+    child: &Child,
+    arc: &Arc,
+    train: &Split,
+    plan: &EpochPlan,
     step: &Step,
 ) -> Result<(Option<String>, Vec<String>)> {
     let Some(batch) = train.epoch(plan)?.next().transpose()? else { return Ok((None, Vec::new())) };

@@ -29,6 +29,18 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// The conclusion from the confidence interval of a difference. "Better" and "worse" require one that excludes
+    /// zero.
+    pub fn of(low: f64, high: f64) -> Self {
+        if low > 0.0 {
+            Self::Better
+        } else if high < 0.0 {
+            Self::Worse
+        } else {
+            Self::NoMeasurableDifference
+        }
+    }
+
     /// In words, to follow `is` or a colon.
     pub fn words(self) -> &'static str {
         match self {
@@ -61,13 +73,7 @@ impl PairedDifference {
 
     /// The conclusion.
     pub fn verdict(self) -> Verdict {
-        if self.low > 0.0 {
-            Verdict::Better
-        } else if self.high < 0.0 {
-            Verdict::Worse
-        } else {
-            Verdict::NoMeasurableDifference
-        }
+        Verdict::of(self.low, self.high)
     }
 }
 

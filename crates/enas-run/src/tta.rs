@@ -40,7 +40,7 @@ pub(crate) fn to_probabilities(scores: &Tensor) -> Result<()> {
     Ok(write(scores, |scores| scores.chunks_exact_mut(classes.max(1)).for_each(softmax))?)
 }
 
-/// Softmax of one row. The maximum is subtracted first against overflow.
+/// Softmax of one row, in place. The maximum is subtracted first against overflow.
 pub fn softmax(row: &mut [f32]) {
     let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     row.iter_mut().for_each(|x| *x = (*x - max).exp());

@@ -117,5 +117,5 @@ fn diverged<'a, L: ChildLoop<'a>>(of: &mut L, non_finite: NonFinite, arc: &Arch,
     let Position { epoch, step: done, .. } = of.place();
     let LoopParts { child, images, config, .. } = of.parts();
     let plan = epoch_plan(images.split(), epoch - 1, config, done);
-    explain(non_finite.at(epoch, done + 1), (child, arc), (images.split(), &plan), step).into()
+    explain(non_finite.at(epoch, done + 1), child, arc, images.split(), &plan, step).into()
 }

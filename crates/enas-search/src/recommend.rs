@@ -30,7 +30,7 @@ pub fn recommend(report: &Report, given: &Given) -> Vec<Choice> {
     choices.extend(recipe(train, report.coloured > 0));
     choices.extend(of_unequal_classes(report));
     if given.refits {
-        choices.push(refit(report, (train, valid, test)));
+        choices.push(refit(report, train, valid, test));
         choices.extend(of_few_images(train));
     }
     choices

@@ -56,7 +56,8 @@ impl<'a> Trial<'a> {
         config: &'a TrainConfig,
         arc: &Arc,
         data: &'a Dataset,
-        (gpu, memory): (Option<&Gpu>, Option<&MemoryPlan>),
+        gpu: Option<&Gpu>,
+        memory: Option<&MemoryPlan>,
     ) -> Result<Self> {
         config.check()?;
         config.run.check_device(gpu)?;
@@ -247,7 +248,7 @@ mod tests {
     }
 
     fn trial<'a>(config: &'a TrainConfig, data: &'a Dataset) -> Trial<'a> {
-        Trial::new(config, &ARC.parse().unwrap(), data, (None, None)).unwrap()
+        Trial::new(config, &ARC.parse().unwrap(), data, None, None).unwrap()
     }
 
     #[test]

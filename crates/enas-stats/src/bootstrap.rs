@@ -123,7 +123,7 @@ mod tests {
     use super::*;
     use crate::estimate::sd;
 
-    fn normals(n: usize, repeats: usize, (between, within): (f64, f64), seed: u64) -> Vec<Vec<f64>> {
+    fn normals(n: usize, repeats: usize, between: f64, within: f64, seed: u64) -> Vec<Vec<f64>> {
         let mut stream = Seed::new(seed).stream("test", &[]);
         let mut unit = || {
             let of_unit = between * f64::from(stream.normal());
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn the_interval_of_a_mean_is_about_two_standard_errors_on_either_side() {
-        let units = normals(60, 1, (1.0, 0.0), 5);
+        let units = normals(60, 1, 1.0, 0.0, 5);
         let flat: Vec<f64> = units.iter().flatten().copied().collect();
         let found = Bootstrap::new(Seed::new(1)).mean(&units);
         let half = 1.96 * sd(&flat) / 60f64.sqrt();
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn many_seeds_of_few_architectures_are_not_many_architectures() {
         // Ten units with fifty identical repeats each: as uncertain as ten single values.
-        let units = normals(10, 50, (1.0, 0.01), 3);
+        let units = normals(10, 50, 1.0, 0.01, 3);
         let flat: Vec<Vec<f64>> = units.iter().flatten().map(|x| vec![*x]).collect();
         let bootstrap = Bootstrap::new(Seed::new(1)).with_resamples(2000);
         let [nested, pooled] = [&units, &flat].map(|units| bootstrap.mean(units)).map(|e| e.high - e.low);
@@ -173,7 +173,7 @@ mod tests {
     fn nine_of_ten_intervals_and_more_hold_the_truth() {
         let covered = (0..200u64).filter(|&seed| {
             let (first, second) =
-                (normals(20, 2, (1.0, 0.5), 2 * seed), normals(20, 2, (1.0, 0.5), 2 * seed + 1));
+                (normals(20, 2, 1.0, 0.5, 2 * seed), normals(20, 2, 1.0, 0.5, 2 * seed + 1));
             let found = Bootstrap::new(Seed::new(seed)).with_resamples(400).difference(&first, &second);
             found.low <= 0.0 && found.high >= 0.0
         });

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use enas_report::chart::{Chart, ChartAxis, ChartSeries, Format, Mark, STYLE};
+use enas_report::chart::{Chart, ChartAxis, ChartSeries, Escaped, Format, Mark, STYLE};
 
 use crate::record::{Group, StudyTrial};
 use crate::summary::StudySummary;
@@ -23,23 +23,23 @@ pub(crate) fn page(summary: &StudySummary, trials: &[&StudyTrial]) -> String {
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{0}</title>\n\
          <style>\n{STYLE}{LAYOUT}</style>\n</head>\n<body>\n<h1>{0}</h1>\n<p>{1}</p>\n{2}\n<table>\n",
-        escaped(&title),
-        escaped(&summary.conclusion()),
+        Escaped(&title),
+        Escaped(&summary.conclusion()),
         chart(trials).svg("front")
     );
     for (i, row) in summary.table().iter().enumerate() {
         let cell = if i == 0 { "th" } else { "td" };
-        let cells: String = row.iter().map(|text| format!("<{cell}>{}</{cell}>", escaped(text))).collect();
+        let cells: String = row.iter().map(|text| format!("<{cell}>{}</{cell}>", Escaped(text))).collect();
         writeln!(page, "<tr>{cells}</tr>").expect("a string grows");
     }
     page.push_str("</table>\n<dl>\n");
     for (name, text) in summary.findings() {
-        writeln!(page, "<dt>{}</dt><dd>{}</dd>", escaped(name), escaped(&text)).expect("a string grows");
+        writeln!(page, "<dt>{}</dt><dd>{}</dd>", Escaped(name), Escaped(&text)).expect("a string grows");
     }
     page.push_str("</dl>\n");
     if !summary.missing.is_empty() {
         let items: String =
-            summary.missing.iter().map(|what| format!("<li>{}</li>\n", escaped(what))).collect();
+            summary.missing.iter().map(|what| format!("<li>{}</li>\n", Escaped(what))).collect();
         write!(page, "<h2>Missing, or to be known</h2>\n<ul>\n{items}</ul>\n").expect("a string grows");
     }
     page.push_str("</body>\n</html>\n");
@@ -86,11 +86,6 @@ fn points(group: Group, trials: &[&StudyTrial]) -> Vec<[f64; 2]> {
     points
 }
 
-/// A text with HTML special characters escaped.
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,7 +103,7 @@ mod tests {
             let points = points_of(&page, colour);
             assert!(points >= least, "colour {colour}: {points} of {least}");
         }
-        assert!(page.contains(&escaped(&summary.conclusion())));
+        assert!(page.contains(&Escaped(&summary.conclusion()).to_string()));
     }
 
     fn points_of(page: &str, colour: usize) -> usize {

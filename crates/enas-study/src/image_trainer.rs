@@ -134,7 +134,7 @@ impl Trainer for ImageTrainer {
         let mut config = self.config.train.clone();
         config.run.seed = seed;
         let data = self.reseeded(&self.plain, &config.data, seed)?;
-        let mut trial = Trial::new(&config, arc, &data, (self.gpu.as_ref(), Some(&self.memory)))?;
+        let mut trial = Trial::new(&config, arc, &data, self.gpu.as_ref(), Some(&self.memory))?;
         let steps = config.run.epochs * trial.steps_per_epoch();
         let mut of_epochs = Vec::new();
         let mut is_wanted = true;

@@ -126,7 +126,7 @@ impl SearchClaim {
         for (done, (arc, seed)) in all.iter().enumerate() {
             let (own, images) = reseeded(config, data, *seed)?;
             let mut watch = |steps: u64| goes_on(done, all.len(), steps as f64 / self.steps as f64);
-            let answers = train_as_finalist(&own, (arc, self.steps), &images, (gpu, memory), &mut watch)?;
+            let answers = train_as_finalist(&own, arc, self.steps, &images, gpu, memory, &mut watch)?;
             let Some(answers) = answers else { return Ok(None) };
             let right = answers.iter().filter(|answer| answer.is_right).count();
             accuracies.push(right as f64 / answers.len().max(1) as f64);

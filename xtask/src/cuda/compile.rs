@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use rayon::prelude::*;
+use walkdir::WalkDir;
 
 use super::compiler::Compiler;
 use super::ptxas::{self, Usage};
@@ -20,8 +21,8 @@ include!("../../../crates/enas-kernels/nvcc.rs");
 /// If a file does not compile without warnings, or a kernel spills registers.
 pub(crate) fn run(compiler: &Compiler) -> Result<String> {
     let root = repo::root().join("crates/enas-kernels");
-    let mut sources = Vec::new();
-    SOURCES.iter().try_for_each(|folder| collect(&root.join(folder), &mut sources))?;
+    let found = SOURCES.iter().map(|folder| kernel_files(&root.join(folder)));
+    let mut sources = found.collect::<Result<Vec<_>>>()?.concat();
     sources.sort();
     ensure!(!sources.is_empty(), "there are no kernels in {}", root.display());
     let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
@@ -34,8 +35,8 @@ pub(crate) fn run(compiler: &Compiler) -> Result<String> {
     let compiled: Vec<Result<Vec<Usage>>> = jobs
         .par_iter()
         .enumerate()
-        .map(|(i, (source, variant))| {
-            compile(compiler, &root, (source, *variant), &folder.path().join(format!("{i}.fatbin")))
+        .map(|(i, (source, (variant, flags)))| {
+            compile(compiler, &root, source, variant, flags, &folder.path().join(format!("{i}.fatbin")))
         })
         .collect();
     let usages = compiled.into_iter().collect::<Result<Vec<_>>>()?.concat();
@@ -49,7 +50,9 @@ pub(crate) fn run(compiler: &Compiler) -> Result<String> {
 fn compile(
     compiler: &Compiler,
     root: &Path,
-    (source, (variant, flags)): (&Path, (&str, &[&str])),
+    source: &Path,
+    variant: &str,
+    flags: &[&str],
     fatbin: &Path,
 ) -> Result<Vec<Usage>> {
     let targets = targets(&compiler.known);
@@ -81,18 +84,16 @@ fn compile(
     Ok(usages)
 }
 
-/// All `.cu` files below a directory.
-fn collect(folder: &Path, into: &mut Vec<PathBuf>) -> Result<()> {
-    let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    for entry in entries {
-        let path = entry.with_context(|| format!("cannot read {}", folder.display()))?.path();
-        if path.is_dir() {
-            collect(&path, into)?;
-        } else if path.extension().is_some_and(|extension| extension == "cu") {
-            into.push(path);
+/// All `.cu` files below a directory, sorted.
+fn kernel_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in WalkDir::new(folder).sort_by_file_name() {
+        let path = entry.with_context(|| format!("cannot read {}", folder.display()))?.into_path();
+        if path.extension().is_some_and(|extension| extension == "cu") {
+            found.push(path);
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -131,9 +132,7 @@ mod tests {
         for name in ["a.cu", "a.rs", "b/c.cu"] {
             fs::write(folder.path().join(name), "").expect("written");
         }
-        let mut found = Vec::new();
-        collect(folder.path(), &mut found).expect("readable");
-        found.sort();
+        let found = kernel_files(folder.path()).expect("readable");
         assert_eq!(found, ["a.cu", "b/c.cu"].map(|name| folder.path().join(name)));
     }
 }

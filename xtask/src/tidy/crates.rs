@@ -14,6 +14,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("enas-rng", &[]),
     ("enas-arc", &[]),
     ("enas-simd", &[]),
+    ("enas-chart", &[]),
     ("enas-kernels", &["enas-rng", "enas-simd"]), // the former by its tests only
     ("enas-emulator", &["enas-kernels", "enas-rng"]),
     ("enas-data", &["enas-rng"]),
@@ -21,7 +22,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("enas-controller", &["enas-arc", "enas-kernels", "enas-rng", "enas-simd"]),
     ("enas-strategy", &["enas-arc", "enas-controller", "enas-rng"]),
     ("enas-child", &["enas-arc", "enas-kernels", "enas-rng"]),
-    ("enas-draw", &["enas-arc", "enas-child", "enas-rng"]),
+    ("enas-draw", &["enas-arc", "enas-chart", "enas-child", "enas-rng"]),
     (
         "enas-run",
         &[
@@ -54,7 +55,16 @@ const LAYERS: &[(&str, &[&str])] = &[
     // The tests of the report and of the live view search and train: nothing else in them may know the loops.
     (
         "enas-report",
-        &["enas-arc", "enas-child", "enas-data", "enas-draw", "enas-rng", "enas-run", "enas-search"],
+        &[
+            "enas-arc",
+            "enas-chart",
+            "enas-child",
+            "enas-data",
+            "enas-draw",
+            "enas-rng",
+            "enas-run",
+            "enas-search",
+        ],
     ),
     ("enas-export", &["enas-arc", "enas-child", "enas-data", "enas-rng", "enas-run"]),
     ("enas-watch", &["enas-arc", "enas-data", "enas-draw", "enas-report", "enas-run", "enas-search"]),
@@ -90,7 +100,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "enas-watch",
         ],
     ),
-    ("xtask", &["enas-data", "enas-datasets", "enas-rng"]), // the latter by its tests only
+    ("xtask", &["enas-chart", "enas-data", "enas-datasets", "enas-rng"]), // the latter by its tests only
 ];
 
 /// Crates whose networks, policies and runs use candle's tensors. Their users can rely on that.
@@ -99,6 +109,7 @@ const WITH_CANDLE: &[&str] = &["enas-kernels", "enas-child", "enas-controller", 
 /// Crates that must not depend on candle unless a feature asks for it.
 const WITHOUT_CANDLE: &[&str] = &[
     "enas-arc",
+    "enas-chart",
     "enas-datasets",
     "enas-draw",
     "enas-emulator",

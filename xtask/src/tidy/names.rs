@@ -12,7 +12,7 @@ const BANNED: [&str; 15] = [
 ];
 
 /// Names that several crates may define, each with the reason.
-const SHARED: [(&str, &str); 6] = [
+const SHARED: [(&str, &str); 5] = [
     ("Error", "the error of its crate"),
     ("Result", "the result with the error of its crate"),
     ("Config", "the settings of its crate"),
@@ -21,7 +21,6 @@ const SHARED: [(&str, &str); 6] = [
         "NamedTensor",
         "a tensor and its name: the same pair in child and controller, which do not know each other",
     ),
-    ("TfAdam", "TensorFlow's Adam, for slices and for candle's variables"),
 ];
 
 const TYPES: [&str; 5] = ["struct", "enum", "trait", "type", "union"];

@@ -62,7 +62,7 @@ pub(crate) fn run(context: &Context, args: &Augment) -> Result<u8> {
     let checking = context.console.activity("checking the images");
     let read = settings::train(&args.settings, args.images.path(), None)?;
     let seed = read.run.seed();
-    let followed = Asked::of(&args.settings).follow(context, (&read.data, seed), Kind::Train);
+    let followed = Asked::of(&args.settings).follow(context, &read.data, seed, Kind::Train);
     let config = settings::train(&followed.settings, args.images.path(), None)?;
     drop(checking);
     let out = target(args, &config.data.path)?;

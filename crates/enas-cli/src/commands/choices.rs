@@ -51,7 +51,8 @@ impl<'a> Asked<'a> {
     pub(super) fn follow(
         &self,
         context: &Context,
-        (data, seed): (&enas_data::Config, Seed),
+        data: &enas_data::Config,
+        seed: Seed,
         kind: Kind,
     ) -> Followed {
         let nothing = || Followed { settings: self.settings.clone(), choices: Vec::new() };

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use enas_search::{Control, Finalist, FinalsOutcome, Gain, Pick};
+use enas_search::{Control, Finalist, FinalsOutcome, Gain, Pick, Verdict};
 
 use crate::output::{counted, grouped, percent};
 use crate::standing::Standing;
@@ -82,14 +82,10 @@ fn of(control: &Control) -> String {
 /// A gain in words. "Better" and "worse" require a confidence interval that excludes zero.
 pub(super) fn in_words(gain: Gain) -> String {
     let Gain { points, low, high } = gain;
-    let verdict = if low > 0.0 {
-        "measurably better than they are on average"
-    } else if high < 0.0 {
-        "measurably worse than they are on average"
-    } else {
-        "no measurable difference"
-    };
-    format!("The one found: {points:+.1} points, 95 % interval {low:+.1} to {high:+.1}, {verdict}")
+    let verdict = gain.verdict();
+    let than = if verdict == Verdict::NoMeasurableDifference { "" } else { " than they are on average" };
+    let words = verdict.words();
+    format!("The one found: {points:+.1} points, 95 % interval {low:+.1} to {high:+.1}, {words}{than}")
 }
 
 #[cfg(test)]

@@ -182,7 +182,7 @@ fn inputs_at(path: &Path, left_out: &mut LeftOut) -> Vec<Input> {
     let useless = |reason: String| vec![Input::Useless { path: path.to_owned(), reason }];
     if path.is_dir() {
         let mut found = Vec::new();
-        return match walk((path, path), &mut Vec::new(), &mut found, left_out) {
+        return match walk(path, path, &mut Vec::new(), &mut found, left_out) {
             Err(error) => useless(error.to_string()),
             Ok(()) if found.is_empty() => useless("no pictures in this folder".to_owned()),
             Ok(()) => found,
@@ -224,7 +224,8 @@ fn leave_out_packed(path: &Path, left_out: &mut LeftOut) {
 /// Symbolic links are followed, as in a search, but not to a directory above. `above` holds the real paths of the
 /// directories around this one.
 fn walk(
-    (root, folder): (&Path, &Path),
+    root: &Path,
+    folder: &Path,
     above: &mut Vec<PathBuf>,
     found: &mut Vec<Input>,
     left_out: &mut LeftOut,
@@ -241,7 +242,7 @@ fn walk(
         let name = name.to_string_lossy();
         match fs::metadata(&path) {
             Ok(metadata) if metadata.is_dir() && !is_system_folder(&name) => {
-                walk((root, &path), above, found, left_out)?;
+                walk(root, &path, above, found, left_out)?;
             }
             Ok(metadata) if metadata.is_dir() => left_out.add(root, Reason::System, &path),
             // Pipes and devices are skipped: reading them could block forever.

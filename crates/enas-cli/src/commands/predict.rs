@@ -79,7 +79,7 @@ pub(crate) fn run(context: &Context, args: &Predict) -> Result<u8> {
             Some(working) if !is_shared => working.say(&said),
             _ => working = Some(context.console.activity(&said)),
         }
-        let lines = label(&model, batch, (top, args.raw))?;
+        let lines = label(&model, batch, top, args.raw)?;
         if is_shared {
             working = None;
         }
@@ -120,7 +120,7 @@ struct Guess {
 }
 
 /// Decodes images in parallel, classifies them in one batch, and keeps the order.
-fn label(model: &Model, batch: &[Input], (top, raw): (usize, bool)) -> Result<Vec<Line>> {
+fn label(model: &Model, batch: &[Input], top: usize, raw: bool) -> Result<Vec<Line>> {
     let spec = model.input_spec();
     let decoded: Vec<Result<Vec<u8>, String>> = batch.par_iter().map(|input| input.pixels(&spec)).collect();
     let pictures: Vec<&Vec<u8>> = decoded.iter().flatten().collect();

@@ -157,7 +157,7 @@ fn events(mut file: &[u8]) -> String {
         let tag = String::from_utf8_lossy(&message[..message.len() - 5]);
         let is_measured = MEASURED.iter().any(|key| tag.ends_with(&format!("/{key}")));
         if !is_measured && !message.ends_with(b"brain.Event:2") {
-            message.iter().for_each(|byte| lines.push_str(&format!("{byte:02x}")));
+            lines.push_str(&enas_data::hexadecimal(message));
             lines.push('\n');
         }
         file = &file[16 + length..];

@@ -24,7 +24,15 @@ pub struct ImageFile {
 
 impl ImageFile {
     pub(crate) fn new(name: &str, sha256: &[u8; 32]) -> Self {
-        let digest = sha256[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { name: name.to_owned(), digest }
+        Self { name: name.to_owned(), digest: hexadecimal(&sha256[..8]) }
     }
+}
+
+/// Bytes as lower-case hexadecimal digits, two for each.
+///
+/// ```
+/// assert_eq!(enas_data::hexadecimal(&[0, 0x1f, 0xab]), "001fab");
+/// ```
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

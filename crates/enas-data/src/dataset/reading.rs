@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::Skipped;
 use super::checks::Readability;
-use super::fingerprint::{Fingerprint, ImageFile};
+use super::fingerprint::{Fingerprint, ImageFile, hexadecimal};
 use super::split_file::{SplitFile, restore};
 use super::store::{FileStore, Storage};
 use crate::error::{Error, ImageError};
@@ -106,7 +106,7 @@ impl LoadedImages {
                 images.add(source, item, read, options)?;
             }
         }
-        images.fingerprint.sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        images.fingerprint.sha256 = hexadecimal(&hash.finalize());
         warn_of_skipped(source, &images.skipped);
         Ok(images)
     }

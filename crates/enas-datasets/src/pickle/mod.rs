@@ -4,6 +4,10 @@
 //! It is not an interpreter: nothing that a pickle names is executed. The four calls in such files are recognised by
 //! name and evaluated as data (a Latin-1 text, an empty array, an element type, the content of an array). Every other
 //! call is refused. Protocols 2 to 4 are supported, as written by Python 2 and 3.
+//!
+//! The crate `serde-pickle` (1.2) is not used: it bounds neither the number of values nor their depth. It resolves
+//! reused values by copying, so that a file of a few hundred bytes can ask for more memory than there is; its
+//! conversion is recursive, so that deep nesting overflows the stack. Arrays of NumPy are calls that it does not know.
 
 mod calls;
 mod machine;

@@ -1,7 +1,8 @@
 //! Optimiser updates against those of the CPU.
 
+use enas_kernels::Nesterov;
+use enas_kernels::candle::TfAdamConfig;
 use enas_kernels::gpu::{Buffer, Gpu, TensorList, move_averages};
-use enas_kernels::{Nesterov, TfAdam};
 
 use crate::{assert_close, in_all_orders, numbers};
 
@@ -52,13 +53,13 @@ const RANGES: &[(usize, usize)] = &[(0, 5), (6, 1), (9, 2), (13, 1501), (1600, 0
 
 #[test]
 fn adam_updates_are_those_of_the_cpu() {
-    let rule = TfAdam { lr: 0.01, beta2: 0.999, epsilon: 1e-3 };
+    let rule = TfAdamConfig { lr: 0.01, beta2: 0.999, epsilon: 1e-3 };
     for t in [1, 2, 1000] {
         let case = Case::new(2000, RANGES);
         let got = in_all_orders("adam", |gpu| {
-            case.gpu(gpu, |[w, v, gradient]| rule.step_gpu(w, v, gradient, case.ranges, t)).into()
+            case.gpu(gpu, |[w, v, gradient]| rule.step_gpu(t, w, v, gradient, case.ranges)).into()
         });
-        let (weights, moments) = case.cpu(|w, v, g| rule.step(w, v, g, t));
+        let (weights, moments) = case.cpu(|w, v, g| rule.step(t, w, v, g));
         assert_close(&format!("update {t}: weights"), &got[0], &weights);
         assert_close(&format!("update {t}: moments"), &got[1], &moments);
         case.assert_frozen(&got);

@@ -28,6 +28,21 @@ impl TfAdamConfig {
     pub fn step(self, step: u64, weights: &mut [f32], moment: &mut [f32], gradient: &[f32]) {
         self.factors(step).step(weights, moment, gradient);
     }
+
+    /// The same on a GPU, for the variables in `ranges` (first, length) of the buffers.
+    ///
+    /// # Panics
+    /// If a range leaves a buffer.
+    pub fn step_gpu(
+        self,
+        step: u64,
+        weights: &Buffer,
+        moment: &Buffer,
+        gradient: &Buffer,
+        ranges: &[(usize, usize)],
+    ) {
+        self.factors(step).step_gpu(weights, moment, gradient, ranges);
+    }
 }
 
 impl Default for TfAdamConfig {

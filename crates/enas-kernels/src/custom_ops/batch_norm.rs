@@ -2,10 +2,10 @@
 
 use std::sync::{Arc as SyncArc, OnceLock};
 
-use candle_core::{CpuStorage, CudaStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use super::on_gpu::{self, GpuArgument, GpuOp};
+use super::gpu_op::{self, GpuArgument, GpuOp};
 use super::tensors::{self, Argument};
 use crate::feature_map::{Activation, FeatureMap};
 use crate::gpu::{Buffer, GpuActivation, GpuBatchStats, batch_norm_backward};
@@ -71,17 +71,7 @@ impl CustomOp3 for BatchNorm {
         Ok((CpuStorage::F32(value.to_nchw()), shape))
     }
 
-    fn cuda_fwd(
-        &self,
-        s1: &CudaStorage,
-        l1: &Layout,
-        s2: &CudaStorage,
-        l2: &Layout,
-        s3: &CudaStorage,
-        l3: &Layout,
-    ) -> Result<(CudaStorage, Shape)> {
-        on_gpu::forward(self, &[(s1, l1), (s2, l2), (s3, l3)])
-    }
+    gpu_op::cuda_fwd!(s1 l1, s2 l2, s3 l3);
 
     fn bwd(
         &self,
@@ -91,8 +81,8 @@ impl CustomOp3 for BatchNorm {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        if let Some(gradients) = on_gpu::backward(self, &[x, gamma, beta], grad)? {
-            return on_gpu::triple(gradients);
+        if let Some(gradients) = gpu_op::backward(self, &[x, gamma, beta], grad)? {
+            return gpu_op::triple(gradients);
         }
         let Some(stats) = self.stats() else { bail!("{OP}: backward before forward") };
         let z = tensors::value(OP, "x", x)?.map;
@@ -140,6 +130,6 @@ impl GpuOp for BatchNorm {
         let stats = GpuBatchStats::upload(z.gpu(), stats);
         let gamma = args[1].vector(OP, "gamma", z.c())?;
         let (gx, gamma, beta) = batch_norm_backward(&z, &stats, gamma, &gy);
-        Ok(vec![wants_first.then(|| on_gpu::pictures(gx).0), Some(gamma), Some(beta)])
+        Ok(vec![wants_first.then(|| gpu_op::pictures(gx).0), Some(gamma), Some(beta)])
     }
 }

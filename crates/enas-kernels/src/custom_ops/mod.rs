@@ -23,20 +23,20 @@
 //! ```
 
 mod batch_norm;
-mod depthwise;
-mod on_gpu;
-mod optim;
-mod pointwise;
+mod depthwise_conv;
+mod factorized_reduction;
+mod gpu_op;
+mod nesterov;
+mod pointwise_conv;
 mod pool;
-mod reduction;
-mod separable;
+mod separable_conv;
 mod tensors;
 
 pub use batch_norm::{BatchNorm, batch_norm};
-pub use depthwise::{DepthwiseConv2d, depthwise_conv2d};
-pub use on_gpu::{GpuArgument, GpuOp};
-pub use optim::{nesterov_step, tf_adam_step};
-pub use pointwise::{PointwiseConv2d, pointwise_conv2d};
+pub use depthwise_conv::{DepthwiseConv2d, depthwise_conv2d};
+pub use factorized_reduction::{FactorizedReduction, factorized_reduction};
+pub use gpu_op::{GpuArgument, GpuOp};
+pub use nesterov::nesterov_step;
+pub use pointwise_conv::{PointwiseConv2d, pointwise_conv2d};
 pub use pool::{Padding, Pool2d, pool2d};
-pub use reduction::{FactorizedReduction, factorized_reduction};
-pub use separable::{SeparableConv2d, separable_conv2d};
+pub use separable_conv::{SeparableConv2d, separable_conv2d};

@@ -1,8 +1,8 @@
 //! Average and maximum pooling.
 
-use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 
-use super::on_gpu::{self, GpuArgument, GpuOp};
+use super::gpu_op::{self, GpuArgument, GpuOp};
 use super::tensors::{self, Argument};
 use crate::feature_map::Activation;
 use crate::gpu::Buffer;
@@ -69,12 +69,10 @@ impl CustomOp1 for Pool2d {
         Ok(tensors::output(&self.on(input.map.shape())?.forward(&input)))
     }
 
-    fn cuda_fwd(&self, storage: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
-        on_gpu::forward(self, &[(storage, layout)])
-    }
+    gpu_op::cuda_fwd!(storage layout);
 
     fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        if let Some(gradients) = on_gpu::backward(self, &[x], grad)? {
+        if let Some(gradients) = gpu_op::backward(self, &[x], grad)? {
             return Ok(gradients.into_iter().next().flatten());
         }
         let input = tensors::value(OP, "x", x)?;
@@ -88,7 +86,7 @@ impl CustomOp1 for Pool2d {
 impl GpuOp for Pool2d {
     fn forward_gpu(&self, args: &[GpuArgument<'_>]) -> Result<(Buffer, Shape)> {
         let x = args[0].value(OP, "x")?;
-        Ok(on_gpu::pictures(self.on(x.map.shape())?.forward_gpu(&x)))
+        Ok(gpu_op::pictures(self.on(x.map.shape())?.forward_gpu(&x)))
     }
 
     fn backward_gpu(
@@ -102,6 +100,6 @@ impl GpuOp for Pool2d {
         if wants_first {
             self.on(x.map.shape())?.backward_gpu(&x, &grad, &mut gradient);
         }
-        Ok(vec![gradient.map(|gradient| on_gpu::pictures(gradient).0)])
+        Ok(vec![gradient.map(|gradient| gpu_op::pictures(gradient).0)])
     }
 }

@@ -105,8 +105,9 @@ impl Buffer {
 
     /// Sets all elements to zero.
     pub fn clear(&self) {
-        let cost = ("clear", Cost::new(self.0.len, 0));
-        self.gpu().attempt_counted(cost, |device| device.clear(self.memory()?, 0, self.0.len * WORD));
+        let cost = Cost::new(self.0.len, 0);
+        self.gpu()
+            .attempt_counted("clear", cost, |device| device.clear(self.memory()?, 0, self.0.len * WORD));
     }
 
     /// Copies `values` to element `first` and after.

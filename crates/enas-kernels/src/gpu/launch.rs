@@ -70,7 +70,7 @@ impl Gpu {
         let narrow =
             |axes: [usize; 3]| axes.map(|x| u32::try_from(x).expect("grids are far below 2³² blocks"));
         let launch = Launch { kernel, maps, grid: narrow(grid), block: narrow(block) };
-        self.attempt_counted((kernel, cost), |device| device.launch(&launch, &args));
+        self.attempt_counted(kernel, cost, |device| device.launch(&launch, &args));
     }
 }
 

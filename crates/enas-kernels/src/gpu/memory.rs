@@ -151,7 +151,8 @@ impl Gpu {
     /// The same, counted among the launches.
     pub(crate) fn attempt_counted(
         &self,
-        (kernel, cost): (&'static str, Cost),
+        kernel: &'static str,
+        cost: Cost,
         what: impl FnOnce(&dyn Device) -> Result<(), Error>,
     ) {
         self.attempt(|device| {

@@ -31,7 +31,8 @@ pub(crate) fn forward(input: &Activation, filter: &[f32], k: usize, stride: usiz
 pub(crate) fn backward(
     input: &Activation,
     filter: &[f32],
-    (k, stride): (usize, usize),
+    k: usize,
+    stride: usize,
     grad: &FeatureMap,
     with_input: bool,
 ) -> (Option<FeatureMap>, Vec<f32>) {

@@ -87,3 +87,13 @@ fn variables_on_a_gpu_are_updated_there_as_on_the_cpu() {
     let mixed = [Device::Cpu, device].map(|device| Var::zeros(3, DType::F32, &device).unwrap());
     assert!(TfAdam::new(mixed.to_vec(), TfAdamConfig::default()).is_err());
 }
+
+#[test]
+fn the_first_step_is_a_tenth_of_that_of_the_bias_corrected_form() {
+    // With β₂ = 0.99, g = 1: v = 0.01, √(1 − β₂) = 0.1, so the step is 0.1·η/(0.1 + ε).
+    let var = Var::new(&[0.0f32], &Device::Cpu).unwrap();
+    let config = TfAdamConfig { lr: 1.0, beta2: 0.99, epsilon: 0.9 };
+    let mut adam = TfAdam::named(vec![("v".into(), var.clone())], config).unwrap();
+    adam.step_slices(|_| Some(&[1.0])).unwrap();
+    assert!((flat(&var)[0] + 0.1).abs() < 1e-6, "{var:?}");
+}

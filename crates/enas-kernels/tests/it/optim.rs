@@ -1,6 +1,7 @@
 //! Optimiser arithmetic against its formulas in double precision.
 
-use enas_kernels::{Nesterov, TfAdam};
+use enas_kernels::Nesterov;
+use enas_kernels::candle::TfAdamConfig;
 
 use crate::reference::doubles;
 use crate::support::*;
@@ -45,17 +46,17 @@ fn nesterov_case(len: usize, with_gradient: bool) {
 #[test]
 fn adam_follows_tensorflows_formula() {
     let rng = &mut stream("adam", (1, 1, 1, 1));
-    let rule = TfAdam { lr: 0.0035, beta2: 0.999, epsilon: 1e-3 };
+    let rule = TfAdamConfig { lr: 0.0035, beta2: 0.999, epsilon: 1e-3 };
     let len = 1000;
     let (mut weights, mut v) = (uniform(rng, len), vec![0.0; len]);
     for t in 1..=5u64 {
         let gradient = uniform(rng, len);
         let (before, moments) = (doubles(&weights), doubles(&v));
-        rule.step(&mut weights, &mut v, &gradient, t);
+        rule.step(t, &mut weights, &mut v, &gradient);
 
         let g = doubles(&gradient);
-        let (beta, epsilon) = (f64::from(rule.beta2), f64::from(rule.epsilon));
-        let lr = f64::from(rule.lr) * (1.0 - beta.powi(t as i32)).sqrt();
+        let (beta, epsilon) = (rule.beta2, f64::from(rule.epsilon));
+        let lr = rule.lr * (1.0 - beta.powi(t as i32)).sqrt();
         let second: Vec<f64> = moments.iter().zip(&g).map(|(v, g)| beta * v + (1.0 - beta) * g * g).collect();
         let w: Vec<f64> = (0..len).map(|i| before[i] - lr * g[i] / (second[i].sqrt() + epsilon)).collect();
         assert_within(&format!("second moment {t}"), &v, &second, &second, ARITHMETIC);
@@ -67,6 +68,6 @@ fn adam_follows_tensorflows_formula() {
 fn adams_first_step_is_a_tenth_of_that_of_the_bias_corrected_form() {
     // With β₂ = 0.99, g = 1: v = 0.01, √(1 − β₂) = 0.1, so the step is 0.1·η/(0.1 + ε).
     let (mut w, mut v) = ([0.0], [0.0]);
-    TfAdam { lr: 1.0, beta2: 0.99, epsilon: 0.9 }.step(&mut w, &mut v, &[1.0], 1);
+    TfAdamConfig { lr: 1.0, beta2: 0.99, epsilon: 0.9 }.step(1, &mut w, &mut v, &[1.0]);
     assert!((w[0] + 0.1).abs() < 1e-6, "{w:?}");
 }

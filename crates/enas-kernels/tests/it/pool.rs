@@ -6,7 +6,7 @@ use crate::reference::{self, Tensor, Windows};
 use crate::support::*;
 
 /// One pool, forward and backward, against the reference.
-fn check(kind: PoolKind, (k, stride): (usize, usize), padded: bool, shape: Shape, relu: bool, pending: bool) {
+fn check(kind: PoolKind, k: usize, stride: usize, padded: bool, shape: Shape, relu: bool, pending: bool) {
     let (_, _, h, w) = shape;
     let (pool, over) = if padded {
         (Pool::same(kind, k, stride, h, w), (reference::same(h, k, stride), reference::same(w, k, stride)))
@@ -58,13 +58,13 @@ fn check_pool(pool: Pool, windows: (Windows, Windows), shape: Shape, pending: bo
     assert_close(&format!("{what} added"), &added.expect("kept").to_nchw(), &expected, &terms);
 }
 
-fn check_all(kind: PoolKind, (k, stride): (usize, usize), padded: bool) {
+fn check_all(kind: PoolKind, k: usize, stride: usize, padded: bool) {
     for (i, shape) in awkward_shapes().into_iter().chain([(3, 2, 16, 16), (2, 3, 33, 31)]).enumerate() {
         if !padded && (shape.2 < k || shape.3 < k) {
             continue;
         }
         for relu in [false, true] {
-            check(kind, (k, stride), padded, shape, relu, i % 2 == usize::from(relu));
+            check(kind, k, stride, padded, shape, relu, i % 2 == usize::from(relu));
         }
     }
 }
@@ -72,7 +72,7 @@ fn check_all(kind: PoolKind, (k, stride): (usize, usize), padded: bool) {
 #[test]
 fn average_pools_equal_the_reference() {
     for stride in [1, 2] {
-        check_all(PoolKind::Average, (3, stride), true);
+        check_all(PoolKind::Average, 3, stride, true);
     }
 }
 
@@ -80,7 +80,7 @@ fn average_pools_equal_the_reference() {
 #[test]
 fn max_pools_equal_the_reference() {
     for stride in [1, 2] {
-        check_all(PoolKind::Max, (3, stride), true);
+        check_all(PoolKind::Max, 3, stride, true);
     }
 }
 
@@ -88,7 +88,7 @@ fn max_pools_equal_the_reference() {
 fn pools_of_an_auxiliary_head_equal_the_reference() {
     for kind in [PoolKind::Average, PoolKind::Max] {
         for padded in [false, true] {
-            check_all(kind, (5, 3), padded);
+            check_all(kind, 5, 3, padded);
         }
     }
 }

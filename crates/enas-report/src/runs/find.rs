@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use walkdir::WalkDir;
+
 /// Maximum depth at which runs are looked for: `runs/<data>-auto-<n>/search` and a directory around it.
 const DEPTH: usize = 4;
 /// Maximum number of directories visited.
@@ -52,7 +54,8 @@ pub(super) fn is_several_seeds(dir: &Path) -> bool {
 
 /// Whether `dir` was created for a run but has no manifest. The run has just begun, or the manifest was lost.
 fn is_remains(dir: &Path) -> bool {
-    dir.join("run.lock").is_file() && !children(dir).iter().any(|child| is_run(child))
+    let mut entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    dir.join("run.lock").is_file() && !entries.any(|entry| is_run(&entry.path()))
 }
 
 /// All runs at or below `root`, sorted by name, and whether there are more than [`MOST`].
@@ -74,47 +77,47 @@ fn search(root: &Path, is_one: fn(&Path) -> bool) -> (Vec<Found>, bool) {
     if is_one(root) {
         return (vec![Found { name: own, dir: root.to_owned() }], false);
     }
-    let mut walk = DirectoryWalk { found: Vec::new(), left: DIRECTORIES, is_one };
     // The phases of all automatic runs have the same names; so the directory's own name precedes them.
-    walk.enter(root, if is_automatic(root) { &own } else { "" }, DEPTH);
-    let more = walk.found.len() > MOST || walk.left == 0;
-    walk.found.truncate(MOST);
-    (walk.found, more)
+    below(root, if is_automatic(root) { &own } else { "" }, is_one)
 }
 
-/// The subdirectories, sorted by name.
-fn children(dir: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    let mut dirs: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
-    dirs.sort();
-    dirs
-}
-
-struct DirectoryWalk {
-    found: Vec<Found>,
-    left: usize,
-    is_one: fn(&Path) -> bool,
-}
-
-impl DirectoryWalk {
-    fn enter(&mut self, dir: &Path, name: &str, depth: usize) {
-        for dir in children(dir) {
-            if self.left == 0 || self.found.len() > MOST {
-                return;
-            }
-            self.left -= 1;
-            let own = dir.file_name().unwrap_or_default().to_string_lossy();
-            if own.starts_with('.') {
-                continue;
-            }
-            let name = if name.is_empty() { own.into_owned() } else { format!("{name}/{own}") };
-            if (self.is_one)(&dir) {
-                self.found.push(Found { name, dir });
-            } else if depth > 1 {
-                self.enter(&dir, &name, depth - 1);
-            }
+/// The directories below `root` for which `is_one`, in the order of their paths, each named by `prefix` and its path
+/// from there.
+fn below(root: &Path, prefix: &str, is_one: fn(&Path) -> bool) -> (Vec<Found>, bool) {
+    let mut found = Vec::new();
+    let mut left = DIRECTORIES;
+    let mut walk =
+        WalkDir::new(root).min_depth(1).max_depth(DEPTH).follow_links(true).sort_by_file_name().into_iter();
+    while let Some(entry) = walk.next() {
+        // A directory that cannot be read, or a link to one around it.
+        let Ok(entry) = entry else { continue };
+        if !entry.file_type().is_dir() {
+            continue;
+        }
+        if left == 0 || found.len() > MOST {
+            break;
+        }
+        left -= 1;
+        let is_hidden = entry.file_name().to_string_lossy().starts_with('.');
+        let is_run = !is_hidden && is_one(entry.path());
+        if is_run {
+            found.push(Found { name: name(entry.path(), root, prefix), dir: entry.path().to_owned() });
+        }
+        if is_hidden || is_run {
+            walk.skip_current_dir();
         }
     }
+    let more = found.len() > MOST || left == 0;
+    found.truncate(MOST);
+    (found, more)
+}
+
+/// The path of `dir` from `root` on, behind `prefix`, with slashes on every system.
+fn name(dir: &Path, root: &Path, prefix: &str) -> String {
+    let own = dir.strip_prefix(root).unwrap_or(dir).components();
+    let own = own.map(|part| part.as_os_str().to_string_lossy().into_owned());
+    let parts = Some(prefix.to_owned()).filter(|prefix| !prefix.is_empty()).into_iter().chain(own);
+    parts.collect::<Vec<_>>().join("/")
 }
 
 #[cfg(test)]
@@ -166,6 +169,17 @@ mod tests {
         fs::remove_file(dir.path().join("a-auto-1/auto.json")).unwrap();
         touch("a-auto-1/run.lock");
         assert_eq!(folders(dir.path()).0[0].name, "a-auto-1/train");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn no_run_is_found_twice_through_a_link_back() {
+        let dir = tempfile::tempdir().unwrap();
+        make(dir.path(), &["runs/a", "elsewhere/b"]);
+        std::os::unix::fs::symlink("..", dir.path().join("runs/up")).unwrap();
+        std::os::unix::fs::symlink(".", dir.path().join("runs/self")).unwrap();
+        std::os::unix::fs::symlink("../elsewhere", dir.path().join("runs/more")).unwrap();
+        assert_eq!(names(&dir.path().join("runs")), ["a", "more/b", "up/elsewhere/b"]);
     }
 
     #[test]

@@ -115,7 +115,7 @@ fn with_suggestion(mut error: ConfigError, assignment: &Assignment, known: &[Str
     if known.contains(&assignment.key) || !error.problem.starts_with("unknown") {
         return error;
     }
-    let nearest = known.iter().min_by_key(|k| distance(k, &assignment.key));
+    let nearest = known.iter().min_by_key(|k| strsim::levenshtein(k, &assignment.key));
     error.problem = match nearest {
         Some(key) => format!("there is no key {}; did you mean {key}?", assignment.key),
         None => format!("there is no key {}", assignment.key),
@@ -134,24 +134,4 @@ fn keys(table: &Table, prefix: &str) -> Vec<String> {
         }
     }
     all
-}
-
-/// The Levenshtein distance: the least number of insertions, deletions and replacements of characters that turns one
-/// word into the other.
-///
-/// The dynamic-programming table is kept as one row, updated in place: O(|a|·|b|) time, O(|b|) memory.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    // `row[j]` is the distance between the characters of `a` so far and the first `j` characters of `b`.
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, &y) in b.iter().enumerate() {
-            let replace = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = replace.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use enas_data::hexadecimal;
 use sha2::{Digest, Sha256};
 
 /// The metadata key of the checksum.
@@ -26,11 +27,7 @@ pub(crate) enum Checksum {
 pub fn of(parts: &[&[u8]]) -> String {
     let mut hash = Sha256::new();
     parts.iter().for_each(|part| hash.update(part));
-    hexadecimal(hash)
-}
-
-fn hexadecimal(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(&hash.finalize())
 }
 
 /// Position of the checksum in a header.
@@ -73,7 +70,7 @@ impl Check {
     pub(crate) fn end(self) -> Checksum {
         match self.stands {
             None => Checksum::Missing,
-            Some(sum) if sum == hexadecimal(self.hash).as_bytes() => Checksum::Intact,
+            Some(sum) if sum == hexadecimal(&self.hash.finalize()).as_bytes() => Checksum::Intact,
             Some(_) => Checksum::Broken,
         }
     }

@@ -70,7 +70,7 @@ impl Job {
             [config.run.batch_size, config.reward.batch_size, config.run.eval_batch].map(|n| n.min(all));
         let works = vec![Work::Train(batch), Work::Score(reward), Work::Score(score), Work::Save];
         let gathered = reward.max(score);
-        self.nets.push(Net::new(vec![footprint], with_first_again(works), batch, (gathered, 0)));
+        self.nets.push(Net::new(vec![footprint], with_first_again(works), batch, gathered, 0));
         Ok(self)
     }
 
@@ -85,7 +85,7 @@ impl Job {
         let [batch, infer] = [config.run.batch_size, config.run.eval_batch].map(|n| n.min(all));
         let works = vec![Work::Train(batch), Work::Infer(infer), Work::Save];
         let gathered = if config.run.bn_reestimate > 0 { batch } else { 0 };
-        let net = Net::new(footprints, with_first_again(works), batch, (gathered, infer));
+        let net = Net::new(footprints, with_first_again(works), batch, gathered, infer);
         self.nets.push(Net { copies: copies(config), ..net });
         Ok(self)
     }
@@ -93,7 +93,7 @@ impl Job {
     /// Adds an evaluation with a network that is already in memory.
     pub(super) fn evaluating(mut self, footprint: Footprint, eval_batch: usize) -> Self {
         let infer = eval_batch.min(self.survey.images);
-        let net = Net::new(vec![footprint], vec![Work::Infer(infer)], 0, (0, infer));
+        let net = Net::new(vec![footprint], vec![Work::Infer(infer)], 0, 0, infer);
         self.nets.push(Net { is_there: true, ..net });
         self
     }
@@ -143,7 +143,8 @@ impl Net {
         footprints: Vec<Footprint>,
         works: Vec<Work>,
         batch: usize,
-        (gathered, infer): (usize, usize),
+        gathered: usize,
+        infer: usize,
     ) -> Self {
         let known = BTreeMap::new();
         Self { footprints, works, batch, gathered, infer, copies: 2, is_there: false, known }

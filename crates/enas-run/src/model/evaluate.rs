@@ -52,14 +52,15 @@ pub(super) fn check(network: &Network, classes: &[String], split: &Split) -> Res
 /// # Errors
 /// [`Error::Mismatch`] if the images have another size or the split has more classes; errors of reading the images.
 pub fn evaluate(
-    (network, arch): (&Network, &Arch),
+    network: &Network,
+    arch: &Arch,
     classes: &[String],
     source: &ImageSource,
     eval_options: EvalOptions,
 ) -> Result<(Evaluation, Option<NonFinite>)> {
     check(network, classes, source.split())?;
     let (mut evaluation, mut non_finite) = (Evaluation::new(classes), None);
-    each_batch((network, arch), source, eval_options, |logits, labels| {
+    each_batch(network, arch, source, eval_options, |logits, labels| {
         let found = NonFinite::of_logits(logits)?;
         non_finite = non_finite.take().or(found);
         evaluation.count(logits, labels)
@@ -69,7 +70,8 @@ pub fn evaluate(
 
 /// Calls `take` with logits `[n, classes]` and labels `[n]` of a whole split, batch by batch in stored order.
 pub(super) fn each_batch(
-    (network, arch): (&Network, &Arch),
+    network: &Network,
+    arch: &Arch,
     source: &ImageSource,
     EvalOptions { eval_batch, tta }: EvalOptions,
     mut take: impl FnMut(&Tensor, &Tensor) -> Result<()>,

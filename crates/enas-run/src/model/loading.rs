@@ -81,7 +81,7 @@ impl Model {
             wanted: &wanted,
         };
         let LabelledImages { split, skipped, left_out } = enas_data::load_labelled(path, &options)?;
-        self.tell_what_was_chosen(path, part, (seen.is_some(), split.len(), left_out))?;
+        self.tell_what_was_chosen(path, part, seen.is_some(), split.len(), left_out)?;
         Ok((split, skipped))
     }
 
@@ -93,7 +93,9 @@ impl Model {
         &self,
         path: &Path,
         part: Part,
-        (is_known, chosen, left_out): (bool, usize, usize),
+        is_known: bool,
+        chosen: usize,
+        left_out: usize,
     ) -> Result<()> {
         let (path, part) = (visible(&path), part.name());
         if chosen == 0 {

@@ -89,7 +89,7 @@ impl Model {
     pub fn evaluate(&self, split: &Split) -> Result<Evaluation> {
         check(&self.network, self.classes(), split)?;
         let source = ImageSource::of(split, &self.network)?;
-        Ok(evaluate((&self.network, self.arch()), self.classes(), &source, self.eval_options())?.0)
+        Ok(evaluate(&self.network, self.arch(), self.classes(), &source, self.eval_options())?.0)
     }
 
     /// Uncalibrated class probabilities of every image of a split in stored order. Each row sums to 1.
@@ -103,7 +103,7 @@ impl Model {
         let shape = (split.len(), self.classes().len());
         let mut rows: Vec<f32> = Vec::with_capacity(shape.0 * shape.1);
         let source = ImageSource::of(split, &self.network)?;
-        each_batch((&self.network, self.arch()), &source, self.eval_options(), |logits, _| {
+        each_batch(&self.network, self.arch(), &source, self.eval_options(), |logits, _| {
             Ok(read(logits, |logits| rows.extend_from_slice(logits))?)
         })?;
         let rows = Tensor::from_vec(rows, shape, &Device::Cpu)?;
@@ -120,7 +120,8 @@ impl Model {
 pub fn conclude(
     path: &Path,
     data: &Dataset,
-    (gpu, eval_batch): (Option<&Gpu>, usize),
+    gpu: Option<&Gpu>,
+    eval_batch: usize,
     measure: Measure,
 ) -> Result<(f64, Evaluation)> {
     let mut model = Model::load(path)?;

@@ -41,8 +41,10 @@ const LONG: f64 = 0.5;
 pub(super) fn measure(
     config: &AutoConfig,
     first: &Arc,
-    (data, images): (&Dataset, &Dataset),
-    (gpu, memory): (Option<&Gpu>, Option<&MemoryPlan>),
+    data: &Dataset,
+    images: &Dataset,
+    gpu: Option<&Gpu>,
+    memory: Option<&MemoryPlan>,
 ) -> Result<Work> {
     let AutoConfig { search, train, .. } = config;
     let input = InputShape { channels: data.channels, height: data.height, width: data.width };

@@ -186,7 +186,8 @@ impl Auto<'_> {
     ///
     /// `random` stands for the architectures that a search samples and finds.
     fn new_plan(&self, random: &Arc) -> Result<AutoPlan> {
-        let device = (self.run.gpu(), self.run.memory());
+        let gpu = self.run.gpu();
+        let memory = self.run.memory();
         let images = self.data.train.len();
         let (network, costs) = self.network_without_search()?;
         if !self.config.searches(images, self.left() / costs.step) {
@@ -197,7 +198,7 @@ impl Auto<'_> {
         if let Some(network) = network {
             network.apply(&mut sized.train, random);
         }
-        let work = costs::measure(&sized, random, (self.data, &self.images), device)?;
+        let work = costs::measure(&sized, random, self.data, &self.images, gpu, memory)?;
         let possible_steps = Some(self.left() / work.step);
         let plan = plan::divide(limit, self.run.seconds(), &work, sized.finish);
         Ok(AutoPlan { network, possible_steps, ..plan })
@@ -206,14 +207,15 @@ impl Auto<'_> {
     /// The measured costs of the cell that is trained without a search, and its size if that is fitted to the time.
     fn network_without_search(&self) -> Result<(Option<FittedNetwork>, Costs)> {
         let AutoConfig { train, finish, fits_network, .. } = self.config;
-        let device = (self.run.gpu(), self.run.memory());
+        let gpu = self.run.gpu();
+        let memory = self.run.memory();
         let cell = self.config.cell_for(self.data.train.len());
         if *fits_network {
             let seconds = self.left().min(UNLIMITED) - finish;
-            let (fitted, costs) = network::fit(train, &cell, &self.images, device, seconds)?;
+            let (fitted, costs) = network::fit(train, &cell, &self.images, gpu, memory, seconds)?;
             return Ok((Some(fitted), costs));
         }
-        Ok((None, network::costs(train, &cell, &self.images, device)?))
+        Ok((None, network::costs(train, &cell, &self.images, gpu, memory)?))
     }
 
     /// The plan of a training without a search, of a network with these costs.
@@ -330,10 +332,11 @@ pub fn fit_network(
     config: &mut TrainConfig,
     arc: &Arc,
     data: &Dataset,
-    device: (Option<&Gpu>, Option<&MemoryPlan>),
+    gpu: Option<&Gpu>,
+    memory: Option<&MemoryPlan>,
     seconds: f64,
 ) -> Result<FittedNetwork> {
-    let (fitted, _) = network::fit(config, arc, data, device, seconds)?;
+    let (fitted, _) = network::fit(config, arc, data, gpu, memory, seconds)?;
     fitted.apply(config, arc);
     Ok(fitted)
 }

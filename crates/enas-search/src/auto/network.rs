@@ -28,14 +28,15 @@ pub(super) fn fit(
     config: &TrainConfig,
     arc: &Arc,
     data: &Dataset,
-    device: (Option<&Gpu>, Option<&MemoryPlan>),
+    gpu: Option<&Gpu>,
+    memory: Option<&MemoryPlan>,
     seconds: f64,
 ) -> Result<(FittedNetwork, Costs)> {
     let mut best: Option<(FittedNetwork, Costs)> = None;
     for size in SIZES {
         let mut sized = config.clone();
         size.apply(&mut sized, arc);
-        let costs = costs(&sized, arc, data, device)?;
+        let costs = costs(&sized, arc, data, gpu, memory)?;
         let wanted = of_training(&sized, config.run.epochs, &costs, data);
         let fits = ENOUGH * wanted <= seconds;
         // Timing the next size would take time away from this one.
@@ -54,7 +55,8 @@ pub(super) fn costs(
     config: &TrainConfig,
     arc: &Arc,
     data: &Dataset,
-    (gpu, memory): (Option<&Gpu>, Option<&MemoryPlan>),
+    gpu: Option<&Gpu>,
+    memory: Option<&MemoryPlan>,
 ) -> Result<Costs> {
     let input = InputShape { channels: data.channels, height: data.height, width: data.width };
     let network = enas_child::Config { nodes: arc.n_nodes(), ..config.child.clone() };

@@ -20,14 +20,16 @@ use crate::trial::{ImageOutcome, Trial};
 /// Settings out of range; errors of images and device.
 pub fn train_as_finalist(
     config: &SearchConfig,
-    (arc, steps): (&Arc, u64),
+    arc: &Arc,
+    steps: u64,
     data: &Dataset,
-    (gpu, memory): (Option<&Gpu>, Option<&MemoryPlan>),
+    gpu: Option<&Gpu>,
+    memory: Option<&MemoryPlan>,
     goes_on: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Option<Vec<ImageOutcome>>> {
     let per_epoch = crate::epoch::steps_per_epoch(&data.train, &config.run);
     let recipe = recipe(config, per_epoch);
-    let mut trial = Trial::new(&recipe, arc, data, (gpu, memory))?;
+    let mut trial = Trial::new(&recipe, arc, data, gpu, memory)?;
     // The learning rate falls as in the last round, which starts where the second ended.
     trial.anneal(steps * ROUNDS[1] / ROUNDS[2], steps);
     let mut is_wanted = true;

@@ -62,7 +62,7 @@ impl<P: Serialize + DeserializeOwned> Finals<'_, '_, '_, P> {
     /// Seconds of a training step of the first candidate.
     fn time_a_step(&self) -> Result<f64> {
         let Task { recipe, data, gpu, memory, .. } = self.task;
-        let mut trial = Trial::new(recipe, &self.candidates[0].arc, data, (gpu, memory))?;
+        let mut trial = Trial::new(recipe, &self.candidates[0].arc, data, gpu, memory)?;
         // The first step includes one-time costs, so it does not count, unless further ones would take too long.
         let began = Instant::now();
         trial.train_to(1, &mut |_, _| true)?;

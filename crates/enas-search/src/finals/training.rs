@@ -21,7 +21,7 @@ impl<P: Serialize + DeserializeOwned> Finals<'_, '_, '_, P> {
         let Task { recipe, data, halves, gpu, memory, .. } = self.task;
         let mut trial = match self.trials.remove(&id) {
             Some(trial) => trial,
-            None => Trial::new(recipe, &self.candidates[id].arc, data, (gpu, memory))?,
+            None => Trial::new(recipe, &self.candidates[id].arc, data, gpu, memory)?,
         };
         if let Some((from, to)) = annealing {
             trial.anneal(from, to);
@@ -55,7 +55,7 @@ impl<P: Serialize + DeserializeOwned> Finals<'_, '_, '_, P> {
         self.pace.0 += trial.steps() - before;
         self.pace.1 += began.elapsed().as_secs_f64();
         let (choose, report) = answers.split_at(halves.choose.len());
-        let entry = self.entry_of((id, round), &trial, (choose, report))?;
+        let entry = self.entry_of(id, round, &trial, choose, report)?;
         self.log(round, &entry)?;
         self.progress.record(round, entry, choose.iter().map(|answer| answer.is_right));
         self.trials.insert(id, trial);
@@ -64,9 +64,11 @@ impl<P: Serialize + DeserializeOwned> Finals<'_, '_, '_, P> {
 
     fn entry_of(
         &self,
-        (candidate, round): (usize, usize),
+        candidate: usize,
+        round: usize,
         trial: &Trial<'_>,
-        (choose, report): (&[ImageOutcome], &[ImageOutcome]),
+        choose: &[ImageOutcome],
+        report: &[ImageOutcome],
     ) -> Result<Entry> {
         let accuracy = |answers: &[ImageOutcome]| {
             answers.iter().filter(|answer| answer.is_right).count() as f64 / answers.len().max(1) as f64

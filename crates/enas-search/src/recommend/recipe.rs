@@ -11,7 +11,7 @@ use super::choice::{choice, for_training};
 const FEW: usize = 1000;
 
 /// The setting for the images of a refit. Test images that the user provides are never used for it.
-pub(super) fn refit(report: &Report, (train, valid, test): (usize, usize, usize)) -> Choice {
+pub(super) fn refit(report: &Report, train: usize, valid: usize, test: usize) -> Choice {
     if report.drawn.contains(&Part::Test) {
         let all = report.classes.iter().map(|class| class.train + class.valid + class.test).sum::<usize>();
         let reason = format!("once it is measured, the network goes on with all {all} images");

@@ -85,7 +85,8 @@ fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 fn whole(
     config: &TrainConfig,
     series: Series,
-    (patience, jobs): (u64, usize),
+    patience: u64,
+    jobs: usize,
 ) -> (SeriesOutcome, BTreeMap<PathBuf, Vec<u8>>) {
     let data = enas_data::load(&config.data, &enas_data::LoadOptions::new(config.run.seed())).unwrap();
     let dir = tempfile::tempdir().unwrap();
@@ -111,13 +112,13 @@ fn whole(
 #[test]
 fn seeds_give_the_same_one_by_one_side_by_side_and_after_interruptions() {
     let config = config(&["run.batch_size=128"]);
-    let calm = whole(&config, Series::Seeds(3), (u64::MAX, 1));
+    let calm = whole(&config, Series::Seeds(3), u64::MAX, 1);
     let members: Vec<Member> = calm.0.members.iter().map(|it| it.member).collect();
     assert_eq!(members, [5, 6, 7].map(Member::Seed));
     assert!(calm.0.test_accuracy_sd > 0.0, "the seeds differ: {:?}", calm.0);
     assert_eq!((calm.0.pooled, calm.1.len()), (None, 4 * 5));
     for way in [(7, 1), (u64::MAX, 3), (9, 2)] {
-        let other = whole(&config, Series::Seeds(3), way);
+        let other = whole(&config, Series::Seeds(3), way.0, way.1);
         assert_eq!(other.0, calm.0, "{way:?}");
         for (name, bytes) in &calm.1 {
             assert!(other.1[name] == *bytes, "{way:?}: {} differs", name.display());
@@ -131,7 +132,7 @@ fn folds_test_every_image_once_whatever_the_way() {
     photos(dir.path());
     let path = format!("data.path={}", dir.path().display());
     let config = config(&[&path, "run.batch_size=32", "data.valid_fraction=0.2"]);
-    let calm = whole(&config, Series::Folds(3), (u64::MAX, 1));
+    let calm = whole(&config, Series::Folds(3), u64::MAX, 1);
     let SeriesOutcome { members, pooled, .. } = &calm.0;
     assert_eq!(members.iter().map(|it| it.member).collect::<Vec<_>>(), [1, 2, 3].map(Member::Fold));
     let pooled = pooled.unwrap();
@@ -146,7 +147,7 @@ fn folds_test_every_image_once_whatever_the_way() {
     all.dedup();
     assert_eq!(all.len(), 120);
     for way in [(5, 1), (u64::MAX, 2)] {
-        assert!(whole(&config, Series::Folds(3), way) == calm, "{way:?}");
+        assert!(whole(&config, Series::Folds(3), way.0, way.1) == calm, "{way:?}");
     }
 }
 

@@ -18,7 +18,7 @@ impl Training<'_> {
     /// Measures the network on the validation split, writes the model file if this epoch is kept, and reports.
     pub(super) fn measure(&mut self) -> Result<()> {
         let (classes, asking) = (&self.data.classes, self.asking());
-        let (seen, non_finite) = model::evaluate((&self.child, self.arc), classes, &self.valid, asking)?;
+        let (seen, non_finite) = model::evaluate(&self.child, self.arc, classes, &self.valid, asking)?;
         if let Some(non_finite) = non_finite {
             return Err(non_finite.at(self.at.epoch + 1, self.at.step).into());
         }
@@ -66,8 +66,7 @@ impl Training<'_> {
         if matches!(stopped, Error::Interrupted { .. }) && !path.exists() {
             self.refine()?;
             let (classes, asking) = (&self.data.classes, self.asking());
-            let accuracy =
-                model::evaluate((&self.child, self.arc), classes, &self.valid, asking)?.0.accuracy();
+            let accuracy = model::evaluate(&self.child, self.arc, classes, &self.valid, asking)?.0.accuracy();
             model::save(&path, &self.child, &self.about(accuracy))?;
         }
         Err(stopped)
@@ -108,7 +107,7 @@ impl Training<'_> {
             }
             (measured, _) => {
                 let splits = if measured.is_some() { Measure::Test } else { Measure::Both };
-                let (valid, tested) = model::conclude(&model, data, (child.gpu(), eval_batch), splits)?;
+                let (valid, tested) = model::conclude(&model, data, child.gpu(), eval_batch, splits)?;
                 (valid, tested.accuracy(), tested.macro_f1())
             }
         };

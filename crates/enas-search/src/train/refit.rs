@@ -94,7 +94,7 @@ impl Training<'_> {
     pub(super) fn turn_to_refit(&mut self) -> Result<()> {
         let path = self.session.run.model_path();
         let (_, tested) =
-            model::conclude(&path, self.data, (self.child.gpu(), self.eval_batch()), Measure::Both)?;
+            model::conclude(&path, self.data, self.child.gpu(), self.eval_batch(), Measure::Both)?;
         let kept = model::Model::load(&path)?;
         let bytes = std::fs::read(&path).map_err(|source| Error::io("cannot read", &path, source))?;
         atomic::write(&self.session.run.measured_path(), &[&bytes])?;

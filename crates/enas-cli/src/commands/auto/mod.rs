@@ -61,7 +61,7 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
     match outcome {
         Ok(outcome) => {
             let files = write_files(context, &run, &outcome, &data, config.time, gpu.as_ref());
-            print(context, &run, (&outcome, &data), &files, config.cell.is_some())?;
+            print(context, &run, &outcome, &data, &files, config.cell.is_some())?;
             Ok(SUCCESS)
         }
         Err(error @ Error::Interrupted { .. }) => {

@@ -64,7 +64,8 @@ struct Document<'a> {
 pub(super) fn print(
     context: &Context,
     run: &AutoRun,
-    (outcome, data): (&AutoOutcome, &Dataset),
+    outcome: &AutoOutcome,
+    data: &Dataset,
     files: &Files,
     is_cell_given: bool,
 ) -> Result<()> {

@@ -57,7 +57,7 @@ pub(crate) fn run(context: &Context, args: &Bench) -> Result<u8> {
     if args.profile {
         io::stderr().write_all(table(&profile::report(), args.iters).as_bytes())?;
     }
-    let line = serde_json::to_string(&Line::new(args, (mode, threads), &ms))?;
+    let line = serde_json::to_string(&Line::new(args, mode, threads, &ms))?;
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;
     out.flush()?;
@@ -308,7 +308,7 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn new(args: &Bench, (mode, threads): (Mode, usize), ms: &'a [f64]) -> Self {
+    fn new(args: &Bench, mode: Mode, threads: usize, ms: &'a [f64]) -> Self {
         let mut sorted = ms.to_vec();
         sorted.sort_by(f64::total_cmp);
         let median_ms = sorted[sorted.len() / 2];

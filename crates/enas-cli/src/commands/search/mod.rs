@@ -30,7 +30,7 @@ pub(crate) fn run(context: &Context, args: &Search) -> Result<u8> {
     let gpu = device::gpu(args.machine.device)?;
     let interrupt = Interrupt::listen()?;
     if let Some(times) = args.repeat {
-        return repeat::run(context, args, times, (gpu, &interrupt));
+        return repeat::run(context, args, times, gpu, &interrupt);
     }
     let loading = context.console.activity("reading the images");
     let held = context.console.hold();
@@ -51,7 +51,7 @@ pub(crate) fn run(context: &Context, args: &Search) -> Result<u8> {
             drop(watcher);
             let preset = args.settings.preset.as_deref();
             let printed =
-                print(context, &found, (preset, FinalSize::of(&config, preset, &found.arc, &data)), &data);
+                print(context, &found, preset, FinalSize::of(&config, preset, &found.arc, &data), &data);
             let writing = context.console.activity("writing the report");
             report::at_the_end(&found.run, &data, None, report::left(&run, config.run.time));
             drop(writing);

@@ -32,7 +32,8 @@ pub(super) fn run(
     context: &Context,
     args: &Search,
     times: usize,
-    (gpu, interrupt): (Option<Gpu>, &Interrupt),
+    gpu: Option<Gpu>,
+    interrupt: &Interrupt,
 ) -> Result<u8> {
     let config = settings::search(&args.settings(), args.images.path(), Some(&args.extent))?;
     config.must_be_of_cells("--repeat")?;

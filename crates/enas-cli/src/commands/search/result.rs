@@ -59,7 +59,8 @@ struct Found<'a> {
 pub(super) fn print(
     context: &Context,
     found: &SearchOutcome<Arch>,
-    (preset, final_network): (Option<&str>, Option<FinalSize>),
+    preset: Option<&str>,
+    final_network: Option<FinalSize>,
     data: &Dataset,
 ) -> Result<()> {
     let of_finals = found.finals.as_ref();

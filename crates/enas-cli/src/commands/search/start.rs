@@ -32,7 +32,7 @@ pub(super) fn started(
     let given = args.settings();
     let read = settings::search(&given, images, extent)?;
     let asked = Asked { extent, ..Asked::of(&given) };
-    let followed = asked.follow(context, (&read.data, read.run.seed()), Kind::Search);
+    let followed = asked.follow(context, &read.data, read.run.seed(), Kind::Search);
     let mut config = settings::search(&followed.settings, images, extent)?;
     settings::limit_memory(&mut config.run, args.memory);
     config.run.check_device(gpu)?;

@@ -105,7 +105,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<u8> {
             let summary = study.summary();
             study.write(&summary)?;
             let seconds = began.elapsed().as_secs_f64();
-            print(context, &study, &summary, (ended, seconds))?;
+            print(context, &study, &summary, ended, seconds)?;
             Ok(SUCCESS)
         }
         Err(Error::Interrupted { run }) => {
@@ -149,7 +149,7 @@ fn asked(context: &Context, args: &Args) -> Result<StudyConfig> {
         args.settings.set.iter().cloned().partition(|assignment| assignment.starts_with(OF_RECIPE));
     let given = args::Settings { set: of_search, ..args.settings.clone() };
     let read = settings::search(&given, args.images.path(), None)?;
-    let followed = Asked::of(&given).follow(context, (&read.data, read.run.seed()), Kind::Search);
+    let followed = Asked::of(&given).follow(context, &read.data, read.run.seed(), Kind::Search);
     let mut search: SearchConfig = settings::search(&followed.settings, args.images.path(), None)?;
     search.must_be_of_cells("enas study")?;
     settings::limit_memory(&mut search.run, args.memory);
@@ -196,7 +196,8 @@ fn print(
     context: &Context,
     study: &Study,
     summary: &StudySummary,
-    (ended, seconds): (SessionEnd, f64),
+    ended: SessionEnd,
+    seconds: f64,
 ) -> Result<()> {
     let complete = ended == SessionEnd::Complete;
     let document = Document { study: study.dir(), complete, seconds, summary };

@@ -81,8 +81,7 @@ impl Job {
         let read = settings::train(&args.settings, images, extent)?;
         let standing = standing_for(&arc);
         let asked = Asked { extent, standing: &standing, ..Asked::of(&args.settings) };
-        let Followed { settings, choices } =
-            asked.follow(context, (&read.data, read.run.seed()), Kind::Train);
+        let Followed { settings, choices } = asked.follow(context, &read.data, read.run.seed(), Kind::Train);
         let config = settings::train(&settings, images, extent)?;
         let (config, plan) = planned(args, config, &arc, on_gpu)?;
         let data = plan.load(&config.data, config.run.seed(), None)?;
@@ -100,8 +99,7 @@ impl Job {
         let rounds = args.seeds.or(args.folds).unwrap_or(1).div_ceil(args.jobs) as f64;
         let seconds = (limit.as_secs_f64() - began.elapsed().as_secs_f64()) / rounds;
         let _measuring = context.console.activity("measuring the speed of networks");
-        let device = (gpu, Some(&self.plan));
-        let network = fit_network(&mut self.config, arc, &self.data, device, seconds)?;
+        let network = fit_network(&mut self.config, arc, &self.data, gpu, Some(&self.plan), seconds)?;
         let choice = |key: &str, value: usize| Choice {
             key: key.to_owned(),
             value: value.to_string(),
@@ -144,8 +142,7 @@ impl Job {
         let mut standing = settings::inherited(&searched, &args.settings)?;
         standing.extend(standing_for(&arc));
         let asked = Asked { extent, standing: &standing, ..Asked::of(&args.settings) };
-        let Followed { settings, choices } =
-            asked.follow(context, (&read.data, read.run.seed()), Kind::Train);
+        let Followed { settings, choices } = asked.follow(context, &read.data, read.run.seed(), Kind::Train);
         let mut config = settings::train_after(&searched, &settings, images, extent)?;
         if arc.micro().is_none() {
             // The width is that of the search unless set otherwise.

@@ -17,6 +17,7 @@ use enas_search::{Kind, Model, Run, SeriesRun, TimeLimit, TrainOutcome};
 pub(crate) use self::args::Train;
 use self::job::Job;
 use self::result::print;
+use self::series::Terminal;
 use crate::commands::{Context, interrupted, report, use_threads};
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
@@ -37,7 +38,13 @@ pub(crate) fn run(context: &Context, args: &Train) -> Result<u8> {
     let held = context.console.hold();
     let args = &Train { warm_start: start_model(args)?, ..args.clone() };
     if let Some(dir) = args.extent.resume.as_deref().filter(|dir| SeriesRun::is_at(dir)) {
-        return series::resume(context, args, dir, gpu.as_ref(), (&interrupt, loading, held));
+        return series::resume(
+            context,
+            args,
+            dir,
+            gpu.as_ref(),
+            Terminal { interrupt: &interrupt, loading, held },
+        );
     }
     let job = Job::from_args(context, args, gpu.as_ref(), began)?;
     job.config.run.check_device(gpu.as_ref())?;
@@ -52,7 +59,15 @@ pub(crate) fn run(context: &Context, args: &Train) -> Result<u8> {
         return find_lr(context, &job, gpu.as_ref());
     }
     if let Some(asked) = series::asked(args) {
-        return series::start(context, args, asked, (job, began), gpu.as_ref(), (&interrupt, loading, held));
+        return series::start(
+            context,
+            args,
+            asked,
+            job,
+            began,
+            gpu.as_ref(),
+            Terminal { interrupt: &interrupt, loading, held },
+        );
     }
     let (mut run, Job { config, arc, data, .. }) = run_of(args, job, gpu.as_ref(), began)?;
     drop(loading);

@@ -34,9 +34,15 @@ pub(super) fn asked(args: &Train) -> Option<Series> {
     seeds.or(args.folds.map(|k| Series::Folds(k as u64)))
 }
 
-/// What a command hands over once the images are read: interruptions, the current work, and what waits for the first
-/// line.
-type Session<'a> = (&'a Interrupt, Activity, Held);
+/// What a command hands over once the images are read.
+pub(super) struct Terminal<'a> {
+    /// Interruptions by the user.
+    pub(super) interrupt: &'a Interrupt,
+    /// The current work.
+    pub(super) loading: Activity,
+    /// What waits for the first line.
+    pub(super) held: Held,
+}
 
 /// Starts a series of trainings. Its time counts from `began`.
 ///
@@ -46,9 +52,10 @@ pub(super) fn start(
     context: &Context,
     args: &Train,
     series: Series,
-    (job, began): (Job, Instant),
+    job: Job,
+    began: Instant,
     gpu: Option<&Gpu>,
-    session: Session<'_>,
+    terminal: Terminal<'_>,
 ) -> Result<u8> {
     let mut run = SeriesRun::create(
         args.out.as_deref(),
@@ -65,7 +72,7 @@ pub(super) fn start(
     if let Some(model) = &args.warm_start {
         run.set_start(model).context("--warm-start")?;
     }
-    go(context, run, (job, args.jobs), gpu, session)
+    go(context, run, job, args.jobs, gpu, terminal)
 }
 
 /// Resumes the series of trainings in a directory.
@@ -77,7 +84,7 @@ pub(super) fn resume(
     args: &Train,
     dir: &Path,
     gpu: Option<&Gpu>,
-    session: Session<'_>,
+    terminal: Terminal<'_>,
 ) -> Result<u8> {
     let run = SeriesRun::resume(dir)?;
     let (arc, data) = (run.arc().clone(), args.images.path());
@@ -88,15 +95,16 @@ pub(super) fn resume(
     let plan = MemoryPlan::for_training(&config, &arc, gpu.is_some())?;
     let data = run.load(&config, &plan)?;
     let job = Job { config, arc: arc.into(), data, plan, choices: Vec::new(), run: None };
-    go(context, run, (job, args.jobs), gpu, session)
+    go(context, run, job, args.jobs, gpu, terminal)
 }
 
 fn go(
     context: &Context,
     mut run: SeriesRun,
-    (job, wanted): (Job, usize),
+    job: Job,
+    wanted: usize,
     gpu: Option<&Gpu>,
-    (interrupt, loading, held): Session<'_>,
+    Terminal { interrupt, loading, held }: Terminal<'_>,
 ) -> Result<u8> {
     let Job { config, data, plan, .. } = job;
     drop(loading);

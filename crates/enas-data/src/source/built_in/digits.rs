@@ -90,7 +90,7 @@ mod tests {
         // The digest is that of the published numbers: values of 0 to 16, then the labels.
         let values = IMAGES.pixels.iter().map(|&p| ((u32::from(p) * 16 + 127) / 255) as u8);
         let bytes: Vec<u8> = values.chain(IMAGES.labels.iter().copied()).collect();
-        let digest: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+        let digest = crate::hexadecimal(&Sha256::digest(&bytes));
         assert_eq!(digest, "87ff0c9e40dc7e2c0e34e7257799c2e3f3aec1a016363bb11cad869ec428a826");
     }
 

@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn the_stored_images_are_those_that_were_drawn() {
         assert_eq!(IMAGES.pixels.len(), 6000 * 28 * 28);
-        let digest: String = Sha256::digest(&IMAGES.pixels).iter().map(|b| format!("{b:02x}")).collect();
+        let digest = crate::hexadecimal(&Sha256::digest(&IMAGES.pixels));
         assert_eq!(digest, "8090ce4c6be280ed9d9ebe18625ca6f54f4bc5a1c2766fb95cc115658e77b88c");
         let pixel = |number: usize, y: usize, x: usize| SET.plane(number).pixels[y * SIDE + x];
         assert_eq!([pixel(0, 14, 14), pixel(3000, 20, 7), pixel(5999, 10, 20)], [162, 6, 221]);

@@ -68,7 +68,7 @@ pub fn add_backward(grad: &GpuFeatureMap, factors: Option<&Buffer>, gradient: &m
         return;
     }
     let (to, accumulate) = GpuFeatureMap::target(grad, gradient);
-    scale((grad, 0), factors, to, accumulate);
+    scale(grad, 0, factors, to, accumulate);
 }
 
 /// Returns one map `[n, Σ c_i, h, w]` with the channels of all values, `[n, c_i, h, w]`, one after another,
@@ -109,18 +109,13 @@ pub fn concat_backward(
         let c = value.map.c();
         assert_eq!(value.map.shape(), (n, c, h, w), "concatenated maps differ in channels only");
         let (to, accumulate) = GpuFeatureMap::target(&value.map, gradient);
-        scale((grad, first), None, to, accumulate);
+        scale(grad, first, None, to, accumulate);
         first += c;
     }
 }
 
 /// Writes `factors · from` to `to`, or adds it. Takes the channels of `from` from `first` on.
-fn scale(
-    (from, first): (&GpuFeatureMap, usize),
-    factors: Option<&Buffer>,
-    to: &GpuFeatureMap,
-    accumulate: bool,
-) {
+fn scale(from: &GpuFeatureMap, first: usize, factors: Option<&Buffer>, to: &GpuFeatureMap, accumulate: bool) {
     let size = |map: &GpuFeatureMap| map.c() * map.plane();
     let mut args = vec![from.param_from(first * from.row())];
     args.extend(factor_params(factors, from));

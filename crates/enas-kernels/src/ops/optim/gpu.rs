@@ -5,7 +5,7 @@ use crate::gpu::cost::Cost;
 use crate::gpu::launch::Param;
 use crate::gpu::launch::THREADS;
 use crate::ops::optim::tensor_list::TensorList;
-use crate::ops::optim::{AdamFactors, Nesterov, TfAdam};
+use crate::ops::optim::{AdamFactors, Nesterov};
 
 /// Numbers that a thread handles at once.
 const QUAD: usize = 4;
@@ -33,7 +33,7 @@ impl Nesterov {
         weights.check(&[momentum, gradient]);
         self.norm(weights, gradient, norm);
         let tail = [self.lr, self.momentum, 2.0 * self.l2, self.scale, clip_norm].map(Param::from);
-        weights.launch("optim_nesterov", &[momentum.into(), gradient.into(), norm.into()], &tail, (5, 9));
+        weights.launch("optim_nesterov", &[momentum.into(), gradient.into(), norm.into()], &tail, 5, 9);
     }
 
     /// Writes the norm of the gradient with its penalty to `norm`.
@@ -41,30 +41,9 @@ impl Nesterov {
         let (gpu, total) = (gradient.gpu(), weights.blocks());
         let partials = gpu.buffer(total);
         let (flat, tail) = ([gradient.into(), (&partials).into()], [(2.0 * self.l2).into()]);
-        weights.launch("optim_squares", &flat, &tail, (2, 4));
+        weights.launch("optim_squares", &flat, &tail, 2, 4);
         let args = [(&partials).into(), norm.into(), total.into()];
         gpu.launch("optim_norm", [1, 1, 1], [THREADS, 1, 1], &args, Cost::new(total + 1, total));
-    }
-}
-
-impl TfAdam {
-    /// One update of the weights in `ranges` (first, length) and their second moments `v`, on a GPU; the counterpart of
-    /// [`step`](Self::step). `t` counts updates from 1. Reads weights, moments and gradient once, writes weights and
-    /// moments.
-    ///
-    /// # Panics
-    /// If a range leaves a buffer.
-    pub fn step_gpu(
-        &self,
-        weights: &Buffer,
-        v: &Buffer,
-        gradient: &Buffer,
-        ranges: &[(usize, usize)],
-        t: u64,
-    ) {
-        let Self { beta2, epsilon, .. } = *self;
-        let factors = AdamFactors { rate: self.corrected_lr(t), keep: beta2, take: 1.0 - beta2, epsilon };
-        factors.step_gpu(weights, v, gradient, ranges);
     }
 }
 
@@ -98,7 +77,7 @@ impl AdamFactors {
 /// If a place leaves the buffer.
 pub fn move_averages(averages: &Buffer, weights: &TensorList, share: f32) {
     weights.check(&[averages]);
-    weights.launch("optim_average", &[averages.into()], &[share.into()], (3, 3));
+    weights.launch("optim_average", &[averages.into()], &[share.into()], 3, 3);
 }
 
 /// Checks that every range lies inside every buffer: kernels do not check lengths.

@@ -150,38 +150,7 @@ fn sum_of(len: usize, mut f: impl FnMut(usize) -> f32) -> f32 {
     sums.iter().sum()
 }
 
-/// Adam in TensorFlow's form, without a first moment (`β₁ = 0`) and with `ε` outside the bias correction:
-/// `v ← β₂·v + (1 − β₂)·g²`, `w ← w − η·√(1 − β₂ᵗ)·g/(√v + ε)`.
-///
-/// The authors' code trains the controller with it (`src/utils.py` line 218).
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TfAdam {
-    /// Learning rate `η`.
-    pub lr: f32,
-    /// Decay `β₂` of the second moment.
-    pub beta2: f32,
-    /// The `ε` that is added to the root.
-    pub epsilon: f32,
-}
-
-impl TfAdam {
-    /// Updates `weights` and their second moments `v` in place; all slices have the same length. `t` counts updates
-    /// from 1.
-    pub fn step(&self, weights: &mut [f32], v: &mut [f32], gradient: &[f32], t: u64) {
-        let lr = self.corrected_lr(t);
-        for ((w, v), g) in weights.iter_mut().zip(v).zip(gradient) {
-            *v = self.beta2 * *v + (1.0 - self.beta2) * g * g;
-            *w -= lr * g / (v.sqrt() + self.epsilon);
-        }
-    }
-
-    /// The learning rate of update `t`, with the bias correction of the second moment.
-    pub(crate) fn corrected_lr(&self, t: u64) -> f32 {
-        (f64::from(self.lr) * (1.0 - f64::from(self.beta2).powf(t as f64)).sqrt()) as f32
-    }
-}
-
-/// The factors of one update of [`TfAdam`]: `v ← keep·v + take·g²`, `w ← w − rate·g/(√v + ε)`.
+/// The factors of one update of [`TfAdam`](crate::candle::TfAdam): `v ← keep·v + take·g²`, `w ← w − rate·g/(√v + ε)`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AdamFactors {
     /// The learning rate with the bias correction of the second moment.

@@ -64,13 +64,14 @@ impl TensorList {
     }
 
     /// Launches `kernel` for all arrays, at most 32 at a time. `flat` follow the arrays among its parameters, `tail`
-    /// comes last. The last argument is the cost per number: numbers moved, and operations.
+    /// comes last. `moved` and `flops` are the cost per number: numbers moved, and operations.
     pub(crate) fn launch(
         &self,
         kernel: &'static str,
         flat: &[Param<'_>],
         tail: &[Param<'_>],
-        (moved, flops): (usize, usize),
+        moved: usize,
+        flops: usize,
     ) {
         for (chunk, arrays) in self.arrays.chunks(ARRAYS).enumerate() {
             let first = chunk * ARRAYS;

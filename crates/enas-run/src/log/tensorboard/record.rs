@@ -2,73 +2,72 @@
 //! format is needed.
 //!
 //! A record is the length of the message (u64), its checksum (u32), the message and its checksum, all little-endian.
-//! The messages are protocol buffers; four wire types suffice.
+//! Field numbers and names of the messages are those of `event.proto` and `summary.proto`. All fields are optional, so
+//! that zeros are written, too.
 
-/// The message at the start of every events file.
+use prost::Message;
+
+/// `Event`: one entry of the log.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Event {
+    /// Seconds since 1970.
+    #[prost(double, optional, tag = "1")]
+    wall_time: Option<f64>,
+    #[prost(int64, optional, tag = "2")]
+    step: Option<i64>,
+    /// The version of the format, in the first entry of every file.
+    #[prost(string, optional, tag = "3")]
+    file_version: Option<String>,
+    #[prost(message, optional, tag = "5")]
+    summary: Option<Summary>,
+}
+
+/// `Summary`: the values of an event.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Summary {
+    #[prost(message, repeated, tag = "1")]
+    value: Vec<SummaryValue>,
+}
+
+/// `Summary.Value`: a scalar and its name.
+#[derive(Clone, PartialEq, prost::Message)]
+struct SummaryValue {
+    #[prost(string, optional, tag = "1")]
+    tag: Option<String>,
+    #[prost(float, optional, tag = "2")]
+    simple_value: Option<f32>,
+}
+
+/// The record at the start of every events file.
 pub(super) fn version(wall_time: f64) -> Vec<u8> {
-    let mut event = double(1, wall_time);
-    event.extend(bytes(3, b"brain.Event:2"));
-    framed(&event)
+    let file_version = Some("brain.Event:2".to_owned());
+    framed(&Event { wall_time: Some(wall_time), file_version, ..Event::default() })
 }
 
-/// The message of one scalar: `Event { wall_time, step, summary { value { tag, simple_value } } }`.
+/// The record of one scalar.
 pub(super) fn scalar(wall_time: f64, step: u64, tag: &str, value: f32) -> Vec<u8> {
-    let mut summary_value = bytes(1, tag.as_bytes());
-    summary_value.extend(float(2, value));
-    let mut event = double(1, wall_time);
-    event.extend(varint_field(2, step));
-    event.extend(bytes(5, &bytes(1, &summary_value)));
-    framed(&event)
+    let value = SummaryValue { tag: Some(tag.to_owned()), simple_value: Some(value) };
+    framed(&Event {
+        wall_time: Some(wall_time),
+        step: Some(step as i64),
+        summary: Some(Summary { value: vec![value] }),
+        ..Event::default()
+    })
 }
 
-fn framed(message: &[u8]) -> Vec<u8> {
+fn framed(event: &Event) -> Vec<u8> {
+    let message = event.encode_to_vec();
     let length = (message.len() as u64).to_le_bytes();
     let mut record = length.to_vec();
     record.extend(masked_crc(&length).to_le_bytes());
-    record.extend(message);
-    record.extend(masked_crc(message).to_le_bytes());
+    record.extend(&message);
+    record.extend(masked_crc(&message).to_le_bytes());
     record
 }
 
 /// The masked CRC-32C of TFRecord. The mask avoids a CRC over data that contain their own CRC, which would be weak.
 fn masked_crc(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
-}
-
-// Wire types of protocol buffers: the lower three bits of a field's key.
-const VARINT: u64 = 0;
-const FIXED64: u64 = 1;
-const LENGTH_DELIMITED: u64 = 2;
-const FIXED32: u64 = 5;
-
-fn varint(mut value: u64) -> Vec<u8> {
-    let mut out = Vec::new();
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-    out
-}
-
-fn key(field: u64, kind: u64) -> Vec<u8> {
-    varint(field << 3 | kind)
-}
-
-fn varint_field(field: u64, value: u64) -> Vec<u8> {
-    [key(field, VARINT), varint(value)].concat()
-}
-
-fn double(field: u64, value: f64) -> Vec<u8> {
-    [key(field, FIXED64), value.to_le_bytes().to_vec()].concat()
-}
-
-fn float(field: u64, value: f32) -> Vec<u8> {
-    [key(field, FIXED32), value.to_le_bytes().to_vec()].concat()
-}
-
-fn bytes(field: u64, value: &[u8]) -> Vec<u8> {
-    [key(field, LENGTH_DELIMITED), varint(value.len() as u64), value.to_vec()].concat()
 }
 
 /// A parser of events files, for tests.
@@ -97,49 +96,9 @@ pub(super) mod read {
     }
 
     fn event(message: &[u8]) -> Option<(u64, String, f32)> {
-        let fields = fields(message);
-        let summary = fields.iter().find(|f| f.0 == 5)?;
-        let value = super::read::fields(&super::read::fields(&summary.1)[0].1);
-        let step = u64::from_le_bytes(fields[1].1.clone().try_into().unwrap());
-        let number = f32::from_le_bytes(value[1].1.clone().try_into().unwrap());
-        Some((step, String::from_utf8(value[0].1.clone()).unwrap(), number))
-    }
-
-    /// The fields of a message by number; varints as eight bytes.
-    fn fields(mut message: &[u8]) -> Vec<(u64, Vec<u8>)> {
-        let mut all = Vec::new();
-        while !message.is_empty() {
-            let key = take_varint(&mut message);
-            let content = match key & 7 {
-                VARINT => take_varint(&mut message).to_le_bytes().to_vec(),
-                FIXED64 => take(&mut message, 8),
-                FIXED32 => take(&mut message, 4),
-                _ => {
-                    let length = take_varint(&mut message) as usize;
-                    take(&mut message, length)
-                }
-            };
-            all.push((key >> 3, content));
-        }
-        all
-    }
-
-    fn take(message: &mut &[u8], n: usize) -> Vec<u8> {
-        let (head, tail) = message.split_at(n);
-        *message = tail;
-        head.to_vec()
-    }
-
-    fn take_varint(message: &mut &[u8]) -> u64 {
-        let mut value = 0;
-        for shift in (0..).step_by(7) {
-            let byte = take(message, 1)[0];
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                break;
-            }
-        }
-        value
+        let event = Event::decode(message).unwrap();
+        let value = event.summary?.value.remove(0);
+        Some((event.step.unwrap() as u64, value.tag.unwrap(), value.simple_value.unwrap()))
     }
 }
 
@@ -166,6 +125,21 @@ mod tests {
         let record = scalar(1.5, 300, "ab", 0.25);
         assert_eq!(record[12..record.len() - 4], expected);
         assert_eq!(read::scalars(&record), [(300, "ab".to_owned(), 0.25)]);
+    }
+
+    #[test]
+    fn zeros_are_written_and_the_version_has_no_step() {
+        let record = scalar(0.0, 0, "a", 0.0);
+        let expected: Vec<u8> = [
+            &[0x09, 0, 0, 0, 0, 0, 0, 0, 0][..],
+            &[0x10, 0],
+            &[0x2a, 0x0a, 0x0a, 0x08, 0x0a, 0x01, b'a', 0x15, 0, 0, 0, 0],
+        ]
+        .concat();
+        assert_eq!(record[12..record.len() - 4], expected);
+        let record = version(1.5);
+        let expected = [&[0x09, 0, 0, 0, 0, 0, 0, 0xf8, 0x3f, 0x1a, 13][..], b"brain.Event:2"].concat();
+        assert_eq!(record[12..record.len() - 4], expected);
     }
 
     #[test]

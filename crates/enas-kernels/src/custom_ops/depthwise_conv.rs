@@ -1,8 +1,8 @@
 //! Depthwise convolution: one k×k filter per channel.
 
-use candle_core::{CpuStorage, CudaStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
-use super::on_gpu::{self, GpuArgument, GpuOp};
+use super::gpu_op::{self, GpuArgument, GpuOp};
 use super::tensors::{self, Argument};
 use crate::feature_map::Activation;
 use crate::gpu::{Buffer, GpuActivation, GpuFeatureMap, GpuIm2row, transpose_numbers};
@@ -45,15 +45,7 @@ impl CustomOp2 for DepthwiseConv2d {
         Ok(tensors::output(&depthwise_conv::forward(&input, &filters, k, self.stride)))
     }
 
-    fn cuda_fwd(
-        &self,
-        s1: &CudaStorage,
-        l1: &Layout,
-        s2: &CudaStorage,
-        l2: &Layout,
-    ) -> Result<(CudaStorage, Shape)> {
-        on_gpu::forward(self, &[(s1, l1), (s2, l2)])
-    }
+    gpu_op::cuda_fwd!(s1 l1, s2 l2);
 
     fn bwd(
         &self,
@@ -62,13 +54,13 @@ impl CustomOp2 for DepthwiseConv2d {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        if let Some(gradients) = on_gpu::backward(self, &[x, w], grad)? {
-            return on_gpu::pair(gradients);
+        if let Some(gradients) = gpu_op::backward(self, &[x, w], grad)? {
+            return gpu_op::pair(gradients);
         }
         let input = tensors::value(OP, "x", x)?;
         let (k, filters) = tensors::with(OP, "filter", w, |w| w.filter(input.map.c()))?;
         let grad = tensors::value(OP, "gradient", grad)?.map;
-        let (gx, gw) = depthwise_conv::backward(&input, &filters, (k, self.stride), &grad, x.track_op());
+        let (gx, gw) = depthwise_conv::backward(&input, &filters, k, self.stride, &grad, x.track_op());
         Ok((tensors::map_gradient(gx, x)?, tensors::gradient(tensors::transpose(&gw, k * k), w)?))
     }
 }
@@ -97,7 +89,7 @@ impl DepthwiseConv2d {
 
 impl GpuOp for DepthwiseConv2d {
     fn forward_gpu(&self, args: &[GpuArgument<'_>]) -> Result<(Buffer, Shape)> {
-        self.on_gpu(args, |x, rows, _| Ok(on_gpu::pictures(rows.gather(std::slice::from_ref(x), false))))
+        self.on_gpu(args, |x, rows, _| Ok(gpu_op::pictures(rows.gather(std::slice::from_ref(x), false))))
     }
 
     fn backward_gpu(
@@ -114,7 +106,7 @@ impl GpuOp for DepthwiseConv2d {
             if wants_first {
                 rows.scatter(inputs, false, &grad, &mut gx);
             }
-            let [gx] = gx.map(|gx: Option<GpuFeatureMap>| gx.map(|gx| on_gpu::pictures(gx).0));
+            let [gx] = gx.map(|gx: Option<GpuFeatureMap>| gx.map(|gx| gpu_op::pictures(gx).0));
             Ok(vec![gx, Some(transpose_numbers(filters.span(0, len), len / x.map.c()))])
         })
     }

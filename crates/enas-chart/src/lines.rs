@@ -2,8 +2,11 @@
 
 use std::fmt::Write;
 
-use super::axis::{ChartAxis, Format, Scale};
-use super::{WIDTH, escaped, open, text, thinned, width_of};
+use crate::STYLE;
+use crate::axis::{ChartAxis, Format, Scale};
+use crate::element::{WIDTH, open, text, width_of};
+use crate::escape::Escaped;
+use crate::thin::thinned;
 
 /// A chart with two axes.
 #[derive(Clone, Debug, Default)]
@@ -111,6 +114,16 @@ impl Chart {
         svg
     }
 
+    /// The chart as an SVG file, which needs no page around it.
+    pub fn svg_file(&self) -> String {
+        let svg = self.svg("chart");
+        let (opening, content) = svg.split_once('>').expect("a chart is an element");
+        format!(
+            "{opening} xmlns=\"http://www.w3.org/2000/svg\">\
+             <style>{STYLE}.chart {{ background: var(--card); }}</style>{content}\n"
+        )
+    }
+
     /// An element with the edges of the plot area and the values there. A script uses it to convert positions to
     /// values.
     fn measures(&self, frame: &Frame) -> String {
@@ -124,7 +137,7 @@ impl Chart {
             x.high,
             y.low,
             y.high,
-            escaped(&self.x.label)
+            Escaped(&self.x.label)
         )
     }
 
@@ -144,7 +157,7 @@ impl Chart {
         }
         svg.push_str(&text((LEFT + right) / 2.0, bottom + 34.0, "axis", "middle", &self.x.label));
         let (x, y) = (13.0, (frame.top + bottom) / 2.0);
-        let label = escaped(&self.y.label);
+        let label = Escaped(&self.y.label);
         write!(
             svg,
             "<text transform=\"translate({x} {y:.1}) rotate(-90)\" class=\"axis\" text-anchor=\"middle\">{label}</text>"
@@ -258,7 +271,7 @@ impl ChartSeries {
                     let command = if i == 0 { 'M' } else { 'L' };
                     write!(d, "{command}{:.1} {:.1}", frame.x(x), frame.y(y)).expect("a string grows");
                 }
-                let (class, name) = (self.dashes(), escaped(&self.name));
+                let (class, name) = (self.dashes(), Escaped(&self.name));
                 format!("<path class=\"{class} c{colour}\" data-name=\"{name}\" d=\"{d}\"/>")
             }
             Mark::Bars(width) => self.points.iter().map(|&p| bar(p, width, colour, frame)).collect(),
@@ -358,6 +371,14 @@ mod tests {
         let [left, top, right, bottom] = edges[..] else { panic!("{edges:?}") };
         let line = format!("data-name=\"a &amp; b\" d=\"M{left:.1} {bottom:.1}L{right:.1} {top:.1}\"");
         assert!(svg.contains(&line), "no {line}: {svg}");
+    }
+
+    #[test]
+    fn a_file_has_the_namespace_and_the_colours() {
+        let file = chart(vec![ChartSeries::line("a", 1, vec![[1.0, 0.5], [2.0, 1.5]])]).svg_file();
+        assert!(file.starts_with("<svg class=\"chart\"") && file.ends_with("</svg>\n"), "{file}");
+        assert!(file.contains("xmlns=\"http://www.w3.org/2000/svg\"><style>.chart"), "{file}");
+        assert!(file.contains("--series-1:") && file.contains("class=\"line c1\""), "{file}");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The numbers of a chart as a table, for screen readers and for readers who want exact values.
 
-use super::axis::Format;
-use super::dots::{DotPlot, DotRow};
-use super::lines::Chart;
+use crate::axis::Format;
+use crate::dots::{DotPlot, DotRow};
+use crate::lines::Chart;
 
 /// A table of texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,8 +78,8 @@ impl DotPlot {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ChartAxis, ChartSeries};
     use super::*;
+    use crate::{ChartAxis, ChartSeries};
 
     #[test]
     fn rows_are_the_coarse_places_with_the_last_known_value_of_each_series() {

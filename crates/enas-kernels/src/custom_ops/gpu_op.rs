@@ -39,6 +39,19 @@ pub trait GpuOp {
     ) -> Result<Vec<Option<Buffer>>>;
 }
 
+/// The method `cuda_fwd` of a custom op that is a [`GpuOp`]: a storage and a layout for each argument.
+macro_rules! cuda_fwd {
+    ($($storage:ident $layout:ident),+) => {
+        fn cuda_fwd(
+            &self,
+            $($storage: &candle_core::CudaStorage, $layout: &Layout),+
+        ) -> Result<(candle_core::CudaStorage, Shape)> {
+            $crate::custom_ops::gpu_op::forward(self, &[$(($storage, $layout)),+])
+        }
+    };
+}
+pub(super) use cuda_fwd;
+
 /// The forward pass of a custom op for candle's tensors on a GPU.
 pub(super) fn forward(op: &impl GpuOp, args: &[(&CudaStorage, &Layout)]) -> Result<(CudaStorage, Shape)> {
     let (result, shape) = gpu::with_buffers(args, |numbers| {

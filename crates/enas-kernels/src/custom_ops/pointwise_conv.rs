@@ -1,8 +1,8 @@
 //! 1×1 convolution.
 
-use candle_core::{CpuStorage, CudaStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
-use super::on_gpu::{self, Convolution, Gather, GpuArgument, GpuOp};
+use super::gpu_op::{self, Convolution, Gather, GpuArgument, GpuOp};
 use super::tensors::{self, Argument};
 use crate::feature_map::Activation;
 use crate::gpu::Buffer;
@@ -43,15 +43,7 @@ impl CustomOp2 for PointwiseConv2d {
         Ok(tensors::output(&conv_block.forward(false).0))
     }
 
-    fn cuda_fwd(
-        &self,
-        s1: &CudaStorage,
-        l1: &Layout,
-        s2: &CudaStorage,
-        l2: &Layout,
-    ) -> Result<(CudaStorage, Shape)> {
-        on_gpu::forward(self, &[(s1, l1), (s2, l2)])
-    }
+    gpu_op::cuda_fwd!(s1 l1, s2 l2);
 
     fn bwd(
         &self,
@@ -60,8 +52,8 @@ impl CustomOp2 for PointwiseConv2d {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        if let Some(gradients) = on_gpu::backward(self, &[x, w], grad)? {
-            return on_gpu::pair(gradients);
+        if let Some(gradients) = gpu_op::backward(self, &[x, w], grad)? {
+            return gpu_op::pair(gradients);
         }
         let inputs = [tensors::value(OP, "x", x)?];
         let channels = inputs[0].map.c();

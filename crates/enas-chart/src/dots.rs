@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::axis::ChartAxis;
-use super::{WIDTH, open, text};
+use crate::axis::ChartAxis;
+use crate::element::{WIDTH, open, text};
 
 /// A dot plot: rows of dots above a common axis.
 #[derive(Clone, Debug, Default)]
@@ -120,8 +120,8 @@ fn mean(values: &[f64]) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Format;
     use super::*;
+    use crate::Format;
 
     fn plot(values: Vec<f64>) -> String {
         let row = DotRow { name: "arcs".into(), chosen: Some(0.9), values, colour: 1 };

@@ -2,9 +2,9 @@
 //!
 //! The authors' code: `_factorized_reduction` in `src/cifar10/micro_child.py`, line 115.
 
-use candle_core::{CpuStorage, CudaStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
-use super::on_gpu::{self, Convolution, Gather, GpuArgument, GpuOp};
+use super::gpu_op::{self, Convolution, Gather, GpuArgument, GpuOp};
 use super::tensors::{self, Argument};
 use crate::feature_map::Activation;
 use crate::gpu::Buffer;
@@ -58,17 +58,7 @@ impl CustomOp3 for FactorizedReduction {
         Ok(tensors::output(&conv_block.forward(false).0))
     }
 
-    fn cuda_fwd(
-        &self,
-        s1: &CudaStorage,
-        l1: &Layout,
-        s2: &CudaStorage,
-        l2: &Layout,
-        s3: &CudaStorage,
-        l3: &Layout,
-    ) -> Result<(CudaStorage, Shape)> {
-        on_gpu::forward(self, &[(s1, l1), (s2, l2), (s3, l3)])
-    }
+    gpu_op::cuda_fwd!(s1 l1, s2 l2, s3 l3);
 
     fn bwd(
         &self,
@@ -78,8 +68,8 @@ impl CustomOp3 for FactorizedReduction {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        if let Some(gradients) = on_gpu::backward(self, &[x, even, odd], grad)? {
-            return on_gpu::triple(gradients);
+        if let Some(gradients) = gpu_op::backward(self, &[x, even, odd], grad)? {
+            return gpu_op::triple(gradients);
         }
         let inputs = [tensors::value(OP, "x", x)?];
         let channels = inputs[0].map.c();

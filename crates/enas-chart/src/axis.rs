@@ -38,7 +38,7 @@ impl ChartAxis {
     }
 
     /// The range and the ticks for these values. Values that are not finite are ignored.
-    pub(super) fn scale(&self, values: impl Iterator<Item = f64>) -> Scale {
+    pub(crate) fn scale(&self, values: impl Iterator<Item = f64>) -> Scale {
         let all = values.chain(self.from).chain(self.to).filter(|x| x.is_finite());
         let (low, high) = all.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(x), h.max(x)));
         let (low, high) = match (low, high) {
@@ -72,21 +72,21 @@ fn nice_step(rough: f64, whole: bool) -> f64 {
 
 /// A range of values with ticks at round numbers.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Scale {
-    pub(super) low: f64,
-    pub(super) high: f64,
+pub(crate) struct Scale {
+    pub(crate) low: f64,
+    pub(crate) high: f64,
     step: f64,
     format: Format,
 }
 
 impl Scale {
     /// The relative position of a value, from 0 (lower end) to 1 (upper end). Values outside are clamped.
-    pub(super) fn share(&self, value: f64) -> f64 {
+    pub(crate) fn share(&self, value: f64) -> f64 {
         ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
     }
 
     /// The ticks: their values and labels.
-    pub(super) fn ticks(&self) -> Vec<(f64, String)> {
+    pub(crate) fn ticks(&self) -> Vec<(f64, String)> {
         let first = (self.low / self.step - 1e-9).ceil() as i64;
         let last = (self.high / self.step + 1e-9).floor() as i64;
         (first..=last).map(|i| i as f64 * self.step).map(|x| (x, self.tick(x))).collect()

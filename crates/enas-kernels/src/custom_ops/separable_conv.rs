@@ -1,9 +1,9 @@
 //! Separable convolution of a rectified input: ReLU, one filter per channel, then a 1×1 convolution.
 
-use candle_core::{CpuStorage, CudaStorage, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
-use super::depthwise::check_stride;
-use super::on_gpu::{self, Convolution, Gather, GpuArgument, GpuOp};
+use super::depthwise_conv::check_stride;
+use super::gpu_op::{self, Convolution, Gather, GpuArgument, GpuOp};
 use super::tensors::{self, Argument};
 use crate::feature_map::Activation;
 use crate::gpu::Buffer;
@@ -53,17 +53,7 @@ impl CustomOp3 for SeparableConv2d {
         Ok(tensors::output(&ConvBlock { inputs: &inputs, relu: true, branches: &branches }.forward(false).0))
     }
 
-    fn cuda_fwd(
-        &self,
-        s1: &CudaStorage,
-        l1: &Layout,
-        s2: &CudaStorage,
-        l2: &Layout,
-        s3: &CudaStorage,
-        l3: &Layout,
-    ) -> Result<(CudaStorage, Shape)> {
-        on_gpu::forward(self, &[(s1, l1), (s2, l2), (s3, l3)])
-    }
+    gpu_op::cuda_fwd!(s1 l1, s2 l2, s3 l3);
 
     fn bwd(
         &self,
@@ -73,8 +63,8 @@ impl CustomOp3 for SeparableConv2d {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        if let Some(gradients) = on_gpu::backward(self, &[x, depthwise, pointwise], grad)? {
-            return on_gpu::triple(gradients);
+        if let Some(gradients) = gpu_op::backward(self, &[x, depthwise, pointwise], grad)? {
+            return gpu_op::triple(gradients);
         }
         let inputs = [tensors::value(OP, "x", x)?];
         let channels = inputs[0].map.c();
