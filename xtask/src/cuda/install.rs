@@ -42,7 +42,10 @@ pub(crate) fn compiler(folder: &Path) -> Result<Compiler> {
     process::check(&mut pip).context(remedy)?;
     let toolkit =
         toolkit(&environment).context("the packages are installed, but there is no nvcc in them")?;
-    name_for_linkers(&toolkit.join("lib"))?;
+    // Without a GPU programs are linked with stubs, also of the library that comes with the compiler.
+    if has_gpu() {
+        name_for_linkers(&toolkit.join("lib"))?;
+    }
     link(&toolkit, &home(&folder))?;
     Compiler::ask(home(&folder).join("bin/nvcc"))
 }
