@@ -190,7 +190,8 @@ impl Observer for Watcher<'_> {
                     seconds_left.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds));
                 let from = resumed.map_or(String::new(), |at| format!(", going on in epoch {}", at.epoch));
                 let size = grouped(*params as u64);
-                let (path, run) = (run, run.display());
+                let path = run;
+                let run = run.display();
                 let steps = counted(*steps, "step");
                 // Under a time limit the number of epochs is reported with the change of the plan.
                 let extent = match (epochs, seconds_left) {
@@ -252,7 +253,8 @@ impl Observer for Watcher<'_> {
                 self.note(&format!("no better epoch for {epochs}: the training ends here"));
             }
             Event::Refit { images, epochs } => {
-                let (images, epochs) = (grouped(*images as u64), counted(*epochs, "epoch"));
+                let images = grouped(*images as u64);
+                let epochs = counted(*epochs, "epoch");
                 self.note(&format!(
                     "the network is measured, and goes on for {epochs} with all {images} images that it may learn from now"
                 ));

@@ -59,7 +59,8 @@ impl MacroPolicy {
     /// `w -= lr·√(1 − β₂ᵗ) · g / (√v + ε)`.
     fn adam_step(&mut self, gradient: &mut MacroWeights) {
         let rate = (self.config.lr * (1.0 - BETA2.powf(self.training.updates as f64)).sqrt()) as f32;
-        let (keep, take) = (BETA2 as f32, (1.0 - BETA2) as f32);
+        let keep = BETA2 as f32;
+        let take = (1.0 - BETA2) as f32;
         let moments = self.training.second_moment.values_mut();
         for ((weights, gradient), moments) in
             self.weights.values_mut().into_iter().zip(gradient.values_mut()).zip(moments)

@@ -118,7 +118,8 @@ fn update<'g>(
     let TfAdamConfig { lr, beta2, epsilon } = config;
     // In double precision because 1 − β₂ᵗ cancels; powf because t outgrows an i32.
     let rate = (lr * (1.0 - beta2.powf(step as f64)).sqrt()) as f32;
-    let (keep, take) = (beta2 as f32, (1.0 - beta2) as f32);
+    let keep = beta2 as f32;
+    let take = (1.0 - beta2) as f32;
     for (i, slot) in slots.all.iter().enumerate() {
         let Some(gradient) = gradient(i) else { continue };
         slot.update(|weights, moment| {

@@ -178,7 +178,8 @@ impl AutoRun {
     /// As [`Self::load_data`].
     pub fn load_planned(&self, config: &AutoConfig, plan: &MemoryPlan) -> Result<Dataset> {
         let expected = self.expected();
-        let (pictures, seed) = (&config.search.data, config.search.run.seed());
+        let pictures = &config.search.data;
+        let seed = config.search.run.seed();
         plan.load_by(|holding| expected.load(pictures, seed, holding))
     }
 

@@ -26,11 +26,14 @@ impl<P: Serialize + DeserializeOwned> Finals<'_, '_, '_, P> {
         if let Some((from, to)) = annealing {
             trial.anneal(from, to);
         }
-        let (began, before) = (Instant::now(), trial.steps());
+        let began = Instant::now();
+        let before = trial.steps();
         let Session { observer, run, budget, .. } = &mut *self.session;
-        let (is_first, mut is_over) = (self.progress.rounds[0].is_empty(), false);
+        let is_first = self.progress.rounds[0].is_empty();
+        let mut is_over = false;
         trial.train_to(steps, &mut |done, loss| {
-            let (round, number) = (round as u64 + 1, number as u64);
+            let round = round as u64 + 1;
+            let number = number as u64;
             observer.event(&Event::Trial { round, number, of: of as u64, step: done, steps, loss });
             is_over = budget.lacks(0.0, run.seconds());
             !observer.should_stop() && !is_over
@@ -95,7 +98,8 @@ impl<P: Serialize + DeserializeOwned> Finals<'_, '_, '_, P> {
     }
 
     fn tick(&mut self) -> Result<()> {
-        let (state, progress) = (self.state, &self.progress);
+        let state = self.state;
+        let progress = &self.progress;
         self.session.tick(|| state(progress))
     }
 

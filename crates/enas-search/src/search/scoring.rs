@@ -123,7 +123,8 @@ impl Search<'_> {
 
     /// Score of an arc on the images that choices are made by, and the first class score that was not finite.
     fn score(&self, arc: &Arch) -> Result<(Score, Option<NonFinite>)> {
-        let (mut seen, mut non_finite) = (Evaluation::new(&self.data.classes), None);
+        let mut seen = Evaluation::new(&self.data.classes);
+        let mut non_finite = None;
         let (mut loss, mut n) = (0.0, 0u64);
         self.ask(arc, |logits, labels| {
             seen.count(logits, labels)?;

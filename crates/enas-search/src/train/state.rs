@@ -53,7 +53,8 @@ impl<'a> Training<'a> {
     ) -> Result<Self> {
         session.run.check_data(data)?;
         if session.run.arch().is_some_and(|of_run| of_run != arc) {
-            let (path, problem) = (session.run.dir().to_owned(), "this run trains another arc".to_owned());
+            let path = session.run.dir().to_owned();
+            let problem = "this run trains another arc".to_owned();
             return Err(Error::RunDirectory { path, problem });
         }
         config.check()?;

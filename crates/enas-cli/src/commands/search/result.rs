@@ -185,7 +185,8 @@ impl Found<'_> {
             writeln!(out, "{}", paragraph("random          ", &line, stdout_width()))?;
         }
         writeln!(out, "{}", paragraph("note            ", NOT_TRAINED, stdout_width()))?;
-        let (params, macs) = (grouped(self.params as u64), grouped(self.macs));
+        let params = grouped(self.params as u64);
+        let macs = grouped(self.macs);
         writeln!(out, "search network  {params} parameters shared by all architectures;")?;
         writeln!(out, "                {macs} multiply-adds per image with this one")
     }

@@ -75,7 +75,8 @@ impl Job {
             (None, Some(file)) => arcs::one_in_file(file).context("--arc-file")?,
             (None, None) => ready_cell(context, args.cell.as_deref())?.into(),
         };
-        let (images, extent) = (args.images.path(), Some(&args.extent));
+        let images = args.images.path();
+        let extent = Some(&args.extent);
         let read = settings::train(&args.settings, images, extent)?;
         let standing = standing_for(&arc);
         let asked = Asked { extent, standing: &standing, ..Asked::of(&args.settings) };
@@ -134,7 +135,8 @@ impl Job {
             Some(pick) => search.pick(pick.into()).context("--run")?.into(),
             None => search.best_arch().context("--run")?,
         };
-        let (images, extent) = (args.images.path(), Some(&args.extent));
+        let images = args.images.path();
+        let extent = Some(&args.extent);
         let read = settings::train_after(&searched, &args.settings, images, extent)?;
         let mut standing = settings::inherited(&searched, &args.settings)?;
         standing.extend(standing_for(&arc));
