@@ -91,7 +91,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn build(folder: &Path) -> Result<PathBuf> {
     // Tests the versions of libraries that the product is built with.
     fs::copy(repo::root().join("Cargo.lock"), folder.join("Cargo.lock")).context("cannot copy Cargo.lock")?;
-    let (host, target) = (host()?, repo::target()?.join("fuzz"));
+    let host = host()?;
+    let target = repo::target()?.join("fuzz");
     let mut cargo = repo::cargo();
     // With an explicit target, build scripts and procedural macros are built without the flags.
     cargo.args(["build", "--release", "--bins", "--target", &host, "--target-dir"]).arg(&target);
@@ -115,7 +116,8 @@ fn try_out(folder: &Path, program: &Path, name: &str, tries: u64, args: &Args) -
         Some(_) => repo::target()?.join("fuzz-corpus").join(name),
         None => scratch.path().join("corpus"),
     };
-    let (artifacts, files) = (folder.join("artifacts").join(name), scratch.path().join("files"));
+    let artifacts = folder.join("artifacts").join(name);
+    let files = scratch.path().join("files");
     for folder in [&corpus, &artifacts, &files] {
         fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }

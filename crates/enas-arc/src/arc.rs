@@ -113,7 +113,8 @@ fn from_list(
     }
     let number = |index| number(index, position(index, len));
     let branch = |index| -> Result<Branch, ArcError> {
-        let (input, op) = (number(index)?, number(index + 1)?);
+        let input = number(index)?;
+        let op = number(index + 1)?;
         Ok(Branch { input, op: Op::from_id(op).expect("the position allows only ids of operations") })
     };
     let cell = |start: usize| {

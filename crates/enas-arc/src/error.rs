@@ -96,7 +96,8 @@ pub enum ArcError {
 impl EntryPosition {
     /// `value`, if it is allowed here.
     pub(crate) fn check(self, value: u64) -> Result<usize, ArcError> {
-        let (at, max) = (self, self.entry.max());
+        let at = self;
+        let max = self.entry.max();
         match usize::try_from(value) {
             Ok(value) if value <= max => Ok(value),
             _ if self.entry.field.is_input() => Err(ArcError::InputOutOfRange { at, value, max }),

@@ -143,7 +143,8 @@ impl Chart {
 
     fn axes(&self, frame: &Frame) -> String {
         let mut svg = String::new();
-        let (right, bottom) = (frame.right, frame.bottom());
+        let right = frame.right;
+        let bottom = frame.bottom();
         for (value, label) in frame.y.ticks() {
             let y = frame.y(value);
             write!(svg, "<path class=\"grid\" d=\"M{LEFT} {y:.1}H{right:.1}\"/>").expect("a string grows");
@@ -156,7 +157,8 @@ impl Chart {
             svg.push_str(&text(x, bottom + 17.0, "tick", "middle", &label));
         }
         svg.push_str(&text((LEFT + right) / 2.0, bottom + 34.0, "axis", "middle", &self.x.label));
-        let (x, y) = (13.0, (frame.top + bottom) / 2.0);
+        let x = 13.0;
+        let y = (frame.top + bottom) / 2.0;
         let label = Escaped(&self.y.label);
         write!(
             svg,
@@ -171,7 +173,9 @@ impl Chart {
         if drawn.len() < 2 {
             return (String::new(), 0);
         }
-        let (mut svg, mut x, mut line) = (String::new(), LEFT, 0);
+        let mut svg = String::new();
+        let mut x = LEFT;
+        let mut line = 0;
         for series in drawn {
             let width = 24.0 + width_of(&series.name) + 14.0;
             if x + width > WIDTH + 14.0 && x > LEFT {
@@ -271,7 +275,8 @@ impl ChartSeries {
                     let command = if i == 0 { 'M' } else { 'L' };
                     write!(d, "{command}{:.1} {:.1}", frame.x(x), frame.y(y)).expect("a string grows");
                 }
-                let (class, name) = (self.dashes(), Escaped(&self.name));
+                let class = self.dashes();
+                let name = Escaped(&self.name);
                 format!("<path class=\"{class} c{colour}\" data-name=\"{name}\" d=\"{d}\"/>")
             }
             Mark::Bars(width) => self.points.iter().map(|&p| bar(p, width, colour, frame)).collect(),
@@ -299,8 +304,10 @@ impl ChartSeries {
 }
 
 fn bar([x, y]: [f64; 2], width: f64, colour: usize, frame: &Frame) -> String {
-    let (left, right) = (frame.x(x - width / 2.0) + 0.5, frame.x(x + width / 2.0) - 0.5);
-    let (top, bottom) = (frame.y(y), frame.bottom());
+    let left = frame.x(x - width / 2.0) + 0.5;
+    let right = frame.x(x + width / 2.0) - 0.5;
+    let top = frame.y(y);
+    let bottom = frame.bottom();
     format!(
         "<rect class=\"bar f{colour}\" x=\"{left:.1}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{:.1}\"/>",
         right - left,

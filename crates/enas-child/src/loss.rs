@@ -158,7 +158,8 @@ impl Target {
     fn new(pair: ImageClasses, rule: LossRule<'_>, classes: usize) -> Self {
         let ImageClasses { label, other, share } = pair;
         let of_class = |class: usize| rule.class_weights.map_or(1.0, |weights| weights[class]);
-        let (first, second) = (share * of_class(label), (1.0 - share) * of_class(other));
+        let first = share * of_class(label);
+        let second = (1.0 - share) * of_class(other);
         let weight = first + second;
         let parts = (first / weight, second / weight);
         Self { label, other, weight, parts, smoothing: rule.smoothing, classes }

@@ -136,7 +136,8 @@ impl Cosine {
         // The authors' value of π (`utils.py:173`). A closer one would change the last digit of some rates.
         #[allow(clippy::approx_constant)]
         const PI: f32 = 3.141_592_6;
-        let (mut start, mut length) = (0, self.t_0.max(1));
+        let mut start = 0;
+        let mut length = self.t_0.max(1);
         while epoch - start >= length {
             start += length;
             length = length.saturating_mul(self.t_mul.max(1));

@@ -269,7 +269,8 @@ impl Observer for Watcher<'_> {
                 self.note(&format!("no better epoch for {epochs}: the training ends here"));
             }
             Event::Refit { images, epochs } => {
-                let (images, epochs) = (grouped(*images as u64), counted(*epochs, "epoch"));
+                let images = grouped(*images as u64);
+                let epochs = counted(*epochs, "epoch");
                 self.note(&format!(
                     "the network is measured, and goes on for {epochs} with all {images} images that it may learn from now"
                 ));

@@ -193,7 +193,8 @@ fn root() -> Command {
 
 /// The command that the words are for, and its name without `enas`.
 fn command_of<'a>(root: &'a Command, words: &[String]) -> (String, &'a Command) {
-    let (mut path, mut here) = (Vec::new(), root);
+    let mut path = Vec::new();
+    let mut here = root;
     for word in words.iter().filter(|word| !word.starts_with('-')) {
         let Some(below) = here.find_subcommand(word) else { break };
         path.push(word.as_str());

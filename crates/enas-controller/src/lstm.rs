@@ -99,7 +99,10 @@ fn backward_row<S: Simd>(gates: &mut [f32], c_prev: &[f32], tanh_c: &[f32], dh: 
     let (i, rest) = gates.split_at_mut(hidden);
     let (f, rest) = rest.split_at_mut(hidden);
     let (o, g) = rest.split_at_mut(hidden);
-    let (g, c_prev, tanh_c, dh) = (&mut g[..hidden], &c_prev[..hidden], &tanh_c[..hidden], &dh[..hidden]);
+    let g = &mut g[..hidden];
+    let c_prev = &c_prev[..hidden];
+    let tanh_c = &tanh_c[..hidden];
+    let dh = &dh[..hidden];
     // Gradient times slope: tanh has the slope 1 − y² at value y, the logistic function y − y².
     let tanh_back = |d: f32, y: f32| d * mul_add::<S>(-y, y, 1.0);
     let sigmoid_back = |d: f32, y: f32| d * mul_add::<S>(-y, y, y);

@@ -222,7 +222,8 @@ fn read(set: &DataSetSource, files: &SourceFiles) -> Result<(TrainTest, bool)> {
 fn read_idx(paths: &[PathBuf; 4], originals: &[PublishedFile; 4]) -> Result<(TrainTest, bool)> {
     let mut published = true;
     let mut part = |images: usize| {
-        let (pixels, labels) = (idx::read_file(&paths[images], 3)?, idx::read_file(&paths[images + 1], 1)?);
+        let pixels = idx::read_file(&paths[images], 3)?;
+        let labels = idx::read_file(&paths[images + 1], 1)?;
         published &= originals[images].payload_sha256 == Some(&*pixels.sha256)
             && originals[images + 1].payload_sha256 == Some(&*labels.sha256);
         let name = |i: usize| visible(&paths[i]).into_owned();

@@ -77,8 +77,10 @@ pub fn contact_sheet(groups: &[ContactGroup<'_>], fonts: &FallbackFonts) -> Bitm
     let layout = Layout { scale, tile: (width * scale, height * scale), per_group };
     let mut sheet = Bitmap::paper(per_row * layout.group_width() + GAP, rows * layout.row_height() + GAP);
     for (number, group) in groups.iter().enumerate() {
-        let (row, column) = (number / per_row, number % per_row);
-        let (left, top) = (GAP + column * layout.group_width(), row * layout.row_height());
+        let row = number / per_row;
+        let column = number % per_row;
+        let left = GAP + column * layout.group_width();
+        let top = row * layout.row_height();
         let room = layout.group_width() - APART;
         let label = faces.shortened(&faces.writable(group.label), LETTERS, room as f64);
         sheet.write(&label, faces, (left, top), room);
@@ -139,7 +141,9 @@ impl Bitmap {
         for (i, shade) in text_coverage.into_iter().enumerate() {
             let pixel = self.pixel(left + i % width, top + i / width);
             for (value, colour) in pixel.iter_mut().zip(INK) {
-                let (paper, colour, shade) = (u32::from(*value), u32::from(colour), u32::from(shade));
+                let paper = u32::from(*value);
+                let colour = u32::from(colour);
+                let shade = u32::from(shade);
                 // Alpha blending with rounding to the nearest integer.
                 *value = ((paper * (255 - shade) + colour * shade + 127) / 255) as u8;
             }

@@ -133,7 +133,8 @@ fn layers_of_cells(child: &Child, costs: &Costs) -> Vec<Layer> {
 
 fn layers_of_operations(child: &MacroChild, arc: &MacroArc, costs: &Costs) -> Vec<Layer> {
     let mut layers = first_layers(child.input(), costs);
-    let (reductions, mut halvings) = (child.config().reductions(), 0);
+    let reductions = child.config().reductions();
+    let mut halvings = 0;
     for (i, (layer, cost)) in arc.layers().iter().zip(&costs.cells).enumerate() {
         let halved = if reductions.contains(&i) { ", halved" } else { "" };
         let name = format!("{}: {}{halved}", i + 1, layer.op);

@@ -161,7 +161,8 @@ impl LayeredGraph {
     }
 
     fn crossings_in(&self, gap: usize) -> usize {
-        let (upper, lower) = (&self.rows[gap], &self.rows[gap + 1]);
+        let upper = &self.rows[gap];
+        let lower = &self.rows[gap + 1];
         let ends: Vec<_> = self.links[gap]
             .iter()
             .map(|(a, b)| (position_in_row(upper, *a), position_in_row(lower, *b)))

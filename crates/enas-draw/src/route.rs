@@ -128,7 +128,9 @@ impl Router<'_> {
     }
 
     fn row_item(&self, row: usize, vertex: Vertex) -> RowItem {
-        let (mut sum, mut weight, here) = (0.0, 0.0, self.x_of(row, vertex));
+        let mut sum = 0.0;
+        let mut weight = 0.0;
+        let here = self.x_of(row, vertex);
         let mut pull = |to: f64, strength: f64| {
             // The IRLS weight of an absolute distance. That cost prefers one long bend to many short ones; squares
             // would do the opposite.
@@ -167,7 +169,8 @@ impl Router<'_> {
     ///
     /// A dummy has one port.
     fn offsets(&self, gap: usize, (upper, lower): (Vertex, Vertex)) -> impl Iterator<Item = (usize, f64)> {
-        let (source, mut found) = (source(upper), Vec::new());
+        let source = source(upper);
+        let mut found = Vec::new();
         match lower {
             Vertex::Dummy(_) => found.push((0, 0.0)),
             Vertex::Box(to) => {

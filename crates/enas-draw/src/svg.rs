@@ -63,7 +63,9 @@ impl fmt::Display for Svg {
 
 fn write(drawing: &Drawing, theme: Theme) -> String {
     let Drawing { width, height, title, description, items } = drawing;
-    let (w, h, title) = (Number(*width), Number(*height), Escaped(title));
+    let w = Number(*width);
+    let h = Number(*height);
+    let title = Escaped(title);
     let mut writer = SvgWriter { out: String::new(), theme };
     writer.put(format_args!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"enas-drawing{}\" role=\"img\" aria-label=\"{title}\" \
@@ -149,7 +151,9 @@ impl SvgWriter {
     }
 
     fn text(&mut self, TextLine { text, at, size, bold, anchor, colour }: &TextLine) {
-        let (x, y, size) = (Number(at.0), Number(at.1), Number(*size));
+        let x = Number(at.0);
+        let y = Number(at.1);
+        let size = Number(*size);
         self.put(format_args!("<text x=\"{x}\" y=\"{y}\" font-size=\"{size}\""));
         if *bold {
             self.put(format_args!(" font-weight=\"bold\""));

@@ -48,7 +48,8 @@ pub(crate) fn normalized(
     normalization: &Normalization,
     bytes: &[u8],
 ) -> Result<candle_core::Tensor> {
-    let (input, len) = (network.input(), image_len(network));
+    let input = network.input();
+    let len = image_len(network);
     let mut images = vec![0.0; bytes.len()];
     for (pixels, image) in bytes.chunks_exact(len).zip(images.chunks_exact_mut(len)) {
         normalization.apply(pixels, image);
@@ -123,7 +124,8 @@ pub(crate) fn compare(
         for (i, (a, b)) in ours.iter().zip(theirs).enumerate() {
             let difference = (a - b).abs();
             if difference.is_nan() || difference > tolerance {
-                let (image, class) = (i / classes, i % classes);
+                let image = i / classes;
+                let class = i % classes;
                 let path = path.to_owned();
                 return Err(Error::Differs { path, output, image, class, difference, tolerance });
             }

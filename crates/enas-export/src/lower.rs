@@ -208,7 +208,8 @@ impl Lowering {
             self.window((Axis::same(y.out, 1, 1), Axis::same(x.out, 1, 1)), 0);
             return Ok(output);
         }
-        let (mut source, mut skipped) = (source.to_owned(), 0);
+        let mut source = source.to_owned();
+        let mut skipped = 0;
         if *offset > 0 && y.size > *offset && x.size > *offset {
             source = self.skip(&source, *offset, [y.size, x.size]);
             skipped = *offset;

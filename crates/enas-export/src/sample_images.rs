@@ -32,7 +32,8 @@ impl SampleImages {
     pub(crate) fn of(model: &Model, data: Option<&Dataset>, most: Option<usize>) -> Self {
         let wanted = most.map_or(WANTED, |most| most.clamp(LEAST, WANTED));
         let len = image_len(model.network());
-        let (mut pixels, mut problem) = (Vec::new(), None);
+        let mut pixels = Vec::new();
+        let mut problem = None;
         for part in [Part::Test, Part::Valid] {
             let missing = wanted - pixels.len() / len;
             if missing == 0 {

@@ -41,11 +41,6 @@ impl Drop for Buffer {
     }
 }
 
-/// Frees all idle buffers of the pool, for example between phases with different batch sizes.
-pub fn release_idle_buffers() {
-    lock().make_room(usize::MAX);
-}
-
 /// Limits the pool to `bytes` bytes, idle buffers included. Before the pool allocates, it frees idle buffers above the
 /// limit. Buffers in use are never refused, so they alone may exceed it. Initially there is no limit.
 pub fn limit_buffers(bytes: usize) {

@@ -47,7 +47,7 @@ impl<T> BufferPool<T> {
     }
 
     /// Frees the largest idle buffers, at least `wanted` bytes, or all if there are fewer.
-    pub(crate) fn make_room(&mut self, wanted: usize) {
+    fn make_room(&mut self, wanted: usize) {
         let mut freed = 0;
         while freed < wanted {
             let Some(mut largest) = self.idle.last_entry() else { break };

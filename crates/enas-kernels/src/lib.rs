@@ -34,7 +34,7 @@ mod ops;
 pub mod profile;
 
 pub use allocator::{return_freed_memory, trim_allocator, tune_allocator};
-pub use buffer::{limit_buffers, release_idle_buffers};
+pub use buffer::limit_buffers;
 pub use buffer_pool::BufferLedger;
 pub use enas_simd::{LANES, Lane, Level, level};
 pub use feature_map::{Activation, Affine, FeatureMap};

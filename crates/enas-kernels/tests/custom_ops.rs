@@ -4,7 +4,7 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use enas_kernels::custom_ops::*;
-use enas_kernels::{EPSILON, Nesterov, PoolKind};
+use enas_kernels::{EPSILON, PoolKind};
 use enas_rng::{Seed, Stream};
 use enas_testing::numbers::uniform;
 
@@ -285,38 +285,4 @@ fn errors_name_the_shapes() {
         let error = result.unwrap_err().to_string();
         assert!(words.iter().all(|w| error.contains(w)), "{error} should contain {words:?}");
     }
-}
-
-#[test]
-fn nesterov_updates_tensors_as_it_does_slices() {
-    let rng = &mut stream("optim");
-    let (weights, state, gradient) = (random(rng, &[3, 5]), random(rng, &[3, 5]), random(rng, &[5, 3]));
-    let gradient = gradient.t().unwrap();
-    let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    let rule = Nesterov { lr: 0.1, momentum: 0.9, l2: 1e-3, scale: 1.0 };
-    for gradient in [Some(&gradient), None] {
-        let (mut w, mut a) = (flat(&weights), flat(&state));
-        let expected = rule.step(&mut w, &mut a, gradient.map(flat).as_deref());
-        assert_eq!(nesterov_step(&rule, &weights, &state, gradient).unwrap(), expected);
-        assert_eq!((flat(&weights), flat(&state)), (w, a));
-    }
-}
-
-#[test]
-fn nesterov_refuses_what_it_cannot_write_and_leaves_it_alone() {
-    let rng = &mut stream("refuse");
-    let (weights, momentum) = (random(rng, &[3, 5]), random(rng, &[3, 5]));
-    let before = numbers(&momentum);
-    let rule = Nesterov { lr: 0.1, momentum: 0.9, l2: 0.0, scale: 1.0 };
-    let turned = random(rng, &[5, 3]).t().unwrap();
-    let short = random(rng, &[3, 4]);
-    for (result, words) in [
-        (nesterov_step(&rule, &turned, &momentum, None).map(|_| ()), "not contiguous"),
-        (nesterov_step(&rule, &weights, &short, None).map(|_| ()), "momentum is [3, 4], expected [3, 5]"),
-        (nesterov_step(&rule, &weights, &momentum, Some(&short)).map(|_| ()), "gradient is [3, 4]"),
-    ] {
-        let error = result.unwrap_err().to_string();
-        assert!(error.contains(words), "{error} should contain {words}");
-    }
-    assert_eq!(numbers(&momentum), before);
 }

@@ -45,7 +45,8 @@ pub(crate) fn sensitivity(
     let pixels = split.image(mistake.index)?;
     let covered = (0..GRID * GRID).map(|place| {
         let mut part = pixels.to_vec();
-        let (rows, columns) = (span(place / GRID, height), span(place % GRID, width));
+        let rows = span(place / GRID, height);
+        let columns = span(place % GRID, width);
         for (channel, y) in (0..channels).flat_map(|channel| rows.clone().map(move |y| (channel, y))) {
             let row = (channel * height + y) * width;
             part[row + columns.start..row + columns.end].fill(GREY);
@@ -72,7 +73,8 @@ fn probabilities(model: &Model, images: &[Vec<u8>], class: usize) -> enas_run::R
 fn span(place: usize, side: usize) -> std::ops::Range<usize> {
     let middle = (place as f64 + 0.5) / GRID as f64 * side as f64;
     let half = (SQUARE * side as f64 / 2.0).max(0.5);
-    let (from, to) = ((middle - half).round().max(0.0) as usize, (middle + half).round() as usize);
+    let from = (middle - half).round().max(0.0) as usize;
+    let to = (middle + half).round() as usize;
     // The range has at least one pixel, also in tiny images.
     let from = from.min(side - 1);
     from..to.clamp(from + 1, side)
@@ -113,7 +115,8 @@ impl Sensitivity {
         let mut svg =
             format!("<svg viewBox=\"0 0 {GRID} {GRID}\" preserveAspectRatio=\"none\" aria-hidden=\"true\">");
         for (place, drop) in self.drops.iter().enumerate().filter(|(_, drop)| drop.abs() >= VISIBLE) {
-            let (x, y) = (place % GRID, place / GRID);
+            let x = place % GRID;
+            let y = place / GRID;
             let class = if *drop > 0.0 { "falls" } else { "rises" };
             let opacity = 0.75 * drop.abs() / strongest;
             write!(

@@ -137,7 +137,8 @@ fn trained(facts: &RunSummary) -> String {
 
 fn network_facts(facts: &RunSummary) -> Vec<Fact> {
     let Some(Architecture { network: Some(network), .. }) = &facts.architecture else { return vec![] };
-    let (input, trains) = (network.input, facts.manifest.kind == Kind::Train);
+    let input = network.input;
+    let trains = facts.manifest.kind == Kind::Train;
     let (params, macs) = if trains {
         ("Parameters", "Multiply-adds per image")
     } else {

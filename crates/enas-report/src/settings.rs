@@ -18,7 +18,8 @@ impl RunSettings {
     /// Reads a file; returns no settings if it is missing or not valid TOML.
     pub fn read(path: &Path) -> Self {
         let table = read_plain_text(path, SMALL_FILE).ok().and_then(|text| text.parse::<Table>().ok());
-        let (mut all, table) = (Vec::new(), table.unwrap_or_default());
+        let mut all = Vec::new();
+        let table = table.unwrap_or_default();
         collect("", &table, &mut all);
         Self { all, table }
     }

@@ -41,7 +41,8 @@ fn fitted(rows: &[f32], labels: &[u32], n_classes: usize) -> f64 {
     // With the golden ratio one of the two inner points is reused, so a step evaluates the loss once.
     let ratio = (5f64.sqrt() - 1.0) / 2.0;
     let (mut low, mut high) = (TEMPERATURES.0.ln(), TEMPERATURES.1.ln());
-    let (mut a, mut b) = (high - ratio * (high - low), low + ratio * (high - low));
+    let mut a = high - ratio * (high - low);
+    let mut b = low + ratio * (high - low);
     let (mut at_a, mut at_b) = (loss(a), loss(b));
     for _ in 0..SECTIONS {
         if at_a <= at_b {

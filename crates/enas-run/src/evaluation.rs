@@ -102,7 +102,8 @@ impl Evaluation {
 /// near 0 and 1.
 pub fn interval(right: u64, total: u64) -> (f64, f64) {
     const Z: f64 = 1.96;
-    let (n, p) = (total.max(1) as f64, right as f64 / total.max(1) as f64);
+    let n = total.max(1) as f64;
+    let p = right as f64 / total.max(1) as f64;
     let centre = p + Z * Z / (2.0 * n);
     let half = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
     let scale = 1.0 + Z * Z / n;

@@ -222,7 +222,8 @@ fn mean_and_variance(values: &[f64]) -> (f64, f64) {
 /// (Abramowitz and Stegun, 26.7.5). The error is below 1 % from three degrees of freedom on.
 fn student_t(df: f64) -> f64 {
     const Z: f64 = 1.959_964;
-    let (nu, z2) = (df.max(1.0), Z * Z);
+    let nu = df.max(1.0);
+    let z2 = Z * Z;
     let first = Z * (z2 + 1.0) / 4.0;
     let second = Z * ((5.0 * z2 + 16.0) * z2 + 3.0) / 96.0;
     let third = Z * (((3.0 * z2 + 19.0) * z2 + 17.0) * z2 - 15.0) / 384.0;

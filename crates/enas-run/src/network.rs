@@ -42,7 +42,9 @@ impl Network {
     /// # Errors
     /// [`Error::Child`] if the settings do not fit the images.
     pub fn shared(config: &SearchConfig, data: &Dataset) -> Result<Self> {
-        let (input, classes, seed) = (input_of(data), data.classes.len(), config.run.seed());
+        let input = input_of(data);
+        let classes = data.classes.len();
+        let seed = config.run.seed();
         Ok(match config.space() {
             SpaceKind::Micro => Self::Micro(Child::shared(&config.child, input, classes, seed)?),
             SpaceKind::Macro => {
@@ -56,7 +58,9 @@ impl Network {
     /// # Errors
     /// As [`shared`](Self::shared), and if they do not fit the architecture.
     pub fn fixed(config: &TrainConfig, arch: &Arch, data: &Dataset) -> Result<Self> {
-        let (input, classes, seed) = (input_of(data), data.classes.len(), config.run.seed());
+        let input = input_of(data);
+        let classes = data.classes.len();
+        let seed = config.run.seed();
         Ok(match arch {
             Arch::Micro(arc) => Self::Micro(Child::fixed(&config.child, arc, input, classes, seed)?),
             Arch::Macro(arc) => {

@@ -61,7 +61,9 @@ impl PairedDifference {
         let count = |wanted: (bool, bool)| {
             first.iter().zip(second).filter(|(a, b)| (**a, **b) == wanted).count() as f64
         };
-        let (only_first, only_second, n) = (count((true, false)), count((false, true)), first.len() as f64);
+        let only_first = count((true, false));
+        let only_second = count((false, true));
+        let n = first.len() as f64;
         // Half an image is added to each of the four cells of the table, which keeps the interval sensible for few
         // disagreements.
         let (b, c, m) = (only_first + 0.5, only_second + 0.5, n + 2.0);

@@ -64,7 +64,8 @@ pub fn find_lr(config: &TrainConfig, arc: &Arc, data: &Dataset, gpu: Option<&Gpu
     let mut ramp = Ramp::default();
     for epoch in 0..STEPS.div_ceil(steps) {
         for batch in source.epoch(&epoch_plan(&data.train, epoch, &config.run, 0))? {
-            let (global_step, lr) = (ramp.curve.len() as u64, ramp.lr());
+            let global_step = ramp.curve.len() as u64;
+            let lr = ramp.lr();
             let step = Step { lr: lr as f32, global_step, total_steps: STEPS, seed: config.run.seed() };
             let stats = child.train_on(arc, batch?.examples(), &step, &mut || ())?;
             let finite = NonFinite::of_step(&stats).is_none();

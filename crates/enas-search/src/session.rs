@@ -32,7 +32,8 @@ impl<'a> Session<'a> {
         if let Some(plan) = run.memory() {
             observer.event(&Event::Memory(plan));
         }
-        let (budget, log_every) = (Budget::new(config.time).less(run.before()), config.log_every);
+        let budget = Budget::new(config.time).less(run.before());
+        let log_every = config.log_every;
         Self { run, observer, budget, log_every, step_began: Instant::now() }
     }
 

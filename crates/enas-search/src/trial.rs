@@ -72,7 +72,8 @@ impl<'a> Trial<'a> {
         }
         let refinement = Refinement::new(&config.run, &data.train)?;
         let train = ImageSource::new(&data.train, &child)?;
-        let (arc, losses) = (arc.clone(), Vec::new());
+        let arc = arc.clone();
+        let losses = Vec::new();
         Ok(Self { config, arc, data, child, train, refinement, annealing: None, losses, diverged: false })
     }
 
@@ -90,7 +91,8 @@ impl<'a> Trial<'a> {
         let per_epoch = self.steps_per_epoch();
         let mut is_wanted = true;
         while self.steps() < steps && !self.diverged && is_wanted {
-            let (epoch, skip) = (self.steps() / per_epoch, self.steps() % per_epoch);
+            let epoch = self.steps() / per_epoch;
+            let skip = self.steps() % per_epoch;
             let mut batches =
                 self.train.epoch(&epoch_plan(&self.data.train, epoch, &self.config.run, skip))?;
             let mut next = batches.next();
@@ -116,7 +118,8 @@ impl<'a> Trial<'a> {
     }
 
     fn next_step(&self) -> Step {
-        let (steps, epochs) = (self.steps_per_epoch(), self.config.run.epochs);
+        let steps = self.steps_per_epoch();
+        let epochs = self.config.run.epochs;
         let at = SchedulePosition { epoch: self.steps() / steps, epochs, step: self.steps() % steps, steps };
         let lr = annealing::lr(&self.config.schedule, self.config.run.fit_schedule, at) * self.annealed();
         Step { lr, global_step: self.steps(), total_steps: epochs * steps, seed: self.config.run.seed() }

@@ -111,7 +111,8 @@ pub fn resample(units: &[Vec<f64>], stream: &mut Stream) -> f64 {
 /// If there are no values.
 pub fn quantile(ascending: &[f64], p: f64) -> f64 {
     let at = p.clamp(0.0, 1.0) * (ascending.len() - 1) as f64;
-    let (below, share) = (at.floor() as usize, at.fract());
+    let below = at.floor() as usize;
+    let share = at.fract();
     let above = (below + 1).min(ascending.len() - 1);
     ascending[below] + share * (ascending[above] - ascending[below])
 }

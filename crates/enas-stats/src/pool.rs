@@ -30,7 +30,8 @@ pub fn expected_choice(pool: &[(f64, f64)], k: usize) -> Option<f64> {
     // The probability that rank i (from 0) is drawn and no better rank is. It is k/n for the first rank. From rank i
     // to i + 1 it is multiplied by (n − k − i)/(n − 1 − i).
     let n = ranked.len() as f64;
-    let (mut chance, mut sum) = (k as f64 / n, 0.0);
+    let mut chance = k as f64 / n;
+    let mut sum = 0.0;
     let mut place = 0;
     for tied in ranked.chunk_by(|a, b| a.0 == b.0) {
         let mean = tied.iter().map(|(_, value)| value).sum::<f64>() / tied.len() as f64;

@@ -5,7 +5,8 @@ use crate::estimate::{Estimate, mean, variance};
 /// The mean with the 95 % interval of Student's t, which assumes normal values (Student, 1908). A single value has no
 /// bounds.
 pub fn t_interval(values: &[f64]) -> Estimate {
-    let (value, n) = (mean(values), values.len() as f64);
+    let value = mean(values);
+    let n = values.len() as f64;
     if values.len() < 2 {
         return Estimate::unbounded(value);
     }
@@ -84,7 +85,8 @@ fn incomplete_beta(x: f64, a: f64, b: f64) -> f64 {
 fn continued_fraction(x: f64, a: f64, b: f64) -> f64 {
     const TINY: f64 = 1e-300;
     let guarded = |value: f64| if value.abs() < TINY { TINY } else { value };
-    let (mut c, mut d) = (1.0, 1.0 / guarded(1.0 - (a + b) * x / (a + 1.0)));
+    let mut c = 1.0;
+    let mut d = 1.0 / guarded(1.0 - (a + b) * x / (a + 1.0));
     let mut value = d;
     for m in 1..10_000 {
         let m = f64::from(m);

@@ -43,7 +43,8 @@ impl Components {
     /// This is the expected correlation of two such means of the same units. `None` without repeats, or if nothing
     /// varies.
     pub fn reliability(self, repeats: f64) -> Option<f64> {
-        let (between, noise) = (self.between.powi(2), self.within?.powi(2) / repeats);
+        let between = self.between.powi(2);
+        let noise = self.within?.powi(2) / repeats;
         (between + noise > 0.0).then(|| between / (between + noise))
     }
 }

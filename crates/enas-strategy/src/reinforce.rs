@@ -128,7 +128,8 @@ impl<S: Space> Strategy<S> for Reinforce<S> {
                 self.known.insert(arch.clone());
             }
         }
-        let (bounds, per_update) = (self.bounds(1.0), self.settings.policy.aggregate);
+        let bounds = self.bounds(1.0);
+        let per_update = self.settings.policy.aggregate;
         while self.pending.len() >= per_update {
             let update: Vec<RewardedChoices> = self.pending.drain(..per_update).collect();
             self.policy

@@ -39,11 +39,6 @@ impl TableSummary {
         };
         Some(Self { mean, sd, low: mean - half, high: mean + half })
     }
-
-    /// The standard error of the mean.
-    pub fn standard_error(&self, n: usize) -> f64 {
-        self.sd / (n as f64).sqrt()
-    }
 }
 
 /// The 97.5 % quantile of Student's t distribution, to a thousandth.

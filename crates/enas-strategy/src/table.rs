@@ -163,7 +163,8 @@ impl Table {
     }
 
     fn row_of(&self, choices: &[usize]) -> Option<TableRow> {
-        let (mut low, mut high) = (0, self.valid.len() as u32);
+        let mut low = 0;
+        let mut high = self.valid.len() as u32;
         while low < high {
             let middle = low + (high - low) / 2;
             match self

@@ -163,7 +163,9 @@ pub(crate) mod tests {
             "{text}"
         );
         assert_eq!(serde_json::from_str::<LogLine>(&text).unwrap(), line);
-        let (small, valid_accuracy, random_valid_accuracy) = (Some(arc.clone()), 0.7, None);
+        let small = Some(arc.clone());
+        let valid_accuracy = 0.7;
+        let random_valid_accuracy = None;
         let pick =
             SearchPick { index: 0, seed: 2, arc, small, valid_accuracy, random_valid_accuracy, seconds: 2.0 };
         let text = serde_json::to_string(&LogLine::Search(pick.clone())).unwrap();

@@ -135,7 +135,10 @@ impl RunCatalog {
         run.catch_up(FIRST_SIGHT);
         let parts = &entry.show(&run)?;
         let outer = entry.automatic.as_ref().map(|auto| Outer { name: &auto.found.name, slug: &auto.slug });
-        let (name, slug, title, overview) = (&entry.found.name, &entry.slug, title(&run), !self.single);
+        let name = &entry.found.name;
+        let slug = &entry.slug;
+        let title = title(&run);
+        let overview = !self.single;
         // The name of a phase begins with that of its automatic run, which the page shows before it.
         let name = outer.map_or(name.as_str(), |outer| name[outer.name.len()..].trim_start_matches('/'));
         Ok(Some(RunPage { name, slug, title, overview, outer, phases: false, parts }.render()?))
@@ -279,7 +282,8 @@ impl RunCatalog {
             *held(&entry.run) = run;
             return;
         }
-        let (run, page) = (Mutex::new(run), watch::Sender::new(SyncArc::default()));
+        let run = Mutex::new(run);
+        let page = watch::Sender::new(SyncArc::default());
         runs.insert(slug.clone(), SyncArc::new(Entry { found, slug, automatic, run, page }));
         // Drops runs that are gone when there are too many.
         if runs.len() > 2 * RUNS {

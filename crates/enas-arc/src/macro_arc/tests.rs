@@ -186,7 +186,8 @@ fn every_value_of_every_position_is_equally_likely() {
     for (position, counts) in counts.iter().enumerate() {
         let n_values = if [0, 1, 3, 6].contains(&position) { 6 } else { 2 };
         let p = 1.0 / f64::from(n_values);
-        let (mean, sd) = (N as f64 * p, (N as f64 * p * (1.0 - p)).sqrt());
+        let mean = N as f64 * p;
+        let sd = (N as f64 * p * (1.0 - p)).sqrt();
         for (value, &count) in counts.iter().enumerate() {
             let expected = if value < n_values as usize { mean } else { 0.0 };
             let distance = (count as f64 - expected).abs();

@@ -84,7 +84,9 @@ impl<B: Train> ConvBlockNode<B> {
         into: &mut B::Gradients,
     ) {
         let input = &self.inputs[0];
-        let (block, out, target) = (&self.block, &self.out.value, &mut grads[input.id]);
+        let block = &self.block;
+        let out = &self.out.value;
+        let target = &mut grads[input.id];
         backend.conv_block_backward_fused(
             &before.batch_stats,
             block,

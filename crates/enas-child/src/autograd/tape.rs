@@ -57,7 +57,8 @@ impl<'a, B: Forward> Tape<'a, B> {
         inputs: &CellInputs<B>,
         evaluate: impl FnOnce(&mut Self) -> R,
     ) -> R {
-        let (first, nodes) = (self.next, self.nodes.take());
+        let first = self.next;
+        let nodes = self.nodes.take();
         let result = evaluate(self);
         self.nodes = nodes;
         self.record(|| Node::CheckpointedCell(CheckpointedCell { cell, first, inputs: inputs.clone() }));

@@ -241,7 +241,8 @@ impl Train for OnGpu<'_> {
     ) -> (usize, GpuVector) {
         let place = 2 * self.losses.get();
         self.losses.set(self.losses.get() + 1);
-        let (n, stats) = (logits.len / classes, self.stats.span(place, 2));
+        let n = logits.len / classes;
+        let stats = self.stats.span(place, 2);
         let data = gpu::cross_entropy(&logits.data, targets, self.loss, (n, classes), weight, stats);
         (place, GpuVector { data, len: logits.len })
     }

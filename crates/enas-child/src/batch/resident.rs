@@ -34,7 +34,8 @@ impl ResidentImages {
         tables: &[[f32; 256]],
     ) -> Result<Option<Self>, Error> {
         let InputShape { channels, height, width } = input;
-        let (shape, n) = ((channels, height, width), labels.len());
+        let shape = (channels, height, width);
+        let n = labels.len();
         if tables.len() != channels {
             return Err(Error::Batch(format!("{} tables for {channels} channels", tables.len())));
         }

@@ -41,7 +41,8 @@ impl Child {
         norm: Norm,
         dropout: Option<&mut Stream>,
     ) -> Result<Tensor, Error> {
-        let (batch, statistics) = (images.into(), self.statistics(norm)?);
+        let batch = images.into();
+        let statistics = self.statistics(norm)?;
         let n = self.check_batch(arc, &batch)?;
         if let Some(device) = &self.device {
             let factors = dropout.map(|stream| self.dropout_factors(stream, n).collect());
@@ -107,7 +108,8 @@ impl Child {
         };
         let zeros = VarBuilder::zeros(DType::F32, &Device::Cpu);
         let config = &self.network.config;
-        let (input, classes) = (self.input(), self.n_classes);
+        let input = self.input();
+        let classes = self.n_classes;
         let mut folded = Self::new(config, Some(arc), input, classes, zeros.into(), MAX_WEIGHTS)?;
         folded.load(&self.weights()?)?;
         fold_batch_norms(&folded.params, &folded.running, folded.network.conv_layers())?;

@@ -36,7 +36,8 @@ impl Evaluation {
         let NetworkParts { network, params, arc, .. } = &self.parts;
         let InputShape { channels, height, width } = network.layout.input;
         let shape = (numbers / self.image_len(), channels, height, width);
-        let (stats, mut running) = (device.gpu.zeros(STATS), device.running());
+        let stats = device.gpu.zeros(STATS);
+        let mut running = device.running();
         let backend = device.backend(params, &stats, &running);
         let mut tape = Tape::new(&backend, self.statistics, self.gradients.is_some());
         let input =
@@ -92,13 +93,15 @@ impl Evaluation {
         grad: Vec<f32>,
     ) -> Result<Vec<Option<Tensor>>, Error> {
         let NetworkParts { network, params, arc, .. } = &self.parts;
-        let (stats, running) = (device.gpu.buffer(STATS), device.running());
+        let stats = device.gpu.buffer(STATS);
+        let running = device.running();
         let tables = params.names().count();
         let visited = Some(RefCell::new(vec![false; tables]));
         let backend = OnGpu { visited, ..device.backend(params, &stats, &running) };
         let noise = self.noise();
         let options = PassOptions::store_all(self.training(noise.as_ref()));
-        let (gpu, tape) = (&device.gpu, tape.resume(&backend));
+        let gpu = &device.gpu;
+        let tape = tape.resume(&backend);
         let gradients = match heads {
             None => {
                 let means = [upload(gpu, &grad)];

@@ -176,6 +176,7 @@ fn check_layers(arc: &MacroArc, config: &MacroConfig) -> Result<(), Error> {
     if arc.n_layers() == config.layers {
         return Ok(());
     }
-    let (got, want) = (arc.n_layers(), config.layers);
+    let got = arc.n_layers();
+    let want = config.layers;
     Err(Error::Arc(format!("it has {got} layers, the network {want} (macro.layers)")))
 }

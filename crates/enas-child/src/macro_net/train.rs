@@ -96,7 +96,8 @@ impl MacroChild {
         drop(guards);
         let images = tape.input(map);
         let means = self.network.forward(&mut tape, arc, images).means;
-        let (head, mut gradients) = (&self.network.classifier, cpu.gradients());
+        let head = &self.network.classifier;
+        let mut gradients = cpu.gradients();
         let keep = self.config.keep_prob;
         let noise = noise.filter(|_| keep < 1.0);
         let factors = noise.map(|noise| cpu.drop_factors(noise, "dropout", n * head.channels, keep));

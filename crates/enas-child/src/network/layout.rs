@@ -77,7 +77,8 @@ pub(crate) fn check_nodes(arc: &Arc, config: &Config) -> Result<(), Error> {
     if arc.n_nodes() == config.nodes {
         return Ok(());
     }
-    let (got, want) = (arc.n_nodes(), config.nodes);
+    let got = arc.n_nodes();
+    let want = config.nodes;
     Err(Error::Arc(format!("it has {got} nodes per cell, the network {want} (child.nodes)")))
 }
 

@@ -105,7 +105,8 @@ impl Network {
         let stem = builder.conv("stem_conv", 3, layout.input.channels, layout.stem, false);
         let extent = Extent { channels: layout.stem, height: layout.input.height, width: layout.input.width };
         let (mut before_last, mut last) = (extent, extent);
-        let (mut cells, mut aux_extent) = (Vec::with_capacity(layout.cells.len()), None);
+        let mut cells = Vec::with_capacity(layout.cells.len());
+        let mut aux_extent = None;
         for (index, cell) in layout.cells.iter().copied().enumerate() {
             let position = CellPosition { config, index, layout: cell, before_last, last };
             let (block, out) = match arc {
@@ -142,7 +143,8 @@ impl Network {
         let mut macs = vec![tape.macs];
         // Both inputs of the first cell are the stem's output (`micro_child.py:259`).
         let mut pair = (stem.clone(), stem);
-        let (mut aux, mut outputs) = (None, Vec::new());
+        let mut aux = None;
+        let mut outputs = Vec::new();
         for index in 0..self.cells.len() {
             let before = tape.macs;
             pair = checkpointing.forward(tape, &self.step(arc, index, training), pair)?;

@@ -75,7 +75,8 @@ impl Network {
         n: usize,
         training: Option<Training<'_>>,
     ) -> Heads<B::Vector> {
-        let (head, keep) = (&self.classifier, self.config.keep_prob);
+        let head = &self.classifier;
+        let keep = self.config.keep_prob;
         let dropout = training
             .filter(|_| keep < 1.0)
             .map(|training| backend.drop_factors(training.noise, "dropout", n * head.channels, keep));

@@ -78,12 +78,15 @@ impl<'v> ParamsBuilder<'v> {
         let tensor = self.get(&name, shape, init);
         let params = &mut self.collected;
         let trained = trained && tensor.as_ref().is_none_or(Tensor::is_variable);
-        let (start, first_row, table) = (params.len, params.rows.len(), params.tables.len());
+        let start = params.len;
+        let first_row = params.rows.len();
+        let table = params.tables.len();
         let place = params.device_len.next_multiple_of(TensorList::ALIGNMENT);
         params.len += len;
         params.device_len = place + len;
         params.tensors.extend(tensor);
-        let (shape, range) = (shape.to_vec(), start..start + len);
+        let shape = shape.to_vec();
+        let range = start..start + len;
         params.tables.push(Table { name, shape, range, place, first_row, rows, trained });
         let row = len / rows;
         params.rows.extend((0..rows).map(|r| Row { table, range: r * row..(r + 1) * row, trained }));

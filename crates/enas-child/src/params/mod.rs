@@ -193,7 +193,8 @@ impl Params {
             let dense = match table.rows {
                 1 => gradients.take(table.first_row),
                 rows => {
-                    let (mut all, mut visited) = (vec![0.0; table.range.len()], false);
+                    let mut all = vec![0.0; table.range.len()];
+                    let mut visited = false;
                     for (row, place) in all.chunks_exact_mut(table.row_len().max(1)).zip(table.first_row..) {
                         if let Some(gradient) = gradients.row(place) {
                             row.copy_from_slice(gradient);
@@ -238,7 +239,8 @@ impl Params {
         lr: f32,
         gradients: &Gradients,
     ) -> Result<f32, Error> {
-        let (start, len) = (profile::start(), self.len as f64);
+        let start = profile::start();
+        let len = self.len as f64;
         let first_rows: Vec<usize> =
             self.tables.iter().filter(|t| t.trained).map(|table| table.first_row).collect();
         candle_nn::Optimizer::set_learning_rate(optimizer, f64::from(lr));

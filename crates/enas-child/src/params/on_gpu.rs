@@ -57,7 +57,8 @@ impl Params {
 
     /// Replaces the momentum by a copy from a GPU.
     pub(crate) fn set_momentum(&self, momentum: &Buffer) -> Result<(), Error> {
-        let (optimizer, momentum) = (self.optimizer(), momentum.download(0, self.device_len)?);
+        let optimizer = self.optimizer();
+        let momentum = momentum.download(0, self.device_len)?;
         for table in self.tables.iter().filter(|table| table.trained) {
             optimizer.load(&format!("{}{}", super::state::MOMENTUM, table.name), table.slice(&momentum))?;
         }
@@ -76,7 +77,8 @@ impl Params {
 
     /// Replaces the moving averages by a copy from a GPU.
     pub(crate) fn set_averages(&self, copy: &Buffer) -> Result<(), Error> {
-        let (averages, numbers) = (self.averages(), copy.download(0, self.device_len)?);
+        let averages = self.averages();
+        let numbers = copy.download(0, self.device_len)?;
         for (average, table) in averages.iter().zip(&self.tables) {
             write(average, |average| average.copy_from_slice(table.slice(&numbers)))?;
         }

@@ -127,7 +127,8 @@ impl NetworkRunningStats {
 
     /// Copies of the sums that updates continue from.
     pub(crate) fn export_sums(&self) -> Result<Vec<NamedTensor>, Error> {
-        let (mut tensors, mut all) = (Vec::new(), self.all());
+        let mut tensors = Vec::new();
+        let mut all = self.all();
         for norm in all.iter_mut() {
             norm.refresh()?;
             let RunningStats { biased_mean, biased_variance, updates, .. } = &norm.stats;

@@ -194,7 +194,8 @@ impl ShownNetwork {
     fn new(subject: &Subject, arch: &Arch) -> Result<Self> {
         let network = subject.network(arch)?;
         let InputShape { channels, height, width } = subject.input();
-        let (input, classes) = ([channels, height, width], subject.classes);
+        let input = [channels, height, width];
+        let classes = subject.classes;
         Ok(Self { size: network.size()?, aux_params: network.n_aux_params(), input, classes })
     }
 

@@ -102,7 +102,8 @@ impl Shown<'_> {
         let Some((what, bar)) = bar.as_ref() else { return };
         change(bar);
         if !self.console.is_terminal() {
-            let (done, all) = (bar.position(), bar.length().unwrap_or(0));
+            let done = bar.position();
+            let all = bar.length().unwrap_or(0);
             self.console.set_status("", format!("{what}  {done}/{all}"));
         }
     }

@@ -196,7 +196,8 @@ fn inputs_at(path: &Path, left_out: &mut LeftOut) -> Vec<Input> {
         Err(error) => useless(error.to_string()),
         Ok(zip) if zip.names().is_empty() => useless("no pictures in this archive".to_owned()),
         Ok(zip) => {
-            let (n, zip) = (zip.names().len(), SyncArc::new(zip));
+            let n = zip.names().len();
+            let zip = SyncArc::new(zip);
             let packed = |index| Input::Packed { archive: path.to_owned(), zip: zip.clone(), index };
             (0..n).map(packed).collect()
         }

@@ -85,7 +85,8 @@ impl Subject {
     /// A usage error for settings that do not describe a network.
     pub(crate) fn network(&self, arch: &Arch) -> Result<FinalNetwork> {
         // The values of the weights are not used, so any seed will do.
-        let (input, seed) = (self.input(), Seed::new(0));
+        let input = self.input();
+        let seed = Seed::new(0);
         Ok(match arch {
             Arch::Micro(arc) => {
                 let config = enas_child::Config { nodes: arc.n_nodes(), ..self.config.child.clone() };

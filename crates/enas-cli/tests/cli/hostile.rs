@@ -7,19 +7,14 @@ use std::path::Path;
 use enas_testing::images::write_digits;
 use enas_testing::program::{TINY, TINY_ARC, refused, run, stdout, temp, text, trained};
 use serde_json::Value;
+use walkdir::{DirEntry, WalkDir};
 use zip::write::{SimpleFileOptions, ZipWriter};
 
 /// Everything below a folder, by its path from there.
 fn listing(folder: &Path) -> Vec<String> {
-    let mut all = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        if path.is_dir() {
-            all.extend(listing(&path).into_iter().map(|inner| format!("{name}/{inner}")));
-        }
-        all.push(name);
-    }
+    let entries = WalkDir::new(folder).min_depth(1).into_iter().map(Result::unwrap);
+    let name = |entry: DirEntry| entry.path().strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
+    let mut all: Vec<String> = entries.map(name).collect();
     all.sort();
     all
 }

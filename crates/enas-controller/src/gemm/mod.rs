@@ -219,7 +219,8 @@ fn tile<S: Simd, const R: usize>(
     columns: usize,
 ) {
     let lanes = S::F32_LANES;
-    let (low, high) = (lanes.min(columns), (2 * lanes).min(columns));
+    let low = lanes.min(columns);
+    let high = (2 * lanes).min(columns);
     let mut sums = [[simd.splat_f32s(0.0); 2]; R];
     for (r, sum) in sums.iter_mut().enumerate() {
         let c = &c[r * n..][..high];

@@ -54,7 +54,8 @@ fn products_equal_three_nested_loops_on_every_instruction_set() {
             simd::run_at(arch, MultiplyAdd { a: &a, b: &of_transposed, c: &mut again });
             assert_eq!(got, again, "{m}x{k}x{n} on {arch:?}");
 
-            let (mut outer, panels) = (start.clone(), &mut PackedMatrix::new(OUTER_TERMS, n));
+            let mut outer = start.clone();
+            let panels = &mut PackedMatrix::new(OUTER_TERMS, n);
             let a = &transposed(&a, k);
             simd::run_at(arch, OuterProducts { a, b: &b, panels, c: &mut outer });
             assert_eq!(got, outer, "outer {m}x{k}x{n} on {arch:?}");
@@ -65,7 +66,9 @@ fn products_equal_three_nested_loops_on_every_instruction_set() {
 #[test]
 fn rows_computed_alone_and_together_are_equal_to_the_bit() {
     for (m, k, n) in SHAPES {
-        let (a, b, start) = (numbers(m * k, 0), panels(&numbers(k * n, 1), k, n), numbers(m * n, 2));
+        let a = numbers(m * k, 0);
+        let b = panels(&numbers(k * n, 1), k, n);
+        let start = numbers(m * n, 2);
         for arch in simd::all() {
             let (mut together, mut alone) = (start.clone(), start.clone());
             simd::run_at(arch, MultiplyAdd { a: &a, b: &b, c: &mut together });

@@ -135,7 +135,8 @@ fn numbers(policy: &MacroPolicy) -> Vec<(String, Vec<f32>)> {
 
 #[test]
 fn a_restored_policy_goes_on_as_if_never_interrupted() {
-    let (mut first, mut second) = (reference(), policy(Config { lr: 0.001, ..Config::macro_reference() }));
+    let mut first = reference();
+    let mut second = policy(Config { lr: 0.001, ..Config::macro_reference() });
     (0..3).for_each(|number| drop(update(&mut first, number, |arc| arc.skip_rate() as f32)));
     second.load_state(first.state()).unwrap();
     for policy in [&mut first, &mut second] {

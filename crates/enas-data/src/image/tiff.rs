@@ -159,7 +159,8 @@ impl Raster {
 
     /// Index in the storage of sample `i` in pixel order (interleaved channels).
     fn place(&self, i: usize) -> usize {
-        let (pixel, channel) = (i / self.channels, i % self.channels);
+        let pixel = i / self.channels;
+        let channel = i % self.channels;
         channel * self.strides[0] + pixel * self.strides[1]
     }
 
@@ -184,7 +185,8 @@ impl Raster {
 
     /// Sample `i` of several per byte; the first is in the highest bits.
     fn packed(&self, bytes: &[u8], i: usize) -> u8 {
-        let (y, x) = (i / self.width as usize, i % self.width as usize);
+        let y = i / self.width as usize;
+        let x = i % self.width as usize;
         let bit = x * usize::from(self.bits);
         let mask = (1u16 << self.bits) - 1;
         let at = y * self.packed_row() + bit / 8;

@@ -94,7 +94,8 @@ pub(crate) fn to_8_bits(sample: f32, white: u32) -> u8 {
 
 /// The same for integers, exactly.
 pub(crate) fn integer_to_8_bits(sample: u32, white: u32) -> u8 {
-    let (sample, white) = (u64::from(sample.min(white)), u64::from(white));
+    let sample = u64::from(sample.min(white));
+    let white = u64::from(white);
     ((sample * 255 + white / 2) / white) as u8
 }
 

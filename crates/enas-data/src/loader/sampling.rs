@@ -39,7 +39,8 @@ fn balanced(labels: &[u32], seed: Seed, epoch: u64) -> Vec<usize> {
     let mut stream = seed.stream("balanced-order", &[epoch]);
     // The classes that get one image more are drawn anew each time.
     stream.shuffle(&mut by_class);
-    let (share, rest) = (labels.len() / by_class.len().max(1), labels.len() % by_class.len().max(1));
+    let share = labels.len() / by_class.len().max(1);
+    let rest = labels.len() % by_class.len().max(1);
     let mut order = Vec::with_capacity(labels.len());
     for (rank, members) in by_class.iter().enumerate() {
         repeat(members, share + usize::from(rank < rest), &mut stream, &mut order);

@@ -42,7 +42,8 @@ impl<T> Listing<T> {
         let ends = name.match_indices('/').map(|(end, _)| end).chain([name.len()]);
         let mut start = 0;
         for end in ends {
-            let (folder, own) = (&name[..end], &name[start..end]);
+            let folder = &name[..end];
+            let own = &name[start..end];
             if is_system_folder(own) {
                 self.left_out.add(LeftOutReason::System, folder);
                 return false;

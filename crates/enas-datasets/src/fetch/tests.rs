@@ -24,16 +24,14 @@ fn idx_files() -> [(&'static str, Vec<u8>); 4] {
 
 /// Every file below `folder` with its content, sorted by path.
 fn tree(folder: &Path) -> Vec<(String, Vec<u8>)> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            files.extend(tree(&path).into_iter().map(|(inner, bytes)| (format!("{name}/{inner}"), bytes)));
-        } else {
-            files.push((path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(&path).unwrap()));
-        }
-    }
+    let entries = walkdir::WalkDir::new(folder).into_iter().map(Result::unwrap);
+    let mut files: Vec<(String, Vec<u8>)> = entries
+        .filter(|entry| entry.file_type().is_file())
+        .map(|entry| {
+            let path = entry.path().strip_prefix(folder).unwrap();
+            (path.to_str().unwrap().to_owned(), fs::read(entry.path()).unwrap())
+        })
+        .collect();
     files.sort();
     files
 }

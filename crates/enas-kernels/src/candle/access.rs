@@ -68,7 +68,8 @@ fn share_numbers(a: &Tensor, b: &Tensor) -> Result<bool> {
     // `slice_set` checks the storages first, then the number of axes, and reads no element before both. The number of
     // axes differs here on purpose. So an error about axes means different storages; any other outcome counts as
     // shared.
-    let (a, b) = (a.detach().flatten_all()?, b.detach().flatten_all()?.unsqueeze(0)?);
+    let a = a.detach().flatten_all()?;
+    let b = b.detach().flatten_all()?.unsqueeze(0)?;
     Ok(!a.slice_set(&b, 0, 0).is_err_and(|error| is_about_axes(&error)))
 }
 

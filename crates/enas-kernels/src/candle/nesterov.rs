@@ -72,7 +72,8 @@ impl NesterovSgd {
     /// If a variable is not f32 and contiguous, is on another device than the others, shares its numbers with another
     /// one, or cannot be split into that number of equal rows.
     pub fn named(vars: Vec<(String, Var, usize)>, config: NesterovConfig) -> Result<Self> {
-        let (mut first_rows, mut named) = (vec![0], Vec::with_capacity(vars.len()));
+        let mut first_rows = vec![0];
+        let mut named = Vec::with_capacity(vars.len());
         for (name, var, rows) in vars {
             if rows == 0 || !var.elem_count().is_multiple_of(rows) {
                 bail!("{name} {:?} does not have {rows} equal rows", var.shape());

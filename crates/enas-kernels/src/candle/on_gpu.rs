@@ -28,7 +28,8 @@ impl OnGpu {
             bail!("variables on {device:?} and on {:?}: an optimiser's are on one device", other.device());
         }
         let Some(gpu) = gpu::for_device(device)? else { return Ok(None) };
-        let (mut places, mut end) = (Vec::with_capacity(vars.len()), 0);
+        let mut places = Vec::with_capacity(vars.len());
+        let mut end = 0;
         for var in vars {
             places.push((end, var.elem_count()));
             end = (end + var.elem_count()).next_multiple_of(TensorList::ALIGNMENT);
@@ -39,7 +40,8 @@ impl OnGpu {
         let states = vars.iter().zip(&places).map(state).collect::<Result<_>>()?;
         let arrays = vars.iter().zip(&places).map(|(var, (place, len))| Ok((Buffer::of(var)?, *place, *len)));
         let weights = TensorList::new(&gpu, arrays.collect::<Result<Vec<_>>>()?);
-        let (momentum, gradient) = (Buffer::of(&all)?, gpu.zeros(end));
+        let momentum = Buffer::of(&all)?;
+        let gradient = gpu.zeros(end);
         Ok(Some((Self { gpu, weights, momentum, gradient, places }, states)))
     }
 
@@ -54,7 +56,8 @@ impl OnGpu {
         }
         self.gpu.failure()?;
         let NesterovConfig { lr, momentum, l2, clip_norm } = config;
-        let (rule, norm) = (Nesterov { lr: lr as f32, momentum, l2, scale: 1.0 }, self.gpu.buffer(1));
+        let rule = Nesterov { lr: lr as f32, momentum, l2, scale: 1.0 };
+        let norm = self.gpu.buffer(1);
         rule.step_gpu(&self.weights, &self.momentum, &self.gradient, clip_norm, norm.span(0, 1));
         Ok(norm.download(0, 1)?[0])
     }

@@ -78,7 +78,9 @@ impl Slots {
         for slot in &self.all {
             let gradient = grads.get(&slot.var).map(Tensor::contiguous).transpose()?;
             if let Some(gradient) = gradient.as_ref().filter(|g| g.shape() != slot.var.shape()) {
-                let (name, got, want) = (&slot.name, gradient.shape(), slot.var.shape());
+                let name = &slot.name;
+                let got = gradient.shape();
+                let want = slot.var.shape();
                 bail!("the gradient of {name} is {got:?}, expected {want:?}");
             }
             found.push(gradient);

@@ -102,7 +102,8 @@ fn input_gradient(norm: &batch_norm::Gradient, z: &FeatureMap, gy: &FeatureMap) 
     let (n, c, h, w) = z.shape();
     let mut out = FeatureMap::uninit(n, c, h, w);
     out.lanes_mut().par_chunks_exact_mut(h * w).enumerate().for_each(|(i, out)| {
-        let (block, channel) = (i / c, i % c);
+        let block = i / c;
+        let channel = i % c;
         let at = channel * h * w..(channel + 1) * h * w;
         norm.evaluate(channel, block, &z.block(block)[at.clone()], &gy.block(block)[at], out);
     });
@@ -112,7 +113,8 @@ fn input_gradient(norm: &batch_norm::Gradient, z: &FeatureMap, gy: &FeatureMap) 
 impl GpuOp for BatchNorm {
     fn forward_gpu(&self, args: &[GpuArgument<'_>]) -> Result<(Buffer, Shape)> {
         let (z, stats) = GpuBatchStats::of(args[0].map(OP, "x")?);
-        let (c, shape) = (z.c(), Shape::from(z.shape()));
+        let c = z.c();
+        let shape = Shape::from(z.shape());
         let [gamma, beta] = [args[1].vector(OP, "gamma", c)?, args[2].vector(OP, "beta", c)?];
         let value = GpuActivation { affine: Some(stats.affine(gamma, beta)), map: z };
         self.keep(stats.download()?)?;
@@ -126,7 +128,8 @@ impl GpuOp for BatchNorm {
         wants_first: bool,
     ) -> Result<Vec<Option<Buffer>>> {
         let Some(stats) = self.stats() else { bail!("{OP}: backward before forward") };
-        let (z, gy) = (args[0].map(OP, "x")?, grad.map(OP, "gradient")?);
+        let z = args[0].map(OP, "x")?;
+        let gy = grad.map(OP, "gradient")?;
         let stats = GpuBatchStats::upload(z.gpu(), stats);
         let gamma = args[1].vector(OP, "gamma", z.c())?;
         let (gx, gamma, beta) = batch_norm_backward(&z, &stats, gamma, &gy);

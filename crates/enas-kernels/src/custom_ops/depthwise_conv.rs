@@ -100,7 +100,8 @@ impl GpuOp for DepthwiseConv2d {
     ) -> Result<Vec<Option<Buffer>>> {
         let grad = grad.map(OP, "gradient")?;
         self.on_gpu(args, |x, rows, len| {
-            let (inputs, filters) = (std::slice::from_ref(x), grad.gpu().zeros(len));
+            let inputs = std::slice::from_ref(x);
+            let filters = grad.gpu().zeros(len);
             rows.filter_gradient(inputs, false, &grad, filters.span(0, len));
             let mut gx = [None];
             if wants_first {

@@ -95,7 +95,8 @@ impl GpuOp for Pool2d {
         grad: GpuArgument<'_>,
         wants_first: bool,
     ) -> Result<Vec<Option<Buffer>>> {
-        let (x, grad) = (args[0].value(OP, "x")?, grad.map(OP, "gradient")?);
+        let x = args[0].value(OP, "x")?;
+        let grad = grad.map(OP, "gradient")?;
         let mut gradient = None;
         if wants_first {
             self.on(x.map.shape())?.backward_gpu(&x, &grad, &mut gradient);

@@ -26,7 +26,8 @@ pub fn add_numbers(from: Span<'_>, to: Span<'_>) {
 /// If the length is not a multiple of the rows.
 pub fn transpose_numbers(from: Span<'_>, rows: usize) -> Buffer {
     assert!(rows > 0 && from.len.is_multiple_of(rows), "{} numbers in {rows} rows", from.len);
-    let (gpu, columns) = (from.buffer.gpu(), from.len / rows);
+    let gpu = from.buffer.gpu();
+    let columns = from.len / rows;
     let to = gpu.buffer(from.len);
     let args = [from.into(), (&to).into(), rows.into(), columns.into()];
     let grid = [from.len.div_ceil(THREADS), 1, 1];

@@ -124,7 +124,8 @@ impl GpuFeatureMap {
         if self.data.is_unique() {
             return;
         }
-        let (gpu, words) = (self.gpu().clone(), words(self.len(), self.precision));
+        let gpu = self.gpu().clone();
+        let words = words(self.len(), self.precision);
         let copy = gpu.buffer(words);
         copy_numbers(self.data.span(0, words), copy.span(0, words));
         self.data = copy;

@@ -64,9 +64,12 @@ impl GpuImages {
         let ((c, h, w), n) = (shape, labels.len());
         assert!(Self::bytes(n, shape).is_some(), "kernels count words in 32 bits");
         assert_eq!(table.len(), c, "one table per channel");
-        let (size, words) = (c * h * w, (c * h * w).div_ceil(WORD));
+        let size = c * h * w;
+        let words = (c * h * w).div_ceil(WORD);
         let bytes = gpu.buffer(n * words);
-        let (mut piece, mut sent, mut count) = (Vec::with_capacity(PIECE + WORD * words), 0, 0);
+        let mut piece = Vec::with_capacity(PIECE + WORD * words);
+        let mut sent = 0;
+        let mut count = 0;
         for picture in pictures {
             assert_eq!(picture.len(), size, "a picture of {c}x{h}x{w}");
             piece.extend_from_slice(picture);
@@ -80,7 +83,8 @@ impl GpuImages {
         }
         assert_eq!(count, n, "one label per picture");
         bytes.upload_bytes(sent, &piece);
-        let (labels, table) = (gpu.upload_u32(labels), gpu.upload(table.as_flattened()));
+        let labels = gpu.upload_u32(labels);
+        let table = gpu.upload(table.as_flattened());
         gpu.finish()?;
         Ok(Self { bytes, labels, table, n, shape })
     }

@@ -70,7 +70,8 @@ impl GpuActivation {
     /// The images `[n, c, h, w]` on the device, normalisation applied.
     pub fn to_pictures(&self) -> Buffer {
         let (n, c, h, w) = self.map.shape();
-        let (gpu, plane) = (self.map.gpu(), h * w);
+        let gpu = self.map.gpu();
+        let plane = h * w;
         let pictures = gpu.buffer(n * c * plane);
         let [map, affine, has_affine] = self.params();
         let grid = [(c * plane).div_ceil(THREADS), n, 1];

@@ -42,7 +42,8 @@ pub(crate) fn backward(
     let mut gradient = with_input.then(|| FeatureMap::uninit(n, c, h, w));
     let targets = gradient.as_mut().map(|map| [GradientTarget::new(map, false)]);
     let one_block = |block: usize| {
-        let (rows, taps) = (gather.y.out, gather.tap_lanes());
+        let rows = gather.y.out;
+        let taps = gather.tap_lanes();
         let gathered = gather.k * rows * gather.x.out;
         with_scratch(gathered + taps + gather.propagate_scratch(rows), |scratch: &mut [Lane]| {
             let (gathered, scratch) = scratch.split_at_mut(gathered);

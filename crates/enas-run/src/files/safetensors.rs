@@ -61,7 +61,8 @@ fn header(metadata: &BTreeMap<String, String>, tensors: &[NamedTensor]) -> Strin
     let mut start = 0;
     for (name, tensor) in tensors {
         let end = start + 4 * tensor.elem_count();
-        let (name, shape) = (quote(name), tensor.dims());
+        let name = quote(name);
+        let shape = tensor.dims();
         write!(header, ",{name}:{{\"dtype\":\"F32\",\"shape\":{shape:?},\"data_offsets\":[{start},{end}]}}")
             .expect("a string grows");
         start = end;

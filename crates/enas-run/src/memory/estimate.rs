@@ -63,7 +63,8 @@ impl Job {
 
     /// Adds a search.
     pub(super) fn searching(mut self, config: &SearchConfig) -> Result<Self> {
-        let (input, classes) = (self.input(&config.data), self.survey.classes.max(2));
+        let input = self.input(&config.data);
+        let classes = self.survey.classes.max(2);
         let footprint = Footprint::shared(&config.child, input, classes, self.threads)?;
         let all = self.survey.images;
         let [batch, reward, score] =
@@ -76,7 +77,8 @@ impl Job {
 
     /// Adds a training of `arc`, or of any arc if it is `None`.
     pub(super) fn training(mut self, config: &TrainConfig, arc: Option<&Arc>) -> Result<Self> {
-        let (input, classes) = (self.input(&config.data), self.survey.classes.max(2));
+        let input = self.input(&config.data);
+        let classes = self.survey.classes.max(2);
         let footprints = match arc {
             Some(arc) => vec![Footprint::fixed(&config.child, arc, input, classes, self.threads)?],
             None => Footprint::any_fixed(&config.child, input, classes, self.threads)?,

@@ -124,7 +124,8 @@ impl MemoryPlan {
             let (buffers, parts) = found.unwrap_or((1, needed));
             return Ok(Self::new(limit, mode, Some(buffers), parts));
         }
-        let (given, needed) = (Bytes(most), Bytes(least + least / 10));
+        let given = Bytes(most);
+        let needed = Bytes(least + least / 10);
         let problem = format!(
             "{given} are too few: even with pictures read again for each batch and steps in the smallest parts, {needed} \
              are needed; allow as much, or lower run.batch_size, child.filters or data.image_size"

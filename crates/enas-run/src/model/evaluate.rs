@@ -59,7 +59,8 @@ pub fn evaluate(
     eval_options: EvalOptions,
 ) -> Result<(Evaluation, Option<NonFinite>)> {
     check(network, classes, source.split())?;
-    let (mut evaluation, mut non_finite) = (Evaluation::new(classes), None);
+    let mut evaluation = Evaluation::new(classes);
+    let mut non_finite = None;
     each_batch(network, arch, source, eval_options, |logits, labels| {
         let found = NonFinite::of_logits(logits)?;
         non_finite = non_finite.take().or(found);

@@ -77,7 +77,8 @@ impl ModelMetadata {
     /// If it needs more than `most` weights, or the description is invalid.
     pub(super) fn network(&self, most: usize) -> Result<Network> {
         let InputSpec { channels, height, width, .. } = self.data.input();
-        let (input, seed) = (InputShape { channels, height, width }, Seed::new(self.seed));
+        let input = InputShape { channels, height, width };
+        let seed = Seed::new(self.seed);
         let classes = self.classes.len();
         Ok(match &self.arc {
             Arch::Micro(arc) => {

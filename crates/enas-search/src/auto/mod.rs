@@ -104,7 +104,8 @@ struct Auto<'a> {
 /// The images with the augmentation of the trainings, which may differ from the search's.
 fn images_for_training(config: &AutoConfig, data: &Dataset, run: &AutoRun) -> Result<Dataset> {
     let AutoConfig { search, train, .. } = config;
-    let (augment, sampling) = (search.data.augment.clone(), search.data.sampling);
+    let augment = search.data.augment.clone();
+    let sampling = search.data.sampling;
     let are_the_same = enas_data::Config { augment, sampling, ..train.data.clone() } == search.data;
     match data.with_augmentation(&train.data).filter(|_| are_the_same) {
         Some(images) => Ok(images),

@@ -35,7 +35,8 @@ impl<P: Serialize + DeserializeOwned> Finals<'_, '_, '_, P> {
         let measuring = if is_first { self.measuring(1.0) } else { 0.0 };
         let Session { observer, run, budget, .. } = &mut *self.session;
         trial.train_to(steps, &mut |done, loss| {
-            let (round, number) = (round as u64 + 1, number as u64);
+            let round = round as u64 + 1;
+            let number = number as u64;
             observer.event(&Event::Trial { round, number, of: of as u64, step: done, steps, loss });
             let mean = || began.elapsed().as_secs_f64() / (done - before).max(1) as f64;
             let one = if known > 0.0 { known } else { mean() };
@@ -125,7 +126,8 @@ impl<P: Serialize + DeserializeOwned> Finals<'_, '_, '_, P> {
     }
 
     fn tick(&mut self) -> Result<()> {
-        let (state, progress) = (self.state, &self.progress);
+        let state = self.state;
+        let progress = &self.progress;
         self.session.tick(|| state(progress))
     }
 

@@ -27,7 +27,8 @@ impl Search<'_> {
         if !self.has_finals() {
             return Ok(());
         }
-        let (warmup_steps, wanted) = (self.warmup_steps(), self.at.epochs * self.child_steps());
+        let warmup_steps = self.warmup_steps();
+        let wanted = self.at.epochs * self.child_steps();
         let steps = match self.session.budget.left(self.session.run.seconds()) {
             None => wanted,
             Some(seconds) => {

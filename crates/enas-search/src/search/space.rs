@@ -63,7 +63,8 @@ impl ImageSpace {
     /// counted from a multiple of `n_ops`, every branch uses each operation exactly once.
     pub(super) fn fair(&self, seed: Seed, step: u64) -> Arch {
         let n_ops = self.n_ops();
-        let (group, turn) = (step / n_ops as u64, (step % n_ops as u64) as usize);
+        let group = step / n_ops as u64;
+        let turn = (step % n_ops as u64) as usize;
         let mut inputs = seed.stream("search/fair-inputs", &[step]);
         let mut operations = seed.stream("search/fair-operations", &[group]);
         let mut op = || {

@@ -63,22 +63,13 @@ fn photos(dir: &Path) {
 
 /// The files of a finished series, by name, that must be equal in every repetition.
 fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![dir.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if path.is_dir() {
-                folders.push(path);
-            } else if ["model.safetensors", "best.arc.json", "split.json", "config.toml", "manifest.json"]
-                .contains(&name.as_str())
-            {
-                found.insert(path.strip_prefix(dir).unwrap().to_owned(), fs::read(&path).unwrap());
-            }
-        }
-    }
-    found
+    const EQUAL: [&str; 5] =
+        ["model.safetensors", "best.arc.json", "split.json", "config.toml", "manifest.json"];
+    let entries = walkdir::WalkDir::new(dir).into_iter().map(Result::unwrap);
+    entries
+        .filter(|entry| EQUAL.iter().any(|name| entry.file_name() == *name))
+        .map(|entry| (entry.path().strip_prefix(dir).unwrap().to_owned(), fs::read(entry.path()).unwrap()))
+        .collect()
 }
 
 /// Runs a series to its end, with interruptions; returns the outcome and the files.

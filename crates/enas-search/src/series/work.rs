@@ -136,7 +136,8 @@ impl Work<'_> {
 
 /// All trainings; or the error that caused the stop, rather than an interruption that followed from it.
 fn gathered(results: Vec<Option<Result<Trained>>>) -> Result<Vec<Trained>> {
-    let (mut trained, mut interrupted) = (Vec::new(), None);
+    let mut trained = Vec::new();
+    let mut interrupted = None;
     for result in results.into_iter().flatten() {
         match result {
             Ok(one) => trained.push(one),

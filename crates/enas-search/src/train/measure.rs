@@ -17,12 +17,14 @@ use enas_run::network::{Network, cells};
 impl Training<'_> {
     /// Measures the network on the validation split, writes the model file if this epoch is kept, and reports.
     pub(super) fn measure(&mut self) -> Result<()> {
-        let (classes, asking) = (&self.data.classes, self.asking());
+        let classes = &self.data.classes;
+        let asking = self.asking();
         let (seen, non_finite) = model::evaluate(&self.child, self.arc, classes, &self.valid, asking)?;
         if let Some(non_finite) = non_finite {
             return Err(non_finite.at(self.at.epoch + 1, self.at.step).into());
         }
-        let (valid_accuracy, macro_f1) = (seen.accuracy(), self.config.metric.macro_f1(&seen));
+        let valid_accuracy = seen.accuracy();
+        let macro_f1 = self.config.metric.macro_f1(&seen);
         let (found, best) = match macro_f1 {
             Some(f1) => (f1, self.at.best_macro_f1.unwrap_or(0.0)),
             None => (valid_accuracy, self.at.best_valid_accuracy),
@@ -65,7 +67,8 @@ impl Training<'_> {
         let path = self.session.run.model_path();
         if matches!(stopped, Error::Interrupted { .. }) && !path.exists() {
             self.refine()?;
-            let (classes, asking) = (&self.data.classes, self.asking());
+            let classes = &self.data.classes;
+            let asking = self.asking();
             let accuracy = model::evaluate(&self.child, self.arc, classes, &self.valid, asking)?.0.accuracy();
             model::save(&path, &self.child, &self.about(accuracy))?;
         }

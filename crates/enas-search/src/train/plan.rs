@@ -14,7 +14,8 @@ const TIMED: u64 = 3;
 impl Training<'_> {
     /// Advances to the next epoch and plans how many there will be.
     pub(super) fn plan_the_rest(&mut self) {
-        let (done, seconds) = (self.at.epoch + 1, self.session.run.seconds());
+        let done = self.at.epoch + 1;
+        let seconds = self.session.run.seconds();
         let planned = self.epochs_in_part();
         self.session.replan(self.at.epochs, planned + self.epochs_after_part(planned));
         let planned = if self.is_out_of_patience() { done } else { planned };
@@ -39,7 +40,8 @@ impl Training<'_> {
     /// The learning rate at step `step` of this epoch.
     pub(super) fn lr(&self, step: u64) -> f32 {
         let before = self.epochs_before();
-        let (epoch, epochs) = (self.at.epoch - before, self.end_of_part() - before);
+        let epoch = self.at.epoch - before;
+        let epochs = self.end_of_part() - before;
         let at = SchedulePosition { epoch, epochs, step, steps: self.steps() };
         let (schedule, (budget, spent)) = (self.schedule(), self.clock());
         let share = budget.share(spent, self.reserve());

@@ -27,7 +27,8 @@ impl Training<'_> {
 
     /// The time limit of the present part, and the seconds of it that are spent.
     pub(super) fn clock(&self) -> (Budget, f64) {
-        let (budget, seconds) = (self.session.budget, self.session.run.seconds());
+        let budget = self.session.budget;
+        let seconds = self.session.run.seconds();
         match self.at.measured {
             Some(Measured { seconds: before, .. }) => {
                 (budget.less(Duration::from_secs_f64(before.max(0.0))), seconds - before)

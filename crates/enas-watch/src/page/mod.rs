@@ -113,11 +113,13 @@ fn doing(run: &Followed, state: State) -> String {
 
 /// The finished fraction of the current phase, 0 to 1, and the same in words.
 fn progress(run: &Followed) -> (f64, String) {
-    let (digest, epochs) = (&run.digest, run.epochs());
+    let digest = &run.digest;
+    let epochs = run.epochs();
     match digest.phase {
         Phase::Finished => (1.0, format!("{} of {} epochs", digest.epochs_done(), digest.epochs_done())),
         Phase::Choice => {
-            let (done, all) = (digest.candidates, run.candidates());
+            let done = digest.candidates;
+            let all = run.candidates();
             (done as f64 / all as f64, format!("candidate {done} of {all}"))
         }
         Phase::Finals => {

@@ -50,7 +50,8 @@ impl OnDevice {
         batch: &Batch,
     ) -> Result<Vec<(usize, BatchStats)>, Error> {
         self.upload_changed_tensors(params)?;
-        let (stats, running) = (self.gpu.buffer(STATS), self.running());
+        let stats = self.gpu.buffer(STATS);
+        let running = self.running();
         let backend = self.backend(params, &stats, &running);
         let mut tape = Tape::new(&backend, Statistics::Batch, false);
         // Single precision, as evaluations use it.
@@ -90,7 +91,8 @@ impl OnDevice {
         meanwhile: &mut dyn FnMut(),
     ) -> Result<StepStats, Error> {
         self.upload_changed_tensors(params)?;
-        let (stats, mut running) = (self.gpu.zeros(STATS), self.running());
+        let stats = self.gpu.zeros(STATS);
+        let mut running = self.running();
         let backend = self.backend(params, &stats, &running);
         let (images, labels) = batch.examples_on(&self.gpu, network.layout.input, self.activations)?;
         let options = PassOptions::store_all(Some(training));
@@ -125,7 +127,8 @@ impl OnDevice {
         let fits = |n: usize| {
             let Ok(few) = batch.first(n) else { return false };
             self.gpu.release_idle();
-            let (stats, running) = (self.gpu.zeros(STATS), self.running());
+            let stats = self.gpu.zeros(STATS);
+            let running = self.running();
             let backend = self.backend(params, &stats, &running);
             let examples = few.examples_on(&self.gpu, network.layout.input, self.activations);
             let Ok((images, labels)) = examples else { return false };
@@ -133,7 +136,8 @@ impl OnDevice {
             let passed = network.pass(&backend, arc, images, &labels, options).is_ok();
             self.gpu.finish().is_ok() && passed
         };
-        let (mut least, mut too_many) = (0, batch.len().div_ceil(LANES));
+        let mut least = 0;
+        let mut too_many = batch.len().div_ceil(LANES);
         while too_many - least > 1 {
             let middle = usize::midpoint(least, too_many);
             if fits(middle * LANES) { least = middle } else { too_many = middle }
@@ -150,7 +154,8 @@ impl OnDevice {
         factors: Option<Vec<f32>>,
     ) -> Result<Vec<f32>, Error> {
         self.upload_changed_tensors(params)?;
-        let (stats, running) = (self.gpu.buffer(STATS), self.running());
+        let stats = self.gpu.buffer(STATS);
+        let running = self.running();
         let backend = self.backend(params, &stats, &running);
         let mut tape = Tape::new(&backend, statistics, false);
         let images = batch.images_on(&self.gpu, network.layout.input, self.precision(statistics))?;
@@ -171,7 +176,8 @@ impl OnDevice {
         training: Training<'_>,
     ) -> Result<HostResults, Error> {
         self.upload_changed_tensors(params)?;
-        let (stats, running) = (self.gpu.zeros(STATS), self.running());
+        let stats = self.gpu.zeros(STATS);
+        let running = self.running();
         let backend = self.backend(params, &stats, &running);
         let (images, labels) = batch.examples_on(&self.gpu, network.layout.input, self.activations)?;
         let options = PassOptions::store_all(Some(training)).with_cells();

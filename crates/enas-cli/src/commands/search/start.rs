@@ -28,7 +28,8 @@ pub(super) fn started(
     gpu: Option<&Gpu>,
     began: Instant,
 ) -> Result<(SearchConfig, Run, Dataset)> {
-    let (images, extent) = (args.images.path(), Some(&args.extent));
+    let images = args.images.path();
+    let extent = Some(&args.extent);
     let given = args.settings();
     let read = settings::search(&given, images, extent)?;
     let asked = Asked { extent, ..Asked::of(&given) };

@@ -87,7 +87,8 @@ pub(super) fn resume(
     terminal: Terminal<'_>,
 ) -> Result<u8> {
     let run = SeriesRun::resume(dir)?;
-    let (arc, data) = (run.arc().clone(), args.images.path());
+    let arc = run.arc().clone();
+    let data = args.images.path();
     let config: TrainConfig =
         settings::beside(run.config_builder(), &args.settings, data, Some(&args.extent))?;
     let config = settled(args, config, &Arch::from(&arc));

@@ -26,7 +26,8 @@ pub(super) fn apply(probability: f32, shape: Shape, values: &mut [f32], stream: 
         }
         let (top, left) = (stream.below(shape.height - height + 1), stream.below(shape.width - width + 1));
         for row in 0..shape.channels * height {
-            let (channel, y) = (row / height, top + row % height);
+            let channel = row / height;
+            let y = top + row % height;
             let start = channel * shape.plane() + y * shape.width + left;
             values[start..start + width].iter_mut().for_each(|value| *value = stream.normal());
         }

@@ -70,7 +70,8 @@ impl Rectangle {
 
     fn copy(&self, shape: Shape, from: &[f32], to: &mut [f32]) {
         for row in 0..shape.channels * self.height {
-            let (channel, y) = (row / self.height, self.top + row % self.height);
+            let channel = row / self.height;
+            let y = self.top + row % self.height;
             let start = channel * shape.plane() + y * shape.width + self.left;
             to[start..start + self.width].copy_from_slice(&from[start..start + self.width]);
         }

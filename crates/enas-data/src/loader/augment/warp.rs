@@ -21,7 +21,10 @@ pub(super) fn rotation_and_scale(cx: f64, cy: f64, degrees: f64, scale: f64) -> 
 fn invert([a, b, c, d, e, f]: Affine) -> Affine {
     let determinant = a * e - b * d;
     let scale = if determinant == 0.0 { 0.0 } else { 1.0 / determinant };
-    let (ia, ib, id, ie) = (e * scale, b * -scale, d * -scale, a * scale);
+    let ia = e * scale;
+    let ib = b * -scale;
+    let id = d * -scale;
+    let ie = a * scale;
     [ia, ib, -ia * c - ib * f, id, ie, -id * c - ie * f]
 }
 

@@ -42,7 +42,8 @@ impl BuiltIn {
     pub(crate) fn files(&self) -> Vec<(String, usize)> {
         let UnpackedImages { labels, parts, .. } = &**self.images;
         let name = |n: usize| {
-            let (part, class) = (parts[n].name(), self.classes[usize::from(labels[n])]);
+            let part = parts[n].name();
+            let class = self.classes[usize::from(labels[n])];
             format!("{part}/{class}/{n:0width$}.png", width = self.number_width)
         };
         let mut files: Vec<_> = (0..labels.len()).map(|n| (name(n), n)).collect();

@@ -81,7 +81,8 @@ impl Buffer {
     /// # Errors
     /// If there are fewer numbers than the shape has; the first failure on the device.
     pub fn into_tensor(self, shape: impl Into<Shape>) -> candle_core::Result<Tensor> {
-        let (shape, gpu) = (shape.into(), self.gpu().clone());
+        let shape = shape.into();
+        let gpu = self.gpu().clone();
         let Some(native) = gpu.native() else {
             let numbers = self.numbers(&shape)?;
             return Tensor::from_vec(numbers, shape, &Device::Cpu);
@@ -95,7 +96,8 @@ impl Buffer {
     /// # Errors
     /// As there, and if candle does not know the device.
     pub fn into_storage(self, shape: impl Into<Shape>) -> candle_core::Result<(CudaStorage, Shape)> {
-        let (shape, gpu) = (shape.into(), self.gpu().clone());
+        let shape = shape.into();
+        let gpu = self.gpu().clone();
         let Some(native) = gpu.native() else { candle_core::bail!("candle does not know {}", gpu.name()) };
         Ok((native::into_storage(native, self, shape.elem_count())?, shape))
     }

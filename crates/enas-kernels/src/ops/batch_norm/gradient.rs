@@ -148,7 +148,8 @@ impl SimdKernel for Evaluate {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let mask = S::load(self.mask);
-        let (factor, slope) = (S::splat(self.factor), S::splat(-self.slope));
+        let factor = S::splat(self.factor);
+        let slope = S::splat(-self.slope);
         let (mean_term, mean) = (S::splat(self.mean_term), S::splat(self.mean));
         for p in 0..self.pixels {
             simd::prefetch(self.gy.wrapping_add(p + AHEAD));

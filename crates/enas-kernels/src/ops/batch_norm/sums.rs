@@ -78,7 +78,8 @@ impl<'a> BlockSums<'a> {
         while plane.done < end {
             let chunk = plane.done..end.min(plane.done + SUMS_CHUNK);
             let (z, gy) = (&z[chunk.clone()], &gy[chunk.clone()]);
-            let (mean, mask) = (self.mean[c], &self.mask);
+            let mean = self.mean[c];
+            let mask = &self.mask;
             let kernel = ChunkSums { z: z.as_ptr(), gy: gy.as_ptr(), pixels: z.len(), mean, mask };
             // SAFETY: both chunks hold `pixels` lanes.
             let (sum, product) = unsafe { simd::run(kernel) };

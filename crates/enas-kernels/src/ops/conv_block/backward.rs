@@ -222,7 +222,9 @@ impl BackwardBlock<'_> {
         mut sums: Option<&mut BlockSums<'_>>,
         scratch: &mut [Lane],
     ) -> (Vec<f32>, Vec<f32>) {
-        let (outputs, plan, source) = (self.plan.outputs[i], self.plan, self.conv_block.source(self.block));
+        let outputs = self.plan.outputs[i];
+        let plan = self.plan;
+        let source = self.conv_block.source(self.block);
         let mut weight = vec![0.0; self.transposed[i].len()];
         let halo = plan.halo(gather);
         // Gradients of gathered rows: per channel, first the last rows of the tile before (halo), then those of this

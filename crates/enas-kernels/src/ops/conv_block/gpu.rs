@@ -174,7 +174,8 @@ impl GpuBatchStats {
     pub(crate) fn of(map: GpuFeatureMap) -> (GpuFeatureMap, Self) {
         let c = map.c();
         let identity: Vec<f32> = (0..c * c).map(|i| f32::from(u8::from(i / c == i % c))).collect();
-        let (matrix, input) = (map.gpu().upload(&identity), GpuActivation::plain(map));
+        let matrix = map.gpu().upload(&identity);
+        let input = GpuActivation::plain(map);
         let branch = GpuConvBranch { rows: GpuIm2row::Pixels, weight: matrix.span(0, c * c), outputs: c };
         let conv_block = GpuConvBlock { inputs: &[input], relu: false, branches: &[branch] };
         let (z, stats) = conv_block.forward(true);

@@ -145,7 +145,8 @@ impl ConvBlock<'_> {
     fn next_inputs(&self, plan: &Plan, block: usize, tile: RowTile, runs: &mut Vec<LaneRun>) {
         runs.clear();
         let gather = &plan.gathers[0];
-        let (mut block, mut y) = (block, (tile.y.1, (tile.y.1 + plan.rows_per_tile).min(plan.height)));
+        let mut block = block;
+        let mut y = (tile.y.1, (tile.y.1 + plan.rows_per_tile).min(plan.height));
         let mut seen = gather.y.inputs(tile.y).1;
         if y.0 >= plan.height {
             block += 1;

@@ -116,7 +116,8 @@ pub fn concat_backward(grad: &FeatureMap, values: &[Activation], gradients: &mut
         let accumulate = gradient.is_some();
         let gradient = gradient.get_or_insert_with(|| FeatureMap::uninit(n, c, h, w));
         gradient.par_blocks_mut().for_each(|(block, to)| {
-            let (one, len) = (Lane([1.0; LANES]), to.len());
+            let one = Lane([1.0; LANES]);
+            let len = to.len();
             let from = grad.block(block)[first * plane..][..len].as_ptr();
             let to = to.as_mut_ptr();
             // SAFETY: both runs hold `len` lanes; the factor lives on this stack frame.

@@ -83,7 +83,8 @@ impl Gather<'_> {
             });
         }
         let top = (y.0 * self.y.stride) as isize - self.y.before as isize;
-        let (bordered, stride) = (bordered.as_ptr(), self.y.stride);
+        let bordered = bordered.as_ptr();
+        let stride = self.y.stride;
         BorderedRows { bordered, width, first, n_rows: end - first, top, stride, dilation: 1 }
     }
 
@@ -99,7 +100,8 @@ impl Gather<'_> {
     ) {
         let finished = self.y.first_unfinished(grad.y.1) * self.x.size;
         let taps_per_channel = self.y.k * self.x.k;
-        let (halo, len) = (grad.halo * self.x.out, (grad.y.1 - grad.y.0) * self.x.out);
+        let halo = grad.halo * self.x.out;
+        let len = (grad.y.1 - grad.y.0) * self.x.out;
         let (bordered, scratch) = scratch.split_at_mut(self.input_tile(grad.y.1 - grad.y.0));
         let mut targets = targets.map(|targets| source.target_planes(targets));
         for (c, plane) in source.planes().enumerate() {

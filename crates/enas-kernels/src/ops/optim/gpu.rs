@@ -40,7 +40,8 @@ impl Nesterov {
     fn norm(&self, weights: &TensorList, gradient: &Buffer, norm: Span<'_>) {
         let (gpu, total) = (gradient.gpu(), weights.blocks());
         let partials = gpu.buffer(total);
-        let (flat, tail) = ([gradient.into(), (&partials).into()], [(2.0 * self.l2).into()]);
+        let flat = [gradient.into(), (&partials).into()];
+        let tail = [(2.0 * self.l2).into()];
         weights.launch("optim_squares", &flat, &tail, 2, 4);
         let args = [(&partials).into(), norm.into(), total.into()];
         gpu.launch("optim_norm", [1, 1, 1], [THREADS, 1, 1], &args, Cost::new(total + 1, total));

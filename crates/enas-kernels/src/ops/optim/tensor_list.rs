@@ -33,7 +33,9 @@ impl TensorList {
     /// If a place is not a multiple of [`ALIGNMENT`](Self::ALIGNMENT), or an array is shorter than its length.
     pub fn new(gpu: &Gpu, arrays: impl IntoIterator<Item = (Buffer, usize, usize)>) -> Self {
         let narrow = |x: usize| u32::try_from(x).expect("weights are far below 2³²");
-        let (mut all, mut places, mut block) = (Vec::new(), Vec::new(), 0);
+        let mut all = Vec::new();
+        let mut places = Vec::new();
+        let mut block = 0;
         for (array, place, len) in arrays {
             assert!(place.is_multiple_of(Self::ALIGNMENT), "place {place} of an array of {len} numbers");
             assert!(len <= array.len(), "an array of {len} numbers in a buffer of {}", array.len());

@@ -40,7 +40,9 @@ impl SimdKernel for Backward {
             let (y0, y1, y) = self.pool.y.taps(oy);
             for ox in 0..self.pool.x.out {
                 let (x0, x1, x) = self.pool.x.taps(ox);
-                let (first, rows, columns) = (y * width + x, y1 - y0, x1 - x0);
+                let first = y * width + x;
+                let rows = y1 - y0;
+                let columns = x1 - x0;
                 let raw =
                     |r: usize, c: usize| S::fma(S::load(self.plane.add(first + r * width + c)), scale, shift);
                 let grad = S::load(self.grad.add(oy * self.pool.x.out + ox));
@@ -62,7 +64,8 @@ impl SimdKernel for Backward {
                     PoolKind::Max => {
                         // `winner` is the index of the tap, per image, as `f32` so that vector instructions can select
                         // it.
-                        let (mut best, mut winner) = (S::max(raw(0, 0), floor), S::splat(0.0));
+                        let mut best = S::max(raw(0, 0), floor);
+                        let mut winner = S::splat(0.0);
                         for r in 0..rows {
                             for c in 0..columns {
                                 let value = S::max(raw(r, c), floor);

@@ -94,8 +94,13 @@ impl Run {
 
     fn open(dir: PathBuf, manifest: Manifest, lock: Lock) -> Result<Self> {
         let metrics = Metrics::open(jsonl::path(&dir))?;
-        let (opened, checkpoint_interval) = (Instant::now(), CheckpointInterval::new(Duration::MAX));
-        let (events, earlier, before, held, gpu) = (None, 0.0, Duration::ZERO, None, None);
+        let opened = Instant::now();
+        let checkpoint_interval = CheckpointInterval::new(Duration::MAX);
+        let events = None;
+        let earlier = 0.0;
+        let before = Duration::ZERO;
+        let held = None;
+        let gpu = None;
         Ok(Self {
             dir,
             manifest,

@@ -62,7 +62,8 @@ impl Gradient<'_> {
 
     /// `Σ gy` and `Σ gy·(z − mean)` of every part, `[c, parts, 2]`.
     fn sums(&self) -> Buffer {
-        let (z, parts) = (self.z, self.parts());
+        let z = self.z;
+        let parts = self.parts();
         let sums = z.gpu().buffer(z.c() * parts * 2);
         let (n, c, _, _) = z.shape();
         let mut args = vec![z.into(), self.gy.into(), (&self.stats.data).into()];
@@ -84,7 +85,8 @@ impl Gradient<'_> {
             args.extend([target.map_or((&coefficients).into(), Param::from), target.is_some().into()]);
         }
         args.extend([(&coefficients).into(), c.into(), self.stats.count.into(), EPSILON.into()]);
-        let (sums, gradients) = (2 * c * self.parts(), c * [gamma, beta].iter().flatten().count());
+        let sums = 2 * c * self.parts();
+        let gradients = c * [gamma, beta].iter().flatten().count();
         let cost = Cost::new(sums + 3 * c + 2 * gradients + 4 * c, sums + 2 * gradients + 10 * c);
         gpu.launch("norm_coefficients", [c, 1, 1], [CHANNEL_THREADS, 1, 1], &args, cost);
         coefficients

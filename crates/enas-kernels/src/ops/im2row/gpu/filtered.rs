@@ -141,7 +141,8 @@ impl<'a> Filter<'a> {
     /// The tiles of the inputs, which read the gradient of the outputs. With stride 2 a thread computes blocks of 2×2
     /// inputs; they are counted by the output that the block shares.
     fn inputs(&self, c: usize) -> Split {
-        let (rows, height) = (self.rows_per_thread(), self.y.out);
+        let rows = self.rows_per_thread();
+        let height = self.y.out;
         if self.stride == 1 {
             let tile = Tile { rows, k: self.k, stride: 1, height };
             return Split::new((c, self.y.size, self.x.size), 32, &tile);
