@@ -99,6 +99,7 @@ pub(crate) fn run(context: &Context, args: &Eval) -> Result<u8> {
 struct Evaluated {
     accuracy: f64,
     balanced_accuracy: f64,
+    /// Over the classes that have images.
     macro_f1: f64,
     correct: u64,
     total: u64,
@@ -106,7 +107,7 @@ struct Evaluated {
     interval: [f64; 2],
     /// The accuracy of always predicting the most frequent class, 0 to 1.
     most_frequent: f64,
-    /// Whether the accuracy is not measurably above `most_frequent`.
+    /// Whether neither the accuracy is measurably above `most_frequent` nor the balanced accuracy above that by chance.
     chance_level: bool,
     #[serde(skip)]
     standing: Standing,
@@ -124,7 +125,7 @@ impl Evaluated {
             standing,
             accuracy: evaluation.accuracy(),
             balanced_accuracy: evaluation.balanced_accuracy(),
-            macro_f1: evaluation.macro_f1(),
+            macro_f1: evaluation.macro_f1_of_present(),
             correct: evaluation.correct(),
             total: evaluation.total(),
             per_class: evaluation.per_class(),
@@ -135,7 +136,16 @@ impl Evaluated {
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "accuracy {}", strong(&self.standing.line()))?;
         let (f1, recall) = (percent(self.macro_f1), percent(self.balanced_accuracy));
-        writeln!(out, "macro-F1 {f1}, balanced accuracy {recall}: every class counts equally")?;
+        let (present, all) = (self.standing.classes(), self.confusion.len());
+        let of = match present < all {
+            true => format!(" over the {present} of {all} classes that have images here"),
+            false => String::new(),
+        };
+        writeln!(out, "macro-F1 {f1}, balanced accuracy {recall}{of}: every class counts equally")?;
+        if present == 1 {
+            let only = "with images of a single class, nothing says whether this is better than chance";
+            writeln!(out, "{}", paragraph("", only, stdout_width()))?;
+        }
         if let Some(warning) = self.standing.warning() {
             writeln!(out, "{}", warned(&paragraph("", &warning, stdout_width())))?;
         }
@@ -204,5 +214,22 @@ mod tests {
         assert!(text.contains("macro-F1 87.30 %, balanced accuracy 87.50 %"), "{text}");
         assert!(text.contains("ant     100.00 %   75.00 %   85.71 %        4"), "{text}");
         assert!(text.contains("ant               3      1\n"), "{text}");
+    }
+
+    #[test]
+    fn images_of_one_class_are_measured_without_a_chance_level() {
+        let classes = ["ant".to_owned(), "bee".to_owned()];
+        let mut evaluation = Evaluation::new(&classes);
+        evaluation.confusion = vec![vec![64, 36], vec![0, 0]];
+        let mut out = Vec::new();
+        let document = Evaluated::new(&evaluation);
+        document.write(&mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(!document.chance_level && !text.contains("at chance level"), "{text}");
+        assert!(
+            text.contains("balanced accuracy 64.00 % over the 1 of 2 classes that have images here"),
+            "{text}"
+        );
+        assert!(text.contains("macro-F1 78.05 %"), "{text}");
     }
 }

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use enas_run::{Kind, RunReader, SMALL_FILE, read_plain_text};
+use enas_run::{Finalist, FinalsOutcome, Kind, RunReader, SMALL_FILE, read_plain_text};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::entry::{Accuracy, Entry, EntryKind, RunImages, RunSplit, RunState};
@@ -26,6 +27,7 @@ impl Entry {
             seeds: None,
             metric: None,
             arc: None,
+            of_finals: false,
             params: None,
             macs: None,
             latency_ms: None,
@@ -63,8 +65,15 @@ pub(super) fn single(name: &str, dir: &Path) -> Entry {
     let split = record.split().ok();
     let test_accuracy = result["test_accuracy"].as_f64();
     let valid_accuracy = of("valid_accuracy");
-    let (of_test, of_valid) =
-        split.as_ref().map_or((None, None), |split| (Some(split.test.len()), Some(split.valid.len())));
+    let finals = FinalsOutcome::deserialize(&result).ok();
+    let of_test = split.as_ref().map(|split| split.test.len());
+    // The finals report on one half of the validation split; the other half chose.
+    let of_valid = match &finals {
+        Some(finals) => Some(finals.images[1]),
+        None => split.as_ref().map(|split| split.valid.len()),
+    };
+    let found = finals.as_ref().and_then(|finals| finals.finalist(&finals.picks.balanced));
+    let size = |key: &str, of: fn(&Finalist) -> u64| found.map(of).or_else(|| whole(key));
     let accuracy = test_accuracy
         .map(|value| Accuracy::new(value, RunSplit::Test, of_test))
         .or_else(|| valid_accuracy.map(|value| Accuracy::new(value, RunSplit::Valid, of_valid)));
@@ -89,8 +98,9 @@ pub(super) fn single(name: &str, dir: &Path) -> Entry {
         macro_f1: result["test_macro_f1"].as_f64(),
         metric: settings.get(if kind == EntryKind::Search { "select.metric" } else { "metric" }),
         arc: result["arc"].as_str().map(str::to_owned).or_else(|| Some(manifest.arc.as_ref()?.to_string())),
-        params: whole("params"),
-        macs: whole("macs"),
+        of_finals: finals.is_some(),
+        params: size("params", |found| found.params as u64),
+        macs: size("macs", |found| found.macs),
         latency_ms: result["latency_ms"].as_f64(),
         seconds: tail.seconds,
         epochs,
