@@ -51,14 +51,21 @@ pub(crate) fn headlines(facts: &RunSummary) -> Vec<Headline> {
                     format!("of {}, {how}", random.count),
                 )
             }),
-            headline(
-                "shared weights",
-                facts.number("params").map(|n| short(n as u64)),
-                "of all architectures together".into(),
-            ),
+            match &facts.finals {
+                Some(finals) => headline(
+                    "parameters",
+                    Some(short(finals.found.params as u64)),
+                    "of the network found, in its short training".into(),
+                ),
+                None => headline(
+                    "shared weights",
+                    facts.number("params").map(|n| short(n as u64)),
+                    "of all architectures together".into(),
+                ),
+            },
         ],
         Kind::Train => vec![
-            headline("test accuracy", share("test_accuracy"), test_interval(facts)),
+            headline("test accuracy", facts.test_accuracy().map(percent), test_interval(facts)),
             headline("validation accuracy", share("valid_accuracy"), "of the kept weights".into()),
         ],
     };
@@ -70,10 +77,17 @@ pub(crate) fn headlines(facts: &RunSummary) -> Vec<Headline> {
     // A search knows two networks: that of the search itself and that of a training. This number belongs to the former.
     all.push(match facts.manifest.kind {
         Kind::Train => network.and_then(|n| headline("multiply-adds", Some(short(n.macs)), speed(n))),
-        Kind::Search => {
-            let macs = facts.number("macs").map(|n| short(n as u64));
-            headline("multiply-adds", macs, "per image, in the search network".into())
-        }
+        Kind::Search => match &facts.finals {
+            Some(finals) => headline(
+                "multiply-adds",
+                Some(short(finals.found.macs)),
+                "per picture, in that network".into(),
+            ),
+            None => {
+                let macs = facts.number("macs").map(|n| short(n as u64));
+                headline("multiply-adds", macs, "per image, in the search network".into())
+            }
+        },
     });
     all.push(time);
     all.into_iter().flatten().collect()
@@ -128,7 +142,7 @@ pub(crate) fn comparison(facts: &RunSummary) -> Vec<Compared> {
             ]
         }
         Kind::Train => {
-            let Some(test) = facts.number("test_accuracy") else { return vec![] };
+            let Some(test) = facts.test_accuracy() else { return vec![] };
             let other = match &facts.predicted {
                 Some(p) => compared("always the most frequent class", p.most_frequent, false),
                 None => match chance(facts) {

@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 
 use askama::Template;
-use enas_run::{CheckedFinding, Kind};
+use enas_run::{CheckedFinding, Choice, Kind};
 
 use crate::auto::severity;
 use crate::chart;
@@ -12,7 +12,7 @@ use crate::headlines::{Compared, Headline, chance, comparison, headlines, time_o
 use crate::predictions::Confusion;
 use crate::run::{Architecture, RunSummary};
 use crate::style::STYLE;
-use crate::text::{breakable, bytes, counted, duration, grouped, now, percent, short};
+use crate::text::{breakable, breakable_key, bytes, counted, duration, grouped, now, percent, short};
 use crate::{machine, text};
 
 /// The report.
@@ -98,7 +98,8 @@ fn done(facts: &RunSummary) -> String {
         // `epochs` is the planned number while a run is not finished; the log has the number done.
         let done = facts.last_epoch.as_ref().and_then(|e| e["epoch"].as_u64());
         let n = if facts.result.is_some() { n as u64 } else { done.unwrap_or(n as u64) };
-        format!(" for {}", counted(n, "epoch", "epochs"))
+        // A search without shared weights has no epochs.
+        if n == 0 { String::new() } else { format!(" for {}", counted(n, "epoch", "epochs")) }
     });
     let files = counted(facts.manifest.fingerprint.files as u64, "picture", "pictures");
     let classes = facts.split.as_ref().map_or(String::new(), |split| {
@@ -120,6 +121,12 @@ fn outcome(facts: &RunSummary) -> String {
 
 fn searched(facts: &RunSummary) -> String {
     let found = facts.number("valid_accuracy").map_or("–".into(), percent);
+    if let Some(finals) = &facts.finals {
+        return format!(
+            "After a short training alone, the network found recognises {found} of the {} that no choice looked at.",
+            counted(finals.images as u64, "validation picture", "validation pictures")
+        );
+    }
     let verdict = facts.choice.as_ref().map_or(String::new(), |choice| format!(" {}", choice.verdict));
     format!(
         "With the shared weights, the architecture found recognises {found} of the validation pictures.{verdict}"
@@ -127,7 +134,7 @@ fn searched(facts: &RunSummary) -> String {
 }
 
 fn trained(facts: &RunSummary) -> String {
-    let test = facts.number("test_accuracy").map_or("–".into(), percent);
+    let test = facts.test_accuracy().map_or("–".into(), percent);
     let beside = facts.predicted.as_ref().map_or_else(
         || chance(facts).map_or(String::new(), |share| format!("; guessing would reach {}", percent(share))),
         |p| format!("; always naming the most frequent class would reach {}", percent(p.most_frequent)),
@@ -198,6 +205,22 @@ impl Page<'_> {
     /// extension.
     fn breakable(&self, name: &str) -> String {
         breakable(name)
+    }
+
+    /// Which phase a choice is for, if another one has the same key.
+    fn whose(&self, choice: &Choice) -> &'static str {
+        let all = self.facts.automatic.as_ref().map_or(&[][..], |auto| &auto.choices);
+        let is_twice = all.iter().filter(|other| other.key == choice.key).count() > 1;
+        match choice.only.filter(|_| is_twice) {
+            Some(Kind::Search) => "the search: ",
+            Some(Kind::Train) => "the training: ",
+            None => "",
+        }
+    }
+
+    /// HTML of a key with possible line breaks after its dots.
+    fn breakable_key(&self, key: &str) -> String {
+        breakable_key(key)
     }
 
     fn search_curves(&self) -> &[Figure] {

@@ -71,6 +71,17 @@ pub(crate) fn run(context: &Context, args: &Eval) -> Result<u8> {
     };
     let learned_more = model.refit().is_some();
     let mut model = model.as_measured(&path, part)?;
+    let memory = args.memory.memory.unwrap_or_default();
+    let plan = MemoryPlan::for_evaluation(&model, &path, memory, gpu.is_some())?;
+    tracing::info!("{plan}");
+    let (split, skipped) = match model.load_planned(&path, part, &plan) {
+        Ok(loaded) => loaded,
+        // A copy of the training's images: those of this part are for the network that has not learned from them.
+        Err(error) => {
+            model = model.before_refit(part)?.ok_or(error)?;
+            model.load_planned(&path, part, &plan)?
+        }
+    };
     if learned_more && model.refit().is_none() {
         context.console.note(
             "the model learned from these images once it had been measured: this is the network of before",
@@ -79,10 +90,6 @@ pub(crate) fn run(context: &Context, args: &Eval) -> Result<u8> {
     if let Some(gpu) = &gpu {
         model.use_gpu(gpu)?;
     }
-    let memory = args.memory.memory.unwrap_or_default();
-    let plan = MemoryPlan::for_evaluation(&model, &path, memory, gpu.is_some())?;
-    tracing::info!("{plan}");
-    let (split, skipped) = model.load_planned(&path, part, &plan)?;
     if !skipped.is_empty() {
         context.console.note(&format!("{} files could not be used and are not counted", skipped.len()));
     }

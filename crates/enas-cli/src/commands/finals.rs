@@ -17,9 +17,9 @@ pub(super) fn write_result(
     let found = finals.balanced();
     writeln!(out, "validation      {}", strong(&standing.line()))?;
     let trained = format!(
-        "on {} that no choice looked at, after {} steps of training alone",
+        "on {} that no choice looked at, after {} of training alone",
         counted(finals.images[1] as u64, "image"),
-        grouped(found.steps)
+        counted(found.steps, "step")
     );
     writeln!(out, "{}", paragraph("                ", &trained, stdout_width()))?;
     writeln!(out, "{}", paragraph("random          ", &beside_random(finals), stdout_width()))?;
@@ -34,15 +34,22 @@ pub(super) fn write_result(
     let first = &finals.first_round;
     if first.random > 0 {
         let line = format!(
-            "more accurate than {} of {} random architectures after the same {} steps",
+            "more accurate than {} of {} random or wide architectures after the same {}",
             first.beaten,
             first.random,
-            grouped(first.steps)
+            counted(first.steps, "step")
         );
         writeln!(out, "{}", paragraph("first round     ", &line, stdout_width()))?;
     }
+    if finals.shows_nothing_yet() {
+        writeln!(out, "{}", paragraph("                ", NOTHING_YET, stdout_width()))?;
+    }
     Ok(())
 }
+
+/// Advice after a search whose gain is not measurable.
+const NOTHING_YET: &str = "this shows nothing yet about what searching brings: more time (--time) trains more networks, and \
+                           each for longer";
 
 /// Writes the three networks that a user can choose from.
 pub(super) fn write_networks(out: &mut dyn Write, finals: &FinalsOutcome) -> io::Result<()> {
@@ -57,6 +64,14 @@ pub(super) fn write_networks(out: &mut dyn Write, finals: &FinalsOutcome) -> io:
             grouped(network.params as u64),
             grouped(network.macs)
         )?;
+    }
+    if !finals.has_small() {
+        let line = format!(
+            "small is the smallest that was trained to the end: none has at most half the {} multiply-adds of a usual random \
+             architecture",
+            grouped(finals.usual_macs)
+        );
+        writeln!(out, "{}", paragraph("  ", &line, stdout_width()))?;
     }
     Ok(())
 }

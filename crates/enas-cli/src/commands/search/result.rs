@@ -157,7 +157,9 @@ impl Found<'_> {
         if let Some(FinalSize { params, macs }) = self.final_network {
             writeln!(out, "final network   {}", cost(params, macs))?;
         }
-        writeln!(out, "time            {} for {}", duration(self.seconds), counted(self.epochs, "epoch"))?;
+        // A search without shared weights has no epochs.
+        let epochs = (self.epochs > 0).then(|| format!(" for {}", counted(self.epochs, "epoch")));
+        writeln!(out, "time            {}{}", duration(self.seconds), epochs.unwrap_or_default())?;
         writeln!(out, "run             {}\n", self.run.display())?;
         match self.finals {
             Some(finals) => finals::write_networks(out, finals)?,

@@ -16,7 +16,7 @@ use enas_search::{Kind, Model, Run, SeriesRun, TimeLimit, TrainConfig};
 pub(crate) use self::args::Train;
 use self::job::Job;
 use self::result::print;
-use crate::commands::{Context, interrupted, report, use_threads};
+use crate::commands::{Context, interrupted, report, saved_before, use_threads};
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
 use crate::output::opening;
@@ -91,6 +91,7 @@ pub(crate) fn run(context: &Context, args: &Train) -> Result<u8> {
         }
         Err(error) => {
             drop(watcher);
+            saved_before(&error, Kind::Train, run.dir());
             interrupted(error, Kind::Train, &interrupt)
         }
     }
@@ -99,7 +100,7 @@ pub(crate) fn run(context: &Context, args: &Train) -> Result<u8> {
 fn started(args: &Train, config: &TrainConfig, arc: &Arch, data: &Dataset) -> Result<Run> {
     let mut run = Run::for_training(args.out.as_deref(), config, arc, data)?;
     if let Some(dir) = &args.run {
-        run.set_search(&locate::search(dir))?;
+        run.set_search(&locate::search(dir)?)?;
     }
     if let Some(model) = &args.warm_start {
         run.set_start(model).context("--warm-start")?;
