@@ -1,6 +1,6 @@
 //! The main numbers at the top of a report, and the references they are compared with.
 
-use enas_run::{Kind, interval};
+use enas_run::{BalancedAccuracy, Kind, interval};
 
 use crate::run::{Network, RunSummary};
 use crate::search_choice::Random;
@@ -142,6 +142,12 @@ pub(crate) fn comparison(facts: &RunSummary) -> Vec<Compared> {
             ]
         }
         Kind::Train => {
+            if let Some(balanced) = balanced(facts) {
+                return vec![
+                    compared("this network, mean over the classes", balanced.value, true),
+                    compared("always naming one class", balanced.by_chance(), false),
+                ];
+            }
             let Some(test) = facts.test_accuracy() else { return vec![] };
             let other = match &facts.predicted {
                 Some(p) => compared("always the most frequent class", p.most_frequent, false),
@@ -153,6 +159,12 @@ pub(crate) fn comparison(facts: &RunSummary) -> Vec<Compared> {
             vec![compared("this network", test, true), other]
         }
     }
+}
+
+/// The balanced accuracy on the test split, if the run chose by macro-F1: then every class counts alike.
+pub(crate) fn balanced(facts: &RunSummary) -> Option<BalancedAccuracy> {
+    facts.settings.get("metric").filter(|metric| metric == "macro-f1")?;
+    facts.predicted.as_ref().map(|p| p.evaluation.balanced())
 }
 
 /// The accuracy of uniform guessing, 0 to 1.

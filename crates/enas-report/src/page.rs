@@ -3,12 +3,12 @@
 use std::borrow::Borrow;
 
 use askama::Template;
-use enas_run::{CheckedFinding, Choice, Kind};
+use enas_run::{BalancedAccuracy, CheckedFinding, Choice, Kind};
 
 use crate::auto::severity;
 use crate::chart;
 use crate::curves::Figure;
-use crate::headlines::{Compared, Headline, chance, comparison, headlines, time_of};
+use crate::headlines::{Compared, Headline, balanced, chance, comparison, headlines, time_of};
 use crate::predictions::Confusion;
 use crate::run::{Architecture, RunSummary};
 use crate::style::STYLE;
@@ -139,7 +139,23 @@ fn trained(facts: &RunSummary) -> String {
         || chance(facts).map_or(String::new(), |share| format!("; guessing would reach {}", percent(share))),
         |p| format!("; always naming the most frequent class would reach {}", percent(p.most_frequent)),
     );
-    format!("The network recognises {test} of the test pictures, which nothing looked at before{beside}.")
+    format!(
+        "The network recognises {test} of the test pictures, which nothing looked at before{beside}.{}",
+        balanced(facts).map_or(String::new(), in_words)
+    )
+}
+
+/// A balanced accuracy in words.
+fn in_words(balanced: BalancedAccuracy) -> String {
+    let BalancedAccuracy { value, low, high, .. } = balanced;
+    format!(
+        " With every class counted alike it reaches {} (balanced accuracy, 95\u{a0}% interval {:.1} to {:.1}); always \
+         naming one class reaches {}.",
+        percent(value),
+        100.0 * low,
+        100.0 * high,
+        percent(balanced.by_chance())
+    )
 }
 
 fn network_facts(facts: &RunSummary) -> Vec<Fact> {
@@ -269,5 +285,20 @@ impl Page<'_> {
 
     fn counted_images(&self, n: impl Borrow<u64>) -> String {
         text::counted(*n.borrow(), "picture", "pictures")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_balanced_accuracy_stands_beside_what_a_constant_reaches() {
+        let said = in_words(BalancedAccuracy { value: 0.85, low: 0.7, high: 1.0, classes: 2 });
+        assert!(
+            said.contains("85.00\u{a0}% (balanced accuracy, 95\u{a0}% interval 70.0 to 100.0)"),
+            "{said}"
+        );
+        assert!(said.ends_with("always naming one class reaches 50.00\u{a0}%."), "{said}");
     }
 }

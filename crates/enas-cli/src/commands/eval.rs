@@ -91,7 +91,11 @@ pub(crate) fn run(context: &Context, args: &Eval) -> Result<u8> {
         model.use_gpu(gpu)?;
     }
     if !skipped.is_empty() {
-        context.console.note(&format!("{} files could not be used and are not counted", skipped.len()));
+        let note = match skipped.len() {
+            1 => "1 file could not be used and is not counted".to_owned(),
+            n => format!("{n} files could not be used and are not counted"),
+        };
+        context.console.note(&note);
     }
     drop(loading);
     let measuring = context.console.activity(&format!("classifying {} images", grouped(split.len() as u64)));

@@ -19,7 +19,7 @@ pub(super) fn write_result(
     let trained = format!(
         "on {} that no choice looked at, after {} of training alone",
         counted(finals.images[1] as u64, "image"),
-        counted(found.steps, "step")
+        in_steps(found.steps)
     );
     writeln!(out, "{}", paragraph("                ", &trained, stdout_width()))?;
     writeln!(out, "{}", paragraph("random          ", &beside_random(finals), stdout_width()))?;
@@ -37,7 +37,7 @@ pub(super) fn write_result(
             "more accurate than {} of {} random or wide architectures after the same {}",
             first.beaten,
             first.random,
-            counted(first.steps, "step")
+            in_steps(first.steps)
         );
         writeln!(out, "{}", paragraph("first round     ", &line, stdout_width()))?;
     }
@@ -86,6 +86,11 @@ fn beside_random(finals: &FinalsOutcome) -> String {
     format!("mean {mean}, best {best} of {} with the same training{gain}", of(control))
 }
 
+/// A number of steps in words.
+fn in_steps(n: u64) -> String {
+    format!("{} step{}", grouped(n), if n == 1 { "" } else { "s" })
+}
+
 fn of(control: &Control) -> String {
     counted(control.arcs as u64, "random architecture")
 }
@@ -106,6 +111,11 @@ pub(super) fn in_words(gain: Gain) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_single_step_is_no_plural() {
+        assert_eq!([in_steps(1), in_steps(1200)], ["1 step".to_owned(), format!("{} steps", grouped(1200))]);
+    }
 
     #[test]
     fn only_an_interval_beyond_zero_is_called_better_or_worse() {

@@ -180,7 +180,10 @@ fn copied_images_and_a_missing_network_are_told_apart_from_what_the_model_learne
     stdout(folder, &["report", "r"]);
     let html = report();
     assert!(html.contains("(measured.safetensors) is missing"), "the page says what it lacks");
-    assert!(!html.contains("Predictions of the test split") && !html.contains("95\u{a0}% interval"), "{html}");
+    assert!(
+        !html.contains("Predictions of the test split") && !html.contains("95\u{a0}% interval"),
+        "{html}"
+    );
 }
 
 #[test]

@@ -51,6 +51,7 @@ impl<'a> Larger<'a> {
         };
         let tenth = (all as f64 * TENTH).round() as usize;
         let reason = match tenth < ENOUGH {
+            true if tenth == 1 => "a tenth would be 1 image, too few to measure anything".to_owned(),
             true => format!("a tenth would be {tenth} images, too few to measure anything"),
             // The rounding of each class may leave fewer.
             false => format!("a tenth of each class would be fewer than {ENOUGH} images in all"),
