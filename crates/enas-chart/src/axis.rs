@@ -41,6 +41,7 @@ impl ChartAxis {
     pub(crate) fn scale(&self, values: impl Iterator<Item = f64>) -> Scale {
         let all = values.chain(self.from).chain(self.to).filter(|x| x.is_finite());
         let (low, high) = all.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(x), h.max(x)));
+        let (least, most) = (low, high);
         let (low, high) = match (low, high) {
             (l, h) if l > h => (0.0, 1.0),
             // A single value gets a margin on either side.
@@ -54,6 +55,10 @@ impl ChartAxis {
         // An axis of whole numbers, such as epochs, may begin and end between ticks.
         let low = if fixed_low || whole { low } else { (low / step + 1e-9).floor() * step };
         let high = if fixed_high || whole { high } else { (high / step - 1e-9).ceil() * step };
+        // There are no shares above all or below nothing.
+        let is_share = self.format == Format::Percent;
+        let low = if is_share && least >= 0.0 { low.max(0.0) } else { low };
+        let high = if is_share && most <= 1.0 { high.min(1.0) } else { high };
         Scale { low, high, step, format: self.format }
     }
 }
@@ -146,6 +151,9 @@ mod tests {
             ticks(Format::Percent, &[0.983, 0.994]),
             ["98.25 %", "98.50 %", "98.75 %", "99.00 %", "99.25 %", "99.50 %"]
         );
+        assert_eq!(ticks(Format::Percent, &[0.93, 1.0]).last().unwrap(), "100 %");
+        let scale = ChartAxis::new("", Format::Percent).scale([0.4, 1.0].into_iter());
+        assert!(scale.high <= 1.0, "{scale:?}");
         assert_eq!(ticks(Format::Whole, &[1.0, 3.0]), ["1", "2", "3"]);
         assert_eq!(ticks(Format::Whole, &[0.0, 150.0]), ["0", "50", "100", "150"]);
     }

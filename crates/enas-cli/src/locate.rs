@@ -11,10 +11,45 @@ use crate::output::visible;
 
 /// The name of the model file in a run directory and in the directory of an automatic run.
 const MODEL: &str = "model.safetensors";
+/// The name of the file with the architecture of a finished run.
+const BEST_ARC: &str = "best.arc.json";
 
 /// The run directory of a search: `dir` itself, or the search phase in the directory of an automatic run.
-pub(crate) fn search(dir: &Path) -> PathBuf {
-    if is_auto(dir) { phase(dir, AutoPhase::Search) } else { dir.to_owned() }
+///
+/// # Errors
+/// A usage error for an automatic run without a search; it names what there is.
+pub(crate) fn search(dir: &Path) -> Result<PathBuf> {
+    if !is_auto(dir) {
+        return Ok(dir.to_owned());
+    }
+    let search = phase(dir, AutoPhase::Search);
+    if search.is_dir() {
+        return Ok(search);
+    }
+    let shown = dir.display();
+    let arc = phase(dir, AutoPhase::Train).join(BEST_ARC);
+    Err(usage(match arc.is_file() {
+        true => format!(
+            "{shown}: this automatic run made no search, it trained a ready cell; to train that cell again: enas train DATA \
+             --arc-file {}",
+            arc.display()
+        ),
+        false => {
+            format!("{shown}: this automatic run has made no search; go on with: enas auto --resume {shown}")
+        }
+    }))
+}
+
+/// Checks that `dir` is not an automatic run, which only `enas auto` can go on with.
+///
+/// # Errors
+/// A usage error that names the command.
+pub(crate) fn must_not_be_automatic(dir: &Path) -> Result<()> {
+    if !is_auto(dir) {
+        return Ok(());
+    }
+    let shown = dir.display();
+    Err(usage(format!("{shown}: this is an automatic run; go on with: enas auto --resume {shown}")))
 }
 
 /// The run directory whose architecture or report is meant by `dir`.
@@ -28,7 +63,7 @@ pub(crate) fn reported(dir: &Path) -> Result<PathBuf> {
         return Ok(dir.to_owned());
     }
     let trained = AutoRunReader::open(dir)?.best().map(|it| phase(dir, it));
-    let found = trained.or_else(|| Some(search(dir)).filter(|run| run.is_dir()));
+    let found = trained.or_else(|| Some(phase(dir, AutoPhase::Search)).filter(|run| run.is_dir()));
     found.ok_or_else(|| {
         let shown = visible(&dir);
         usage(format!("{shown}: this automatic run has no model yet; go on with: enas auto --resume {shown}"))
@@ -95,6 +130,7 @@ fn in_directory(flag: &str, dir: &Path) -> Result<PathBuf> {
             Ok(Kind::Train) => {
                 format!("this training has no model yet; go on with: enas train --resume {shown}")
             }
+            Err(_) if !dir.exists() => "there is no such folder".to_owned(),
             Err(_) => format!("there is no {MODEL} in it, and it is not a run directory"),
         }
     };

@@ -1,7 +1,7 @@
 //! Writes log lines of all crates to stderr without damaging the progress bars.
 
 use std::env;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -22,7 +22,8 @@ pub(crate) fn start(shown: Shown, console: &Console) {
     };
     let refined = env::var("RUST_LOG").ok().and_then(|wanted| wanted.parse::<Targets>().ok());
     let lines = tracing_subscriber::fmt::layer()
-        .with_ansi(io::stderr().is_terminal())
+        // `console` knows `NO_COLOR` and the like.
+        .with_ansi(console::colors_enabled_stderr())
         .with_target(false)
         .without_time()
         // An error of writing to stderr could only be reported there, which would end the program.

@@ -271,9 +271,13 @@ impl Observer for Watcher<'_> {
             Event::Refit { images, epochs } => {
                 let images = grouped(*images as u64);
                 let epochs = counted(*epochs, "epoch");
+                // Under a time limit the number follows from the speed so far.
+                let most = if self.clock.end.is_some() { "at most " } else { "" };
                 self.note(&format!(
-                    "the network is measured, and goes on for {epochs} with all {images} images that it may learn from now"
+                    "the network is measured, and goes on for {most}{epochs} with all {images} images that it may learn from now"
                 ));
+                // Otherwise its bar and the new activity would share a line.
+                self.clear();
                 self.wait("preparing the training with all images");
             }
             Event::SearchPlanned(plan) => self.note(&search_planned(plan)),
@@ -311,7 +315,8 @@ impl Drop for Watcher<'_> {
 /// The result of an epoch in one line, with as many fields as fit the terminal.
 fn epoch_line(summary: &EpochSummary, eta: &str, width: Option<usize>) -> String {
     let policy = summary.policy.as_ref();
-    let waited = summary.waited_seconds > 0.02 * summary.seconds;
+    // Less would be printed as 0.0 s.
+    let waited = summary.waited_seconds > (0.02 * summary.seconds).max(0.05);
     let best = summary.best_valid_accuracy;
     let fields = vec![
         field(0, format!("epoch {}/{}", summary.epoch, summary.epochs)),
@@ -398,6 +403,22 @@ mod tests {
         assert!(said[0].contains(": as many epochs of 10 steps as the time allows, "), "{said:?}");
         assert_eq!(said[1], "the time limit leaves 12 epochs in all");
         drop(held);
+    }
+
+    #[test]
+    fn the_epochs_of_a_refit_are_a_bound_under_a_time_limit() {
+        let (console, interrupt) = (Console::new(false), Interrupt::listen().unwrap());
+        let said = |seconds_left| {
+            let mut watcher = Watcher::new(&console, &interrupt);
+            let held = console.hold();
+            watcher.event(&started(30, seconds_left));
+            watcher.event(&Event::Refit { images: 180, epochs: 1 });
+            let said = console.held().join("\n");
+            drop(held);
+            said
+        };
+        assert!(said(Some(60.0)).contains("goes on for at most 1 epoch with all 180 images"));
+        assert!(said(None).contains("goes on for 1 epoch with all 180 images"));
     }
 
     #[test]

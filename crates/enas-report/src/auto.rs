@@ -1,7 +1,7 @@
 //! The parts of a report that only an automatic run has: checks of the images, choices, plan and phases.
 
 use enas_data::check::Severity;
-use enas_run::{AutoPhase, AutoPlan, AutoRunReader, CheckedFinding, Choice, RunReader, SearchWhen};
+use enas_run::{AutoPhase, AutoPlan, AutoRunReader, CheckedFinding, Choice, Kind, RunReader, SearchWhen};
 use serde_json::Value;
 
 use crate::curves::{self, Figure};
@@ -67,6 +67,8 @@ impl Automatic {
         let plan = auto.plan();
         let seconds = seconds.unwrap_or_else(|| auto.seconds());
         let preparation = auto.preparation();
+        let searches = plan.as_ref().is_none_or(|plan| plan.searches);
+        let is_used = |choice: &Choice| searches || choice.only != Some(Kind::Search);
         let search = auto.phase(AutoPhase::Search);
         let log = search.as_ref().map(|search| Log::read(&search.metrics_path()));
         let nodes = search.as_ref().and_then(|search| search.best_arc().ok()).map(|arc| arc.n_nodes());
@@ -90,7 +92,7 @@ impl Automatic {
             }),
             from: auto.best(),
             checked,
-            choices: preparation.choices,
+            choices: preparation.choices.into_iter().filter(is_used).collect(),
             search_curves: log.as_ref().map_or(Vec::new(), |log| curves::of_search(log, nodes)),
             choice: log.as_ref().and_then(search_choice::choice),
             finals: log.as_ref().and_then(finals),
@@ -116,8 +118,10 @@ impl Automatic {
     /// A remark that compares the wall time with the limit.
     pub(crate) fn of_limit(&self) -> String {
         match self.limit {
-            Some(limit) => format!("of the {} that were allowed", duration(limit)),
-            None => "there was no time limit".into(),
+            Some(limit) => {
+                format!("of the {} that were allowed, until this report was begun", duration(limit))
+            }
+            None => "until this report was begun; there was no time limit".into(),
         }
     }
 }
@@ -238,7 +242,8 @@ fn phases(auto: &AutoRunReader, plan: Option<&AutoPlan>, seconds: f64) -> Vec<Ph
 fn result(log: &Log, run: &RunReader) -> String {
     let Some(result) = log.last("result") else { return "not finished".into() };
     let share = |key: &str| result.get(key).and_then(Value::as_f64).map(percent);
-    let epochs = result["epochs"].as_u64().map(|n| counted(n, "epoch", "epochs"));
+    // A search without shared weights has no epochs.
+    let epochs = result["epochs"].as_u64().filter(|n| *n > 0).map(|n| counted(n, "epoch", "epochs"));
     let valid = share("valid_accuracy").map(|valid| match run.manifest().kind {
         enas_run::Kind::Search if log.of("finalist").next().is_some() => {
             format!("{valid} of the validation images that report, after a short training alone")

@@ -7,7 +7,7 @@ use crate::chart::{Chart, ChartAxis, ChartSeries, Format, Mark};
 use crate::curves::{Figure, figure};
 use crate::log::Log;
 use crate::search_choice::Random;
-use crate::text::percent;
+use crate::text::{counted, percent};
 
 /// The result of the finals, for a page.
 #[derive(Clone, Debug)]
@@ -20,6 +20,12 @@ pub(crate) struct Finals {
     pub(crate) picks: Vec<PickRow>,
     /// The random architectures that were trained as long as the best candidate.
     pub(crate) random: Option<Random>,
+    /// The network found.
+    pub(crate) found: Finalist,
+    /// Number of validation images that no choice looked at.
+    pub(crate) images: usize,
+    /// Whether the pick `small` has at most half the usual multiply-adds.
+    pub(crate) has_small: bool,
 }
 
 /// One of the networks that a user can choose from.
@@ -52,6 +58,9 @@ pub(crate) fn finals(log: &Log) -> Option<Finals> {
     });
     Some(Finals {
         random,
+        found: outcome.finalist(&outcome.picks.balanced)?.clone(),
+        images: outcome.images[1],
+        has_small: outcome.has_small(),
         figure: front(&outcome),
         verdict: verdict(&outcome),
         picks: picks.into_iter().filter_map(row).collect(),
@@ -80,7 +89,7 @@ fn front(outcome: &FinalsOutcome) -> Option<Figure> {
         title: "Accuracy and cost".into(),
         description: "Each dot is a network that was trained alone.".into(),
         x: ChartAxis::new("million multiply-adds per picture", Format::Number),
-        y: ChartAxis::new("accuracy on pictures that no choice looked at", Format::Percent),
+        y: ChartAxis::new("accuracy", Format::Percent),
         series: vec![
             series("trained shorter", 6, points(&|finalist| finalist.steps < last)),
             series(
@@ -92,22 +101,24 @@ fn front(outcome: &FinalsOutcome) -> Option<Figure> {
         ],
         ..Chart::default()
     };
-    figure("finals", chart, "Up and to the left is better. Networks that were trained shorter reach less.")
+    let caption = "Accuracy on pictures that no choice looked at. Up and to the left is better. Networks that were trained \
+                   shorter reach less.";
+    figure("finals", chart, caption)
 }
 
 /// The comparison in words. "Better" and "worse" require a confidence interval that excludes zero.
 fn verdict(outcome: &FinalsOutcome) -> String {
     let found = outcome.balanced();
     let mut said = format!(
-        "After {} steps of training alone the network found reaches {} of the {} validation pictures that no choice looked at.",
-        found.steps,
+        "After {} of training alone the network found reaches {} of the {} validation pictures that no choice looked at.",
+        counted(found.steps, "step", "steps"),
         percent(found.valid_report),
         outcome.images[1]
     );
     if let (Some(control), Some(gain)) = (&outcome.control, outcome.gain) {
         said += &format!(
-            " Beside {} random architectures with the same training, {} on average: {:+.1} points, 95\u{a0}% interval {:+.1} to {:+.1}: {}.",
-            control.arcs,
+            " Beside {} with the same training, {} on average: {:+.1} points, 95\u{a0}% interval {:+.1} to {:+.1}: {}.",
+            counted(control.arcs as u64, "random architecture", "random architectures"),
             percent(control.mean),
             gain.points,
             gain.low,
@@ -125,9 +136,14 @@ fn verdict(outcome: &FinalsOutcome) -> String {
     let first = &outcome.first_round;
     if first.random > 0 {
         said += &format!(
-            " After the first {} steps it was more accurate than {} of {} random ones.",
-            first.steps, first.beaten, first.random
+            " After the first {} it was more accurate than {} of {} random or wide ones.",
+            counted(first.steps, "step", "steps"),
+            first.beaten,
+            first.random
         );
+    }
+    if outcome.shows_nothing_yet() {
+        said += " This shows nothing yet about what searching brings: give the search more time.";
     }
     said
 }
@@ -188,6 +204,15 @@ mod tests {
             "After 30 steps of training alone the network found reaches 95.00\u{a0}% of the 51 validation pictures that \
              no choice looked at."
         );
+    }
+
+    #[test]
+    fn a_gain_that_is_not_measurable_is_said_to_show_nothing_yet() {
+        let nothing = "shows nothing yet";
+        assert!(!verdict(&outcome(0.5, 9.5)).contains(nothing));
+        let said = verdict(&outcome(-0.5, 10.5));
+        assert!(said.contains(nothing) && said.contains("1 of 2 random or wide ones"), "{said}");
+        assert!(said.contains("Beside 1\u{a0}random architecture with"), "{said}");
     }
 
     #[test]

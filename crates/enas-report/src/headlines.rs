@@ -1,6 +1,6 @@
 //! The main numbers at the top of a report, and the references they are compared with.
 
-use enas_run::{Kind, interval};
+use enas_run::{BalancedAccuracy, Kind, interval};
 
 use crate::run::{Network, RunSummary};
 use crate::search_choice::Random;
@@ -34,7 +34,7 @@ pub(crate) fn headlines(facts: &RunSummary) -> Vec<Headline> {
         Kind::Train => {
             let share = |key: &str| facts.number(key).map(percent);
             vec![
-                headline("test accuracy", share("test_accuracy"), test_interval(facts)),
+                headline("test accuracy", facts.test_accuracy().map(percent), test_interval(facts)),
                 headline("validation accuracy", share("valid_accuracy"), "of the kept weights".into()),
             ]
         }
@@ -47,10 +47,17 @@ pub(crate) fn headlines(facts: &RunSummary) -> Vec<Headline> {
     // A search knows two networks: that of the search itself and that of a training. This number belongs to the former.
     all.push(match facts.manifest.kind {
         Kind::Train => network.and_then(|n| headline("multiply-adds", Some(short(n.macs)), speed(n))),
-        Kind::Search => {
-            let macs = facts.number("macs").map(|n| short(n as u64));
-            headline("multiply-adds", macs, "per image, in the search network".into())
-        }
+        Kind::Search => match &facts.finals {
+            Some(finals) => headline(
+                "multiply-adds",
+                Some(short(finals.found.macs)),
+                "per picture, in that network".into(),
+            ),
+            None => {
+                let macs = facts.number("macs").map(|n| short(n as u64));
+                headline("multiply-adds", macs, "per image, in the search network".into())
+            }
+        },
     });
     all.push(time);
     all.into_iter().flatten().collect()
@@ -60,7 +67,7 @@ fn headline(label: &'static str, value: Option<String>, remark: String) -> Optio
     value.map(|value| Headline { label, value, remark })
 }
 
-/// What a search found, and its shared weights.
+/// What a search found, and the size of its network or of the shared weights.
 fn of_search(facts: &RunSummary) -> [Option<Headline>; 3] {
     let of_found = match facts.finals {
         Some(_) => "of the network found, after a short training alone",
@@ -71,11 +78,20 @@ fn of_search(facts: &RunSummary) -> [Option<Headline>; 3] {
         let remark = format!("of {}, {how}", random.count);
         headline("best random architecture", Some(percent(random.best)), remark)
     };
-    let weights = facts.number("params").map(|n| short(n as u64));
+    let weights = match &facts.finals {
+        Some(finals) => {
+            let params = Some(short(finals.found.params as u64));
+            headline("parameters", params, "of the network found, in its short training".into())
+        }
+        None => {
+            let params = facts.number("params").map(|n| short(n as u64));
+            headline("shared weights", params, "of all architectures together".into())
+        }
+    };
     [
         headline("validation accuracy", facts.number("valid_accuracy").map(percent), of_found.into()),
         random(facts).and_then(best_random),
-        headline("shared weights", weights, "of all architectures together".into()),
+        weights,
     ]
 }
 
@@ -128,7 +144,13 @@ pub(crate) fn comparison(facts: &RunSummary) -> Vec<Compared> {
             ]
         }
         Kind::Train => {
-            let Some(test) = facts.number("test_accuracy") else { return vec![] };
+            if let Some(balanced) = balanced(facts) {
+                return vec![
+                    compared("this network, mean over the classes", balanced.value, true),
+                    compared("always naming one class", balanced.by_chance(), false),
+                ];
+            }
+            let Some(test) = facts.test_accuracy() else { return vec![] };
             let other = match &facts.predicted {
                 Some(p) => compared("always the most frequent class", p.most_frequent, false),
                 None => match chance(facts) {
@@ -139,6 +161,12 @@ pub(crate) fn comparison(facts: &RunSummary) -> Vec<Compared> {
             vec![compared("this network", test, true), other]
         }
     }
+}
+
+/// The balanced accuracy on the test split, if the run chose by macro-F1: then every class counts alike.
+pub(crate) fn balanced(facts: &RunSummary) -> Option<BalancedAccuracy> {
+    facts.settings.get("metric").filter(|metric| metric == "macro-f1")?;
+    facts.predicted.as_ref().map(|p| p.evaluation.balanced())
 }
 
 /// The accuracy of uniform guessing, 0 to 1.

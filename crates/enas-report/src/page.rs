@@ -3,16 +3,16 @@
 use std::borrow::Borrow;
 
 use askama::Template;
-use enas_run::{CheckedFinding, Kind};
+use enas_run::{BalancedAccuracy, CheckedFinding, Choice, Kind};
 
 use crate::auto::severity;
 use crate::chart;
 use crate::curves::Figure;
-use crate::headlines::{Compared, Headline, chance, comparison, headlines, time_of};
+use crate::headlines::{Compared, Headline, balanced, chance, comparison, headlines, time_of};
 use crate::predictions::Confusion;
 use crate::run::{Architecture, RunSummary};
 use crate::style::STYLE;
-use crate::text::{breakable, bytes, counted, duration, grouped, now, percent, short};
+use crate::text::{breakable, breakable_key, bytes, counted, duration, grouped, now, percent, short};
 use crate::{machine, text};
 
 /// The report.
@@ -98,7 +98,8 @@ fn done(facts: &RunSummary) -> String {
         // `epochs` is the planned number while a run is not finished; the log has the number done.
         let done = facts.last_epoch.as_ref().and_then(|e| e["epoch"].as_u64());
         let n = if facts.result.is_some() { n as u64 } else { done.unwrap_or(n as u64) };
-        format!(" for {}", counted(n, "epoch", "epochs"))
+        // A search without shared weights has no epochs.
+        if n == 0 { String::new() } else { format!(" for {}", counted(n, "epoch", "epochs")) }
     });
     let files = counted(facts.manifest.fingerprint.files as u64, "picture", "pictures");
     let classes = facts.split.as_ref().map_or(String::new(), |split| {
@@ -120,6 +121,12 @@ fn outcome(facts: &RunSummary) -> String {
 
 fn searched(facts: &RunSummary) -> String {
     let found = facts.number("valid_accuracy").map_or("–".into(), percent);
+    if let Some(finals) = &facts.finals {
+        return format!(
+            "After a short training alone, the network found recognises {found} of the {} that no choice looked at.",
+            counted(finals.images as u64, "validation picture", "validation pictures")
+        );
+    }
     let verdict = facts.choice.as_ref().map_or(String::new(), |choice| format!(" {}", choice.verdict));
     format!(
         "With the shared weights, the architecture found recognises {found} of the validation pictures.{verdict}"
@@ -127,12 +134,28 @@ fn searched(facts: &RunSummary) -> String {
 }
 
 fn trained(facts: &RunSummary) -> String {
-    let test = facts.number("test_accuracy").map_or("–".into(), percent);
+    let test = facts.test_accuracy().map_or("–".into(), percent);
     let beside = facts.predicted.as_ref().map_or_else(
         || chance(facts).map_or(String::new(), |share| format!("; guessing would reach {}", percent(share))),
         |p| format!("; always naming the most frequent class would reach {}", percent(p.most_frequent)),
     );
-    format!("The network recognises {test} of the test pictures, which nothing looked at before{beside}.")
+    format!(
+        "The network recognises {test} of the test pictures, which nothing looked at before{beside}.{}",
+        balanced(facts).map_or(String::new(), in_words)
+    )
+}
+
+/// A balanced accuracy in words.
+fn in_words(balanced: BalancedAccuracy) -> String {
+    let BalancedAccuracy { value, low, high, .. } = balanced;
+    format!(
+        " With every class counted alike it reaches {} (balanced accuracy, 95\u{a0}% interval {:.1} to {:.1}); always \
+         naming one class reaches {}.",
+        percent(value),
+        100.0 * low,
+        100.0 * high,
+        percent(balanced.by_chance())
+    )
 }
 
 fn network_facts(facts: &RunSummary) -> Vec<Fact> {
@@ -201,6 +224,22 @@ impl Page<'_> {
         breakable(name)
     }
 
+    /// Which phase a choice is for, if another one has the same key.
+    fn whose(&self, choice: &Choice) -> &'static str {
+        let all = self.facts.automatic.as_ref().map_or(&[][..], |auto| &auto.choices);
+        let is_twice = all.iter().filter(|other| other.key == choice.key).count() > 1;
+        match choice.only.filter(|_| is_twice) {
+            Some(Kind::Search) => "the search: ",
+            Some(Kind::Train) => "the training: ",
+            None => "",
+        }
+    }
+
+    /// HTML of a key with possible line breaks after its dots.
+    fn breakable_key(&self, key: &str) -> String {
+        breakable_key(key)
+    }
+
     fn search_curves(&self) -> &[Figure] {
         self.facts.automatic.as_ref().map_or(&[], |auto| &auto.search_curves)
     }
@@ -247,5 +286,20 @@ impl Page<'_> {
 
     fn counted_images(&self, n: impl Borrow<u64>) -> String {
         text::counted(*n.borrow(), "picture", "pictures")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_balanced_accuracy_stands_beside_what_a_constant_reaches() {
+        let said = in_words(BalancedAccuracy { value: 0.85, low: 0.7, high: 1.0, classes: 2 });
+        assert!(
+            said.contains("85.00\u{a0}% (balanced accuracy, 95\u{a0}% interval 70.0 to 100.0)"),
+            "{said}"
+        );
+        assert!(said.ends_with("always naming one class reaches 50.00\u{a0}%."), "{said}");
     }
 }

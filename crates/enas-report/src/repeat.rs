@@ -110,7 +110,13 @@ impl Related {
         let facts: Value = serde_json::from_str(&text).unwrap_or_default();
         let share = |key: &str| facts[key].as_f64().map(percent);
         let (role, result) = match run.manifest().kind {
-            Kind::Search => ("search", share("valid_accuracy").map(|p| format!("{p} with shared weights"))),
+            Kind::Search => {
+                let how = match facts["finalists"].is_array() {
+                    true => "of the validation pictures that report, after a short training alone",
+                    false => "with shared weights",
+                };
+                ("search", share("valid_accuracy").map(|p| format!("{p} {how}")))
+            }
             Kind::Train => ("training", share("test_accuracy").map(|p| format!("{p} of the test pictures"))),
         };
         let page = run.dir().join(FILE_NAME);

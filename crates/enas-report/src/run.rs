@@ -22,11 +22,14 @@ use crate::predictions::{Predicted, predicted};
 use crate::repeat::{self, Related};
 use crate::search_choice::{self, MetricChoice};
 use crate::settings::RunSettings;
+use crate::text::{counted, percent};
 use crate::thumbnails::{self, Views};
 
 /// A note on the time per picture, if it was not measured.
 const NOT_TIMED: &str =
     "The time per picture was not measured, as time was short: enas report writes this page again with it.";
+/// The name of the file of the measured network.
+const MEASURED: &str = "measured.safetensors";
 
 /// What is known about a run.
 #[derive(Debug)]
@@ -158,6 +161,14 @@ impl RunSummary {
         Self { name, command, choice, finals, automatic: Some(automatic), ..self }
     }
 
+    /// Accuracy on the test split, 0 to 1, of the network whose predictions the page shows: after a refit, of the one
+    /// before it.
+    pub(crate) fn test_accuracy(&self) -> Option<f64> {
+        let before =
+            self.result.as_ref().and_then(|result| result["refit"]["measured_test_accuracy"].as_f64());
+        before.or_else(|| self.number("test_accuracy"))
+    }
+
     /// A number of the result, or of the last epoch if there is no result yet.
     pub(crate) fn number(&self, key: &str) -> Option<f64> {
         let of = |event: &Option<Value>| event.as_ref()?[key].as_f64();
@@ -175,11 +186,20 @@ fn collapse(event: &Value) -> Option<String> {
 
 /// A note on which network the page describes, if training continued (refit) after the measurement.
 fn refit_note(log: &Log) -> Option<String> {
-    let refit = log.last("result")?.get("refit")?;
+    let result = log.last("result")?;
+    let refit = result.get("refit")?;
     let (fitted, epochs) = (refit["fitted"].as_u64()?, refit["epochs"].as_u64()?);
+    let more = counted(epochs, "more epoch", "more epochs");
+    let delivered = match (refit["images"].as_str(), result["test_accuracy"].as_f64()) {
+        (Some("validation"), Some(test)) => {
+            format!(" The network afterwards recognises {} of the test pictures.", percent(test))
+        }
+        _ => String::new(),
+    };
     Some(format!(
-        "Once it was measured, the network learned for {epochs} more epochs from {fitted} images in all. Accuracies, \
-         confusions and mistakes on this page are those of the network before."
+        "Once it was measured, the network learned for {more} from {} in all. Accuracies, confusions and mistakes on \
+         this page are those of the network before.{delivered}",
+        counted(fitted, "image", "images")
     ))
 }
 
@@ -313,6 +333,15 @@ fn looked_at(
             }
         },
     };
+    if model.refit().is_some() {
+        notes.push(format!(
+            "The network that was measured ({MEASURED}) is missing. The one beside it learned from validation or test \
+             pictures afterwards, so its predictions would say nothing: classes, confusions, calibration and mistakes \
+             are left out."
+        ));
+        let views = noted(notes, "The pictures of the run cannot be read any more", thumbnails::views(data));
+        return (None, views.unwrap_or_default());
+    }
     let placed = options.place.map_or(Ok(()), |place| place(&mut model));
     let result = placed.and_then(|()| predicted(&model, data, options.left));
     let found = noted(notes, "The model cannot predict the pictures of the run", result);

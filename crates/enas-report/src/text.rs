@@ -55,6 +55,8 @@ pub fn now() -> String {
 
 /// Quotes a word for a shell, if necessary. Control characters are escaped as in `$'\n'`, which bash, zsh and ksh read.
 pub fn shell_word(text: &str) -> String {
+    // A program would take it for a flag.
+    let text = &if text.starts_with('-') { format!("./{text}") } else { text.to_owned() };
     let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()
@@ -101,6 +103,15 @@ pub fn breakable(name: &str) -> String {
     html + if tail { "</span>" } else { "" }
 }
 
+/// HTML of a dotted key with possible line breaks after its dots and underscores. It has no file extension.
+pub fn breakable_key(key: &str) -> String {
+    key.split_inclusive(['.', '_'])
+        .map(breakable)
+        .collect::<Vec<_>>()
+        .join("<wbr>")
+        .replace("<wbr><wbr>", "<wbr>")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,9 +135,17 @@ mod tests {
     }
 
     #[test]
+    fn keys_break_behind_dots_only() {
+        assert_eq!(breakable_key("controller.steps"), "controller.<wbr>steps");
+        assert_eq!(breakable_key("refit.share"), "refit.<wbr>share");
+        assert_eq!(breakable_key("data.image_size"), "data.<wbr>image_<wbr>size");
+    }
+
+    #[test]
     fn words_are_quoted_only_where_a_shell_needs_it() {
         assert_eq!(shell_word("runs/a-1"), "runs/a-1");
         assert_eq!(shell_word("my run's"), r"'my run'\''s'");
         assert_eq!(shell_word("a\nb's\\\u{1b}"), r"$'a\x0ab\'s\\\x1b'");
+        assert_eq!(shell_word("-x/report"), "./-x/report");
     }
 }

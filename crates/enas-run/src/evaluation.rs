@@ -30,6 +30,31 @@ pub struct ClassScore {
     pub support: u64,
 }
 
+/// Mean recall over the classes that have images, with its 95 % confidence interval; all from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BalancedAccuracy {
+    /// The mean.
+    pub value: f64,
+    /// Lower end of the interval.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// Number of classes that have images.
+    pub classes: usize,
+}
+
+impl BalancedAccuracy {
+    /// The value for constant predictions, whichever class they name.
+    pub fn by_chance(self) -> f64 {
+        1.0 / self.classes.max(1) as f64
+    }
+
+    /// Whether the value is measurably above that by chance.
+    pub fn is_above_chance(self) -> bool {
+        self.low > self.by_chance()
+    }
+}
+
 impl Evaluation {
     /// An evaluation without predictions.
     pub fn new(classes: &[String]) -> Self {
@@ -78,6 +103,30 @@ impl Evaluation {
         mean(self.per_class().iter().filter(|class| class.support > 0).map(|class| class.recall))
     }
 
+    /// Mean F1 over the classes that have images, 0 to 1; 0 for an empty split.
+    pub fn macro_f1_of_present(&self) -> f64 {
+        mean(self.per_class().iter().filter(|class| class.support > 0).map(|class| class.f1))
+    }
+
+    /// Number of classes that have images.
+    pub fn classes_present(&self) -> usize {
+        self.per_class().iter().filter(|class| class.support > 0).count()
+    }
+
+    /// The balanced accuracy with an interval: the recalls of the classes are independent binomial shares.
+    pub fn balanced(&self) -> BalancedAccuracy {
+        let (value, classes) = (self.balanced_accuracy(), self.classes_present());
+        // The share of Agresti and Coull; the plain one would have no variance at 0 and 1.
+        let variance = |class: &ClassScore| {
+            let n = class.support as f64;
+            let p = (class.recall * n + 2.0) / (n + 4.0);
+            p * (1.0 - p) / n
+        };
+        let sum: f64 = self.per_class().iter().filter(|class| class.support > 0).map(variance).sum();
+        let half = Z * sum.sqrt() / classes.max(1) as f64;
+        BalancedAccuracy { value, low: (value - half).max(0.0), high: (value + half).min(1.0), classes }
+    }
+
     /// Precision, recall and F1 of every class, in label order.
     pub fn per_class(&self) -> Vec<ClassScore> {
         let score = |(k, label): (usize, &String)| {
@@ -98,10 +147,12 @@ impl Evaluation {
     }
 }
 
+/// The quantile of the normal distribution for 95 % intervals.
+const Z: f64 = 1.96;
+
 /// The 95 % Wilson score interval of the proportion `right`/`total`. Unlike the normal approximation it is usable
 /// near 0 and 1.
 pub fn interval(right: u64, total: u64) -> (f64, f64) {
-    const Z: f64 = 1.96;
     let n = total.max(1) as f64;
     let p = right as f64 / total.max(1) as f64;
     let centre = p + Z * Z / (2.0 * n);
@@ -168,6 +219,28 @@ mod tests {
     fn balanced_accuracy_is_the_mean_recall_of_classes_with_pictures() {
         assert_eq!(three_classes().balanced_accuracy(), (0.75 + 0.5) / 2.0);
         assert_eq!(Evaluation::new(&["x".into()]).balanced_accuracy(), 0.0);
+    }
+
+    #[test]
+    fn naming_the_largest_class_is_chance_for_balanced_accuracy_and_recognising_the_rare_one_is_not() {
+        let classes: Vec<String> = ["a", "b"].map(String::from).into();
+        let constant = Evaluation { classes: classes.clone(), confusion: vec![vec![90, 0], vec![6, 0]] };
+        let balanced = constant.balanced();
+        assert_eq!((balanced.value, balanced.by_chance(), balanced.classes), (0.5, 0.5, 2));
+        assert!(balanced.low < 0.5 && balanced.high > 0.5 && !balanced.is_above_chance(), "{balanced:?}");
+        // Its accuracy, 73 %, is below that of the constant.
+        let useful = Evaluation { classes, confusion: vec![vec![64, 26], vec![0, 6]] };
+        assert!(useful.accuracy() < constant.accuracy() && useful.balanced().is_above_chance());
+    }
+
+    #[test]
+    fn macro_f1_of_the_classes_present_leaves_out_what_is_predicted_only() {
+        let classes: Vec<String> = ["a", "b", "c"].map(String::from).into();
+        let one = Evaluation { classes, confusion: vec![vec![64, 36, 0], vec![0; 3], vec![0; 3]] };
+        assert_eq!(one.classes_present(), 1);
+        assert!((one.macro_f1_of_present() - 128.0 / 164.0).abs() < 1e-12);
+        assert!((one.macro_f1() - 64.0 / 164.0).abs() < 1e-12);
+        assert_eq!(three_classes().macro_f1_of_present(), three_classes().macro_f1());
     }
 
     #[test]

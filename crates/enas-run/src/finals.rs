@@ -164,6 +164,18 @@ impl FinalsOutcome {
         self.finalist(&self.picks.balanced).expect("the picks are among the finalists")
     }
 
+    /// Whether the result does not show that searching brought anything: no random architecture was trained as long, or
+    /// the gain over them is not measurable.
+    pub fn shows_nothing_yet(&self) -> bool {
+        self.gain.is_none_or(|gain| gain.low <= 0.0)
+    }
+
+    /// Whether the pick `small` has at most half the multiply-adds of a usual random network. Otherwise there was none,
+    /// and it is the smallest of those trained to the end.
+    pub fn has_small(&self) -> bool {
+        self.finalist(&self.picks.small).is_some_and(|small| 2 * small.macs <= self.usual_macs)
+    }
+
     /// The same without times, so that equal seeds give equal files.
     pub fn without_times(&self) -> Self {
         let mut outcome = self.clone();

@@ -66,7 +66,7 @@ pub use directory::run::{FollowUpWork, Run};
 pub use directory::work_directory::WorkDirectory;
 pub use divergence::{Divergence, LOWERED};
 pub use error::{ConfigError, Error, Result};
-pub use evaluation::{ClassScore, Evaluation, interval};
+pub use evaluation::{BalancedAccuracy, ClassScore, Evaluation, interval};
 pub use files::atomic::write_file;
 pub use files::limited_read::{SMALL_FILE, read_plain_text, read_text};
 pub use finals::{CandidateOrigin, Control, Finalist, FinalsOutcome, FirstRound, Gain, Pick, Picks};

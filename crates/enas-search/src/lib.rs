@@ -93,14 +93,14 @@ pub use trial::{ImageOutcome, Trial};
 
 /// The settings, files and results of a run, which are arguments and results here.
 pub use enas_run::{
-    Accuracies, Activations, AutoPhase, AutoPlan, AutoRunReader, CandidateOrigin, CheckedData,
-    CheckedFinding, Choice, ClassScore, ClassWeights, ConfigBuilder, ConfigError, Control, Divergence, Error,
-    Evaluation, EvolutionConfig, Finalist, FinalsConfig, FinalsOutcome, FirstRound, FittedNetwork,
-    FollowUpWork, Gain, Keep, Kind, LOWERED, Limits, Manifest, MemoryLimit, MemoryParts, MemoryPlan, Metric,
-    Model, PairedDifference, Pick, Picks, Preparation, Preset, PublishedArc, RefitConfig, RefitImages,
-    Refitted, Result, RewardConfig, RewardMetric, Run, RunConfig, RunReader, SMALL_FILE, SearchConfig,
-    SearchWhen, SelectConfig, SettingChange, Settings, StrategyConfig, TEMPERATURES, TimeLimit, TrainConfig,
-    Tta, Verdict, WarmupConfig, WorkDirectory, fit_temperature, interval, is_at_lower_bound,
+    Accuracies, Activations, AutoPhase, AutoPlan, AutoRunReader, BalancedAccuracy, CandidateOrigin,
+    CheckedData, CheckedFinding, Choice, ClassScore, ClassWeights, ConfigBuilder, ConfigError, Control,
+    Divergence, Error, Evaluation, EvolutionConfig, Finalist, FinalsConfig, FinalsOutcome, FirstRound,
+    FittedNetwork, FollowUpWork, Gain, Keep, Kind, LOWERED, Limits, Manifest, MemoryLimit, MemoryParts,
+    MemoryPlan, Metric, Model, PairedDifference, Pick, Picks, Preparation, Preset, PublishedArc, RefitConfig,
+    RefitImages, Refitted, Result, RewardConfig, RewardMetric, Run, RunConfig, RunReader, SMALL_FILE,
+    SearchConfig, SearchWhen, SelectConfig, SettingChange, Settings, StrategyConfig, TEMPERATURES, TimeLimit,
+    TrainConfig, Tta, Verdict, WarmupConfig, WorkDirectory, fit_temperature, interval, is_at_lower_bound,
     is_at_upper_bound, presets, published_arcs, read_arc, read_arch, read_plain_text, read_text, write_file,
 };
 

@@ -28,7 +28,7 @@ pub fn recommend(report: &Report, given: &Given) -> Vec<Choice> {
     choices.extend(larger_splits);
     choices.extend(of_number(train, given.batch_size));
     choices.extend(recipe(train, report.coloured > 0));
-    choices.extend(of_unequal_classes(report));
+    choices.extend(of_unequal_classes(&larger));
     if given.refits {
         choices.push(refit(report, train, valid, test));
         choices.extend(of_few_images(train));

@@ -13,7 +13,7 @@ use enas_search::{MemoryLimit, TimeLimit};
 pub(crate) use self::arcs::{ArcForm, ArcInput};
 pub(crate) use self::places::{Images, ModelPlace, RunPlace};
 pub(crate) use self::values::{
-    Device, activations, cell, device, patience, share, switch, time_limit, whole,
+    Device, activations, cell, device, patience, seed, share, switch, time_limit, whole,
 };
 use self::values::{epochs, memory_limit};
 
@@ -46,7 +46,7 @@ pub(crate) struct Settings {
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
     /// The number all randomness starts from; equal seeds give equal results
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = seed)]
     pub(crate) seed: Option<u64>,
 }
 

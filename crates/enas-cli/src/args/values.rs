@@ -19,6 +19,14 @@ pub(crate) fn whole(low: usize, high: usize) -> impl Fn(&str) -> Result<usize, S
     }
 }
 
+/// A seed: any 64-bit number.
+pub(crate) fn seed(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(n) => Ok(n),
+        Err(_) => Err(format!("write a whole number from 0 to {}", u64::MAX)),
+    }
+}
+
 pub(crate) fn epochs(text: &str) -> Result<u64, String> {
     whole(1, 1_000_000)(text).map(|n| n as u64)
 }
@@ -112,6 +120,8 @@ mod tests {
 
     #[test]
     fn whole_numbers_stay_in_their_range() {
+        assert_eq!(seed("-1"), Err("write a whole number from 0 to 18446744073709551615".into()));
+        assert_eq!(seed("18446744073709551615"), Ok(u64::MAX));
         let threads = whole(1, 4);
         assert_eq!(threads("4"), Ok(4));
         for bad in ["0", "5", "-1", "1.5", "two"] {

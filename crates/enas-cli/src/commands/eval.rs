@@ -73,6 +73,19 @@ pub(crate) fn run(context: &Context, args: &Eval) -> Result<u8> {
     };
     let learned_more = model.refit().is_some();
     let mut model = model.as_measured(&path, part)?;
+    let memory = args.memory.memory.unwrap_or_default();
+    let plan = MemoryPlan::for_evaluation(&model, &path, memory, gpu.is_some())?;
+    tracing::info!("{plan}");
+    model.set_memory(&plan);
+    let (split, skipped) = match model.load_split(&path, part) {
+        Ok(loaded) => loaded,
+        // A copy of the training's images: those of this part are for the network that has not learned from them.
+        Err(error) => {
+            model = model.before_refit(part)?.ok_or(error)?;
+            model.set_memory(&plan);
+            model.load_split(&path, part)?
+        }
+    };
     if learned_more && model.refit().is_none() {
         context.console.note(
             "the model learned from these images once it had been measured: this is the network of before",
@@ -81,13 +94,12 @@ pub(crate) fn run(context: &Context, args: &Eval) -> Result<u8> {
     if let Some(gpu) = &gpu {
         model.use_gpu(gpu)?;
     }
-    let memory = args.memory.memory.unwrap_or_default();
-    let plan = MemoryPlan::for_evaluation(&model, &path, memory, gpu.is_some())?;
-    tracing::info!("{plan}");
-    model.set_memory(&plan);
-    let (split, skipped) = model.load_split(&path, part)?;
     if !skipped.is_empty() {
-        context.console.note(&format!("{} files could not be used and are not counted", skipped.len()));
+        let note = match skipped.len() {
+            1 => "1 file could not be used and is not counted".to_owned(),
+            n => format!("{n} files could not be used and are not counted"),
+        };
+        context.console.note(&note);
     }
     drop(loading);
     let measuring = context.console.activity(&format!("classifying {} images", grouped(split.len() as u64)));
@@ -102,6 +114,7 @@ pub(crate) fn run(context: &Context, args: &Eval) -> Result<u8> {
 struct Evaluated {
     accuracy: f64,
     balanced_accuracy: f64,
+    /// Over the classes that have images.
     macro_f1: f64,
     correct: u64,
     total: u64,
@@ -109,7 +122,7 @@ struct Evaluated {
     interval: [f64; 2],
     /// The accuracy of always predicting the most frequent class, 0 to 1.
     most_frequent: f64,
-    /// Whether the accuracy is not measurably above `most_frequent`.
+    /// Whether neither the accuracy is measurably above `most_frequent` nor the balanced accuracy above that by chance.
     chance_level: bool,
     #[serde(skip)]
     standing: Standing,
@@ -127,7 +140,7 @@ impl Evaluated {
             standing,
             accuracy: evaluation.accuracy(),
             balanced_accuracy: evaluation.balanced_accuracy(),
-            macro_f1: evaluation.macro_f1(),
+            macro_f1: evaluation.macro_f1_of_present(),
             correct: evaluation.correct(),
             total: evaluation.total(),
             per_class: evaluation.per_class(),
@@ -138,8 +151,17 @@ impl Evaluated {
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}", stdout_paragraph("accuracy ", &strong(&self.standing.line())))?;
         let (f1, recall) = (percent(self.macro_f1), percent(self.balanced_accuracy));
-        let equal = format!("macro-F1 {f1}, balanced accuracy {recall}: every class counts equally");
+        let (present, all) = (self.standing.classes(), self.confusion.len());
+        let of = match present < all {
+            true => format!(" over the {present} of {all} classes that have images here"),
+            false => String::new(),
+        };
+        let equal = format!("macro-F1 {f1}, balanced accuracy {recall}{of}: every class counts equally");
         writeln!(out, "{}", stdout_paragraph("", &equal))?;
+        if present == 1 {
+            let only = "with images of a single class, nothing says whether this is better than chance";
+            writeln!(out, "{}", stdout_paragraph("", only))?;
+        }
         if let Some(warning) = self.standing.warning() {
             writeln!(out, "{}", warned(&stdout_paragraph("", &warning)))?;
         }
@@ -219,5 +241,22 @@ mod tests {
         let widest =
             text.lines().skip_while(|line| !line.starts_with(CORNER)).map(|line| line.chars().count());
         assert_eq!(widest.max(), Some(Evaluated::new(&evaluation).confusion_width()), "{text}");
+    }
+
+    #[test]
+    fn images_of_one_class_are_measured_without_a_chance_level() {
+        let classes = ["ant".to_owned(), "bee".to_owned()];
+        let mut evaluation = Evaluation::new(&classes);
+        evaluation.confusion = vec![vec![64, 36], vec![0, 0]];
+        let mut out = Vec::new();
+        let document = Evaluated::new(&evaluation);
+        document.write(&mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(!document.chance_level && !text.contains("at chance level"), "{text}");
+        assert!(
+            text.contains("balanced accuracy 64.00 % over the 1 of 2 classes that have images here"),
+            "{text}"
+        );
+        assert!(text.contains("macro-F1 78.05 %"), "{text}");
     }
 }

@@ -17,9 +17,9 @@ pub(super) fn write_result(
     let found = finals.balanced();
     writeln!(out, "{}", stdout_paragraph("validation      ", &strong(&standing.line())))?;
     let trained = format!(
-        "on {} that no choice looked at, after {} steps of training alone",
+        "on {} that no choice looked at, after {} of training alone",
         counted(finals.images[1] as u64, "image"),
-        grouped(found.steps)
+        in_steps(found.steps)
     );
     writeln!(out, "{}", stdout_paragraph("                ", &trained))?;
     writeln!(out, "{}", stdout_paragraph("random          ", &beside_random(finals)))?;
@@ -34,15 +34,22 @@ pub(super) fn write_result(
     let first = &finals.first_round;
     if first.random > 0 {
         let line = format!(
-            "more accurate than {} of {} random architectures after the same {} steps",
+            "more accurate than {} of {} random or wide architectures after the same {}",
             first.beaten,
             first.random,
-            grouped(first.steps)
+            in_steps(first.steps)
         );
         writeln!(out, "{}", stdout_paragraph("first round     ", &line))?;
     }
+    if finals.shows_nothing_yet() {
+        writeln!(out, "{}", paragraph("                ", NOTHING_YET, stdout_width()))?;
+    }
     Ok(())
 }
+
+/// Advice after a search whose gain is not measurable.
+const NOTHING_YET: &str = "this shows nothing yet about what searching brings: more time (--time) trains more networks, and \
+                           each for longer";
 
 /// Writes the three networks that a user can choose from.
 pub(super) fn write_networks(out: &mut dyn Write, finals: &FinalsOutcome) -> io::Result<()> {
@@ -50,6 +57,14 @@ pub(super) fn write_networks(out: &mut dyn Write, finals: &FinalsOutcome) -> io:
     for (name, pick) in [("small", Pick::Small), ("balanced", Pick::Balanced), ("accurate", Pick::Accurate)] {
         let Some(network) = finals.finalist(finals.picks.of(pick)) else { continue };
         writeln!(out, "{}", fitted(network_fields(name, network), stdout_width()))?;
+    }
+    if !finals.has_small() {
+        let line = format!(
+            "small is the smallest that was trained to the end: none has at most half the {} multiply-adds of a usual random \
+             architecture",
+            grouped(finals.usual_macs)
+        );
+        writeln!(out, "{}", paragraph("  ", &line, stdout_width()))?;
     }
     Ok(())
 }
@@ -73,6 +88,11 @@ fn beside_random(finals: &FinalsOutcome) -> String {
     let (mean, best) = (percent(control.mean), percent(control.best));
     let gain = finals.gain.map_or(String::new(), |gain| format!(". {}", in_words(gain)));
     format!("mean {mean}, best {best} of {} with the same training{gain}", of(control))
+}
+
+/// A number of steps in words.
+fn in_steps(n: u64) -> String {
+    format!("{} step{}", grouped(n), if n == 1 { "" } else { "s" })
 }
 
 fn of(control: &Control) -> String {
@@ -113,6 +133,11 @@ mod tests {
         }
         assert!(row(Some(60)).contains("1 234 567 parameters") && !row(Some(60)).contains("multiply-adds"));
         assert!(row(None).contains("multiply-adds") && row(None).ends_with("12.50 ms"));
+    }
+
+    #[test]
+    fn a_single_step_is_no_plural() {
+        assert_eq!([in_steps(1), in_steps(1200)], ["1 step".to_owned(), format!("{} steps", grouped(1200))]);
     }
 
     #[test]

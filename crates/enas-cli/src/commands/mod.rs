@@ -66,6 +66,14 @@ fn interrupted(error: Error, kind: Kind, interrupt: &Interrupt) -> anyhow::Resul
     Ok(interrupt.code())
 }
 
+/// Says how a run goes on that ended because a file could not be written, as on a full disk.
+fn saved_before(error: &Error, kind: Kind, run: &Path) {
+    if matches!(error, Error::Io { .. }) && run.join("manifest.json").is_file() {
+        let again = format!("once that is mended, go on with: enas {kind} --resume {}", shell_word(run));
+        let _ = writeln!(io::stderr(), "{again}");
+    }
+}
+
 /// The path, quoted for a shell if necessary.
 fn shell_word(path: &Path) -> String {
     enas_report::text::shell_word(&path.to_string_lossy())
@@ -79,5 +87,6 @@ mod tests {
     fn paths_are_quoted_only_where_a_shell_needs_it() {
         assert_eq!(shell_word(Path::new("runs/digits-search-1")), "runs/digits-search-1");
         assert_eq!(shell_word(Path::new("my run's")), r"'my run'\''s'");
+        assert_eq!(shell_word(Path::new("-x/model.safetensors")), "./-x/model.safetensors");
     }
 }

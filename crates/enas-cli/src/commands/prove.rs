@@ -56,7 +56,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
     use_threads(args.machine.threads)?;
     let gpu = device::gpu(args.machine.device)?;
     let dir = args.place.path().ok_or_else(|| usage("no run given: enas prove RUN, or --run DIR"))?;
-    let record = RunReader::open(&locate::search(dir))?;
+    let record = RunReader::open(&locate::search(dir)?)?;
     let mut config: SearchConfig = record.config()?;
     settings::limit_memory(&mut config.run, args.memory);
     if let Some(path) = &args.data {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use enas_testing::images::write_digits;
-use enas_testing::program::{TINY, TINY_ARC, TINY_SEARCH, json, run, stdout, temp, text, trained};
+use enas_testing::program::{TINY, TINY_ARC, TINY_SEARCH, json, refused, run, stdout, temp, text, trained};
 use image::{ImageBuffer, Luma};
 use serde_json::Value;
 use zip::ZipWriter;
@@ -158,4 +158,47 @@ fn a_model_of_twelve_bits_reads_other_pictures_as_its_own() {
     let labelled = lines(&stdout(folder, &["predict", "--model", model, "--json", "only"]));
     let right = labelled.iter().filter(|line| line["label"] == "dark").count();
     assert_eq!((measured["total"].clone(), measured["correct"].clone()), (20.into(), right.into()));
+}
+
+#[test]
+fn copied_images_and_a_missing_network_are_told_apart_from_what_the_model_learned() {
+    let folder = temp();
+    let folder = folder.path();
+    write_digits(&folder.join("photos"), 150);
+    write_digits(&folder.join("copy"), 150);
+    let refit = ["--set", "refit.images=all", "--set", "keep=last", "--epochs", "4", "--out", "r"];
+    json(folder, &[&["train", "photos", "--arc", TINY_ARC][..], &TINY, &refit].concat());
+    let own = json(folder, &["eval", "--run", "r"]);
+    let copied = json(folder, &["eval", "--run", "r", "--data", "copy"]);
+    assert_eq!(copied["confusion"], own["confusion"], "the network before the refit, on the same images");
+    let report = || fs::read_to_string(folder.join("r/report.html")).unwrap();
+    assert!(report().contains("Predictions of the test split"));
+
+    fs::remove_file(folder.join("r/measured.safetensors")).unwrap();
+    stdout(folder, &["report", "r"]);
+    let html = report();
+    assert!(html.contains("(measured.safetensors) is missing"), "the page says what it lacks");
+    assert!(
+        !html.contains("Predictions of the test split") && !html.contains("95\u{a0}% interval"),
+        "{html}"
+    );
+}
+
+#[test]
+fn an_automatic_run_without_a_search_names_what_there_is() {
+    let folder = temp();
+    let folder = folder.path();
+    write_digits(&folder.join("photos"), 150);
+    let small = ["--set", "run.epochs=1", "--set", "child.filters=4", "--set", "child.layers=1"];
+    let output = run(folder, &[&["auto", "photos", "--search", "never", "--out", "a"][..], &small].concat());
+    let said = text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(!said.contains("controller.steps") && !said.contains("finals."), "{said}");
+    refused(folder, &["train", "--run", "a"], 2, "--arc-file a/train/best.arc.json");
+    refused(folder, &["prove", "a"], 2, "this automatic run made no search");
+    for command in ["train", "search"] {
+        refused(folder, &[command, "--resume", "a"], 2, "go on with: enas auto --resume a");
+    }
+    refused(folder, &["auto", "--resume", "a", "--search", "always"], 2, "--search");
+    refused(folder, &["predict", "--run", "nope", "x.png"], 2, "there is no such folder");
 }

@@ -62,10 +62,11 @@ pub(crate) fn restore(
         item.part.is_some()
     });
     if let Some((missing, _)) = part_of.first_key_value() {
-        return Err(unfit(format!(
-            "{} of its pictures are gone or unreadable, such as {missing}",
-            part_of.len()
-        )));
+        let gone = match part_of.len() {
+            1 => format!("1 of its pictures is gone or unreadable, {missing}"),
+            n => format!("{n} of its pictures are gone or unreadable, such as {missing}"),
+        };
+        return Err(unfit(format!("{gone}; restore what is missing, or start a new run")));
     }
     Ok(before - items.len())
 }

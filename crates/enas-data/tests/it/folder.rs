@@ -272,7 +272,10 @@ fn a_stored_split_that_no_longer_fits_says_why() {
     assert!(fails(&doubled).contains("is in two parts"), "{}", fails(&doubled));
     fs::remove_file(bundle.root().join("a/002.png")).unwrap();
     let error = fails(&stored);
-    assert!(error.contains("1 of its pictures are gone or unreadable, such as a/002.png"), "{error}");
+    assert!(
+        error.contains("1 of its pictures is gone or unreadable, a/002.png; restore what is missing"),
+        "{error}"
+    );
     let bundle = bundle.with("c", 5);
     let error =
         load(&bundle.config(), &LoadOptions { split: Some(&stored), ..options() }).unwrap_err().to_string();

@@ -24,7 +24,8 @@ pub struct Entry {
     pub data: Option<RunImages>,
     /// The best known accuracy of its network: on the test split, else on the validation split.
     pub accuracy: Option<Accuracy>,
-    /// Accuracy on the validation split, 0 to 1. A search measures it with shared weights.
+    /// Accuracy on the validation split, 0 to 1. A search measures it with shared weights; after finals it is that of
+    /// the network found, on the half that reports.
     pub valid_accuracy: Option<f64>,
     /// Accuracy on the test split, 0 to 1; for several seeds the mean.
     pub test_accuracy: Option<f64>,
@@ -36,7 +37,9 @@ pub struct Entry {
     pub metric: Option<String>,
     /// The architecture found or trained, as integers.
     pub arc: Option<String>,
-    /// Number of parameters. For a search, those of all architectures together.
+    /// Whether this is a search with finals: its numbers are those of a network that was trained alone.
+    pub of_finals: bool,
+    /// Number of parameters. For a search without finals, those of all architectures together.
     pub params: Option<u64>,
     /// Multiply-adds per image.
     pub macs: Option<u64>,

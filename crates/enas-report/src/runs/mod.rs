@@ -21,4 +21,4 @@ pub use self::board::Board;
 pub use self::entry::{Accuracy, Entry, EntryKind, RunImages, RunSplit, RunState, Seeds};
 pub use self::find::{Found, MOST as MOST_RUNS, folders, is_automatic, is_run, runs};
 pub use self::order::{Difference, RunGroup, RunRow, Sort};
-pub use self::page::{STYLE, page, summary, table};
+pub use self::page::{STYLE, page, search_notes, summary, table};

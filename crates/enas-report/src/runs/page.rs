@@ -74,6 +74,24 @@ pub fn table(board: &Board, link: Link<'_>) -> Result<String> {
     Ok(Tables { groups }.render()?)
 }
 
+/// What the accuracies and sizes of searches mean.
+pub fn search_notes(board: &Board) -> Vec<&'static str> {
+    let any = |of_finals: bool| {
+        let entries = board.rows().map(|row| &row.entry);
+        entries
+            .filter(|entry| entry.kind == Some(EntryKind::Search))
+            .any(|entry| entry.of_finals == of_finals)
+    };
+    let shared = "A search measures with weights that all architectures share: its numbers are not those of a trained network.";
+    let alone = "The finals of a search measure the network found after a short training alone, on the half of the \
+                 validation images that no choice looked at: a whole training reaches other numbers.";
+    [(false, shared), (true, alone)]
+        .into_iter()
+        .filter(|(of_finals, _)| any(*of_finals))
+        .map(|(_, note)| note)
+        .collect()
+}
+
 fn notes(board: &Board) -> Vec<&'static str> {
     let any = |test: fn(&Entry) -> bool| board.rows().any(|row| test(&row.entry));
     let mut notes = Vec::new();
@@ -83,12 +101,7 @@ fn notes(board: &Board) -> Vec<&'static str> {
              scale.",
         );
     }
-    if any(|entry| entry.kind == Some(EntryKind::Search)) {
-        notes.push(
-            "A search measures with weights that all architectures share, or after a short training alone; its accuracy \
-             and size are not those of a trained network.",
-        );
-    }
+    notes.extend(search_notes(board));
     if any(|entry| entry.seeds.is_some()) {
         notes
             .push("Trainings with several seeds show the mean, and ± the standard deviation over the seeds.");

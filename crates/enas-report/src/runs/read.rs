@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use enas_data::{Fingerprint, SplitFile};
-use enas_run::{Kind, Manifest, RunReader, SMALL_FILE, read_plain_text};
+use enas_run::{Finalist, FinalsOutcome, Kind, Manifest, RunReader, SMALL_FILE, read_plain_text};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::entry::{Accuracy, Entry, EntryKind, RunImages, RunSplit, RunState};
@@ -27,6 +28,7 @@ impl Entry {
             seeds: None,
             metric: None,
             arc: None,
+            of_finals: false,
             params: None,
             macs: None,
             latency_ms: None,
@@ -64,6 +66,14 @@ pub(super) fn single(name: &str, dir: &Path) -> Entry {
     let split = record.split().ok();
     let test_accuracy = result["test_accuracy"].as_f64();
     let valid_accuracy = of("valid_accuracy");
+    let finals = FinalsOutcome::deserialize(&result).ok();
+    // The finals report on one half of the validation split; the other half chose.
+    let of_valid = match &finals {
+        Some(finals) => Some(finals.images[1]),
+        None => split.as_ref().map(|split| split.valid.len()),
+    };
+    let found = finals.as_ref().and_then(|finals| finals.finalist(&finals.picks.balanced));
+    let size = |key: &str, of: fn(&Finalist) -> u64| found.map(of).or_else(|| whole(key));
     let epochs = whole("epochs").or_else(|| epoch?["epoch"].as_u64());
     let kind = match manifest.kind {
         Kind::Search => EntryKind::Search,
@@ -75,14 +85,15 @@ pub(super) fn single(name: &str, dir: &Path) -> Entry {
         state,
         note,
         data: Some(RunImages::of(manifest)),
-        accuracy: accuracy(test_accuracy, valid_accuracy, split.as_ref()),
+        accuracy: accuracy(test_accuracy, valid_accuracy, split.as_ref(), of_valid),
         valid_accuracy,
         test_accuracy,
         macro_f1: result["test_macro_f1"].as_f64(),
         metric: settings.get(if kind == EntryKind::Search { "select.metric" } else { "metric" }),
         arc: result["arc"].as_str().map(str::to_owned).or_else(|| Some(manifest.arc.as_ref()?.to_string())),
-        params: whole("params"),
-        macs: whole("macs"),
+        of_finals: finals.is_some(),
+        params: size("params", |found| found.params as u64),
+        macs: size("macs", |found| found.macs),
         latency_ms: result["latency_ms"].as_f64(),
         seconds: tail.seconds,
         epochs,
@@ -101,10 +112,14 @@ impl RunImages {
     }
 }
 
-/// The accuracy on test images, or on validation images if there is none on test images.
-fn accuracy(test: Option<f64>, valid: Option<f64>, split: Option<&SplitFile>) -> Option<Accuracy> {
+/// The accuracy on test images, or on `of_valid` validation images if there is none on test images.
+fn accuracy(
+    test: Option<f64>,
+    valid: Option<f64>,
+    split: Option<&SplitFile>,
+    of_valid: Option<usize>,
+) -> Option<Accuracy> {
     let of_test = split.map(|split| split.test.len());
-    let of_valid = split.map(|split| split.valid.len());
     test.map(|value| Accuracy::new(value, RunSplit::Test, of_test))
         .or_else(|| valid.map(|value| Accuracy::new(value, RunSplit::Valid, of_valid)))
 }

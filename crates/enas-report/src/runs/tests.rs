@@ -82,6 +82,25 @@ fn the_best_on_test_images_comes_first_and_a_search_after_trainings() {
 }
 
 #[test]
+fn the_accuracy_of_finals_is_of_the_half_that_reports_and_its_size_of_the_network_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let finalist = json!({"arc": ARC, "origin": "wide", "params": 10, "macs": 20, "steps": 1, "score": 1.0,
+        "valid_choose": 0.2, "valid_report": 0.4});
+    let found = json!({"valid_accuracy": 0.4, "params": 7000, "macs": 9000, "epochs": 0, "finalists": [finalist],
+        "control": null, "gain": null, "first_round": {"random": 0, "beaten": 0, "steps": 4},
+        "picks": {"small": ARC, "balanced": ARC, "accurate": ARC}, "usual_macs": 30, "images": [4, 5]});
+    make(&dir.path().join("a"), "search", "d", "", "", Some(found));
+    let board = board(dir.path());
+    let entry = &find(&board, "a").entry;
+    let accuracy = entry.accuracy.unwrap();
+    assert_eq!((accuracy.images, accuracy.split), (Some(5), RunSplit::Valid));
+    assert_eq!(accuracy.interval, Some(enas_run::interval(2, 5)));
+    assert_eq!((entry.params, entry.macs, entry.of_finals), (Some(10), Some(20), true));
+    let notes = search_notes(&board);
+    assert!(notes.len() == 1 && notes[0].starts_with("The finals of a search"), "{notes:?}");
+}
+
+#[test]
 fn settings_are_compared_with_the_first_run_that_has_the_same_ones() {
     let dir = tempfile::tempdir().unwrap();
     trained(&dir.path().join("a"), 0.9, "[child]\nfilters = 8\nlayers = 2\n[run]\nmemory = \"1G\"\n");

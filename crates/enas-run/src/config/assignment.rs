@@ -102,7 +102,7 @@ fn find_invalid<C: Settings>(
             continue;
         }
         if let Err(e) = alone.try_into::<C>() {
-            let error = assignment.error(e.message().to_owned());
+            let error = assignment.error(in_words(e.message()));
             return with_suggestion(error, assignment, known);
         }
     }
@@ -110,12 +110,26 @@ fn find_invalid<C: Settings>(
     ConfigError { place: places.join(" "), problem: message.to_owned() }
 }
 
+/// The message of an error about a value, with words for the types of Rust.
+fn in_words(message: &str) -> String {
+    match message.rsplit_once(", expected ") {
+        Some((before, "u8" | "u16" | "u32" | "u64" | "usize" | "i64")) => {
+            format!("{before}, expected a whole number")
+        }
+        Some((before, "f32" | "f64")) => format!("{before}, expected a number"),
+        _ => message.to_owned(),
+    }
+}
+
 /// Adds the nearest known key to an error about an unknown key.
 fn with_suggestion(mut error: ConfigError, assignment: &Assignment, known: &[String]) -> ConfigError {
     if known.contains(&assignment.key) || !error.problem.starts_with("unknown") {
         return error;
     }
-    let nearest = known.iter().min_by_key(|k| strsim::levenshtein(k, &assignment.key));
+    // A key that has next to nothing of the one written is no help.
+    let distance = |k: &String| strsim::levenshtein(k, &assignment.key);
+    let nearest =
+        known.iter().min_by_key(|k| distance(k)).filter(|k| distance(k) < assignment.key.chars().count());
     error.problem = match nearest {
         Some(key) => format!("there is no key {}; did you mean {key}?", assignment.key),
         None => format!("there is no key {}", assignment.key),

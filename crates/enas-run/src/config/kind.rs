@@ -14,6 +14,16 @@ pub enum Kind {
     Train,
 }
 
+impl Kind {
+    /// What such a run is, in a word.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Search => "search",
+            Self::Train => "training",
+        }
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

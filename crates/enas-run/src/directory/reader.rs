@@ -90,7 +90,8 @@ impl RunReader {
     /// [`Error::RunDirectory`] if the run is of the other kind.
     pub fn config_builder<C: Settings>(&self) -> Result<ConfigBuilder> {
         if C::KIND != self.manifest.kind {
-            let problem = format!("this is the run of a {}, not of a {}", self.manifest.kind, C::KIND);
+            let problem =
+                format!("this is the run of a {}, not of a {}", self.manifest.kind.noun(), C::KIND.noun());
             return Err(Error::run_directory(&self.dir, &problem));
         }
         if !self.config_path().is_file() {

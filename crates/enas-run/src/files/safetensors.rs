@@ -115,7 +115,9 @@ pub(crate) fn open(path: &Path) -> Result<OpenFile> {
     file.read_exact(&mut length).map_err(io)?;
     let length = u64::from_le_bytes(length);
     if length > MAX_HEADER.min(file_info.len() - 8) {
-        return Err(refuse(format!("a header of {length} bytes in a file of {}", file_info.len())));
+        let claim = format!("a header of {length} bytes in a file of {}", file_info.len());
+        let problem = format!("this is not a safetensors model, or it is damaged ({claim})");
+        return Err(Error::File { path: path.to_owned(), problem });
     }
     let mut text = vec![0; length as usize];
     file.read_exact(&mut text).map_err(io)?;

@@ -51,9 +51,8 @@ impl Model {
         if !learned || !same_place(path, &self.data_path()) {
             return Ok(self);
         }
-        let before = self.folder.join(MEASURED);
-        if before.is_file() {
-            return Self::load(&before);
+        if let Some(before) = self.before_refit(part)? {
+            return Ok(before);
         }
         tracing::warn!(
             "the model learned from the {} images once it had been measured, and {MEASURED}, the network of before, is not \
@@ -61,6 +60,16 @@ impl Model {
             part.name()
         );
         Ok(self)
+    }
+
+    /// The network before the refit, stored in the same folder, if this one learned from that part.
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub fn before_refit(&self, part: Part) -> Result<Option<Self>> {
+        let learned = self.metadata.refit.is_some_and(|refit| refit.images.parts().contains(&part));
+        let before = self.folder.join(MEASURED);
+        (learned && before.is_file()).then(|| Self::load(&before)).transpose()
     }
 
     fn load_stored(&self, path: &Path, part: Part, holding: Storage) -> Result<(Split, Vec<Skipped>)> {

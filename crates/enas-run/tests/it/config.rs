@@ -193,11 +193,18 @@ fn a_wrong_key_is_answered_with_the_nearest_one() {
 }
 
 #[test]
+fn a_key_that_resembles_none_gets_no_suggestion() {
+    let message = search_error(&ConfigBuilder::preset("quick").set("a=b"));
+    assert!(message.ends_with("there is no key a"), "{message}");
+}
+
+#[test]
 fn a_wrong_assignment_is_quoted_with_what_would_be_right() {
     for (assignment, expected) in [
         ("run.epochs", "write key.path=value"),
         ("run..epochs=1", "write key.path=value"),
-        ("run.epochs=many", "expected u64"),
+        ("run.epochs=many", "expected a whole number"),
+        ("run.epochs=1e3", "expected a whole number"),
         ("run.epochs=0", "run.epochs = 0 is out of range; allowed: 1 or more"),
         ("child.filters=3", "even numbers"),
         ("child.aux_head=on", "expected one of `off`, `frozen`, `trained`"),

@@ -68,6 +68,10 @@ pub(super) fn read(dir: &Path) -> Result<AutoFile> {
     };
     serde_json::from_str(&text).map_err(|e| Error::File {
         path,
-        problem: format!("not of this version ({e}); resume with the version that started the run"),
+        problem: if e.is_data() {
+            format!("not of this version ({e}); resume with the version that started the run")
+        } else {
+            format!("damaged ({e}); its phases are whole runs of their own, or start a new one")
+        },
     })
 }

@@ -7,15 +7,17 @@ mod folder;
 mod network;
 mod plan;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use enas_arc::Arc;
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
 use enas_run::auto::{AutoPhase, AutoPlan, FittedNetwork};
 use enas_run::config::{RefitConfig, TrainConfig};
+use enas_run::directory::reader::RunReader;
 use enas_run::directory::run::Run;
 use enas_run::error::{Error, Result};
+use enas_run::evaluation::BalancedAccuracy;
 use enas_run::files::limited_read::{SMALL_FILE, read_plain_text};
 use enas_run::finals::Gain;
 use enas_run::memory::MemoryPlan;
@@ -47,6 +49,10 @@ pub struct AutoOutcome {
     pub valid_accuracy: f64,
     /// Its accuracy on the test split, 0 to 1.
     pub test_accuracy: f64,
+    /// Its macro-F1 on the test split, if the trainings choose by it.
+    pub test_macro_f1: Option<f64>,
+    /// Its balanced accuracy there, likewise.
+    pub test_balanced: Option<BalancedAccuracy>,
     /// Accuracy that the search reports for its arc; see
     /// [`SearchOutcome::valid_accuracy`](crate::SearchOutcome::valid_accuracy). `None` without a search.
     pub search_accuracy: Option<f64>,
@@ -131,6 +137,8 @@ struct Searched {
 #[derive(Deserialize)]
 struct Trained {
     valid_accuracy: f64,
+    test_macro_f1: Option<f64>,
+    test_balanced: Option<BalancedAccuracy>,
 }
 
 /// Results of the finished phases before the final training.
@@ -246,7 +254,7 @@ impl Auto<'_> {
         if !run.best_arc_path().exists() {
             search(&run.config()?, data, &mut run, self.observer)?;
         }
-        finished(&run)
+        result(&run.best_arc_path())
     }
 
     /// Trains `arc` for `epochs`, or for as many as fit into `seconds`, which is evaluated when the phase begins.
@@ -279,7 +287,7 @@ impl Auto<'_> {
             train(&run.config()?, arc, data, &mut run, self.observer)?;
         }
         self.run.store_best_model()?;
-        finished(&run)
+        result(&run.best_arc_path())
     }
 
     fn begin(&mut self, phase: AutoPhase) -> Result<()> {
@@ -306,12 +314,15 @@ impl Phases {
         let Self { first, searched } = self;
         let model = Model::load(&run.model_path())?;
         let accuracy = model.accuracy();
+        let trained: Trained = result(&RunReader::open(&run.phase_dir(from))?.best_arc_path())?;
         Ok(AutoOutcome {
             model: run.model_path(),
             from,
             arc: model.arc()?.clone(),
             valid_accuracy: accuracy.valid,
             test_accuracy: accuracy.test.unwrap_or_default(),
+            test_macro_f1: trained.test_macro_f1,
+            test_balanced: trained.test_balanced,
             search_accuracy: searched.as_ref().map(|searched| searched.valid_accuracy),
             random_accuracy: searched.as_ref().and_then(|searched| searched.random_valid_accuracy),
             search_difference: searched.as_ref().and_then(|searched| searched.difference),
@@ -346,10 +357,10 @@ pub fn fit_network(
 const UNLIMITED: f64 = 1800.0;
 
 /// Reads `best.arc.json` of a finished run.
-fn finished<T: DeserializeOwned>(run: &Run) -> Result<T> {
-    let path = run.best_arc_path();
-    let text =
-        read_plain_text(&path, SMALL_FILE).map_err(|source| Error::io("cannot read", &path, source))?;
-    serde_json::from_str(&text)
-        .map_err(|e| Error::File { path, problem: format!("not a result of this version: {e}") })
+fn result<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = read_plain_text(path, SMALL_FILE).map_err(|source| Error::io("cannot read", path, source))?;
+    serde_json::from_str(&text).map_err(|e| Error::File {
+        path: path.to_owned(),
+        problem: format!("not a result of this version: {e}"),
+    })
 }

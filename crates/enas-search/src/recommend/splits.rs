@@ -51,6 +51,7 @@ impl<'a> Larger<'a> {
         };
         let tenth = (all as f64 * TENTH).round() as usize;
         let reason = match tenth < ENOUGH {
+            true if tenth == 1 => "a tenth would be 1 image, too few to measure anything".to_owned(),
             true => format!("a tenth would be {tenth} images, too few to measure anything"),
             // The rounding of each class may leave fewer.
             false => format!("a tenth of each class would be fewer than {ENOUGH} images in all"),
@@ -60,31 +61,43 @@ impl<'a> Larger<'a> {
 
     /// Number of images for training, validation and test with these shares.
     pub(super) fn sizes(&self) -> (usize, usize, usize) {
+        let classes = self.report.classes.iter().map(|class| self.sizes_of(class));
+        let [train, valid, test] =
+            classes.fold([0; 3], |[train, valid, test], [a, b, c]| [train + a, valid + b, test + c]);
+        (train, valid, test)
+    }
+
+    /// Number of training images of each class with these shares.
+    fn training_sizes(&self) -> Vec<usize> {
+        self.report.classes.iter().map(|class| self.sizes_of(class)[0]).collect()
+    }
+
+    /// The same for one class.
+    fn sizes_of(&self, class: &ClassCount) -> [usize; 3] {
         let Self { report, given, parts } = self;
         if parts.is_empty() {
-            return (sum(report, |c| c.train), sum(report, |c| c.valid), sum(report, |c| c.test));
+            return [class.train, class.valid, class.test];
         }
         let share = |part, own: Option<f64>| match report.drawn.contains(&part) {
             false => 0.0,
             true if parts.contains(&part) => LARGER,
             true => own.unwrap_or(TENTH),
         };
-        let shares = (share(Part::Valid, given.valid_fraction), share(Part::Test, given.test_fraction));
-        let mut sizes = (0, 0, 0);
-        for class in &report.classes {
-            let (valid, test) = held_out(self.divided(class), shares.0, shares.1);
-            sizes.0 += self.divided(class) - valid - test;
-            sizes.1 += if shares.0 > 0.0 { valid } else { class.valid };
-            sizes.2 += if shares.1 > 0.0 { test } else { class.test };
-        }
-        sizes
+        let of_valid = share(Part::Valid, given.valid_fraction);
+        let of_test = share(Part::Test, given.test_fraction);
+        let (valid, test) = held_out(self.divided(class), of_valid, of_test);
+        [
+            self.divided(class) - valid - test,
+            if of_valid > 0.0 { valid } else { class.valid },
+            if of_test > 0.0 { test } else { class.test },
+        ]
     }
 }
 
 /// Settings for classes of very different sizes, so that a network does not neglect the small ones.
-pub(super) fn of_unequal_classes(report: &Report) -> Vec<Choice> {
-    let sizes = || report.classes.iter().map(|class| class.train).filter(|n| *n > 0);
-    let (Some(least), Some(most)) = (sizes().min(), sizes().max()) else { return Vec::new() };
+pub(super) fn of_unequal_classes(larger: &Larger<'_>) -> Vec<Choice> {
+    let sizes: Vec<usize> = larger.training_sizes().into_iter().filter(|n| *n > 0).collect();
+    let (Some(&least), Some(&most)) = (sizes.iter().min(), sizes.iter().max()) else { return Vec::new() };
     if most < UNEQUAL * least {
         return Vec::new();
     }

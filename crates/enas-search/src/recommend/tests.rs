@@ -120,6 +120,25 @@ fn classes_of_very_different_size_count_alike() {
 }
 
 #[test]
+fn the_ratio_of_classes_is_that_of_the_training_images_which_the_run_has() {
+    let mut report = report(180, 96, true);
+    let of =
+        |class: &str, train, held: usize| ClassCount { class: class.into(), train, valid: held, test: held };
+    report.classes = vec![of("a", 241, 30), of("b", 4, 1)];
+    let choices = recommend(&report, &Given::default());
+    assert_eq!(value(&choices, "data.valid_fraction"), Some("0.15".into()));
+    let divided = [301, 6].map(|n| n - held_out_of(n));
+    let wanted = format!("the largest class has {} times", divided[0] / divided[1]);
+    assert!(reason(&choices, "data.sampling").starts_with(&wanted), "{choices:?}");
+    assert_ne!(divided[0] / divided[1], 241 / 4, "the shares of the check were others");
+}
+
+fn held_out_of(images: usize) -> usize {
+    let (valid, test) = enas_data::held_out(images, 0.15, 0.15);
+    valid + test
+}
+
+#[test]
 fn little_time_is_for_small_images() {
     let size = |seconds| {
         let given = Given { seconds, ..Given::default() };
@@ -180,7 +199,7 @@ fn every_choice_is_a_setting_of_the_preset_for_folders() {
     for choices in [
         recommend(&report(5000, 28, false), &Given::default()),
         recommend(&report(40, 300, true), &Given::default()),
-        of_unequal_classes(&unequal),
+        of_unequal_classes(&Larger::of(&unequal, &Given::default())),
     ] {
         let set =
             |layers: ConfigBuilder, choice: &Choice| layers.set(format!("{}={}", choice.key, choice.value));

@@ -103,15 +103,15 @@ impl Training<'_> {
         let Self { config, arc, data, child, at, session, .. } = self;
         let model = session.run.model_path();
         let images = config.refit.images;
-        let (valid_accuracy, test_accuracy, test_macro_f1) = match (&at.measured, images) {
+        let (valid_accuracy, test_accuracy, test_macro_f1, test_balanced) = match (&at.measured, images) {
             (Some(measured), RefitImages::All) => {
-                let Measured { accuracy, test_macro_f1, .. } = measured;
-                (accuracy.valid, accuracy.test.unwrap_or_default(), *test_macro_f1)
+                let Measured { accuracy, test_macro_f1, test_balanced, .. } = measured;
+                (accuracy.valid, accuracy.test.unwrap_or_default(), *test_macro_f1, *test_balanced)
             }
             (measured, _) => {
                 let splits = if measured.is_some() { Measure::Test } else { Measure::Both };
                 let (valid, tested) = model::conclude(&model, data, child.gpu(), eval_batch, splits)?;
-                (valid, tested.accuracy(), tested.macro_f1())
+                (valid, tested.accuracy(), tested.macro_f1(), Some(tested.balanced()))
             }
         };
         let refit = at.measured.map(|measured| Refit {
@@ -128,6 +128,7 @@ impl Training<'_> {
             valid_accuracy,
             test_accuracy,
             test_macro_f1,
+            test_balanced,
             refit,
             epochs: at.epoch,
             ended: at.ended(&config.run),

@@ -3,6 +3,7 @@
 use enas_data::Split;
 use enas_run::config::RefitImages;
 use enas_run::error::{Error, Result};
+use enas_run::evaluation::BalancedAccuracy;
 use enas_run::model::Accuracies;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,9 @@ pub(super) struct Measured {
     pub(super) accuracy: Accuracies,
     /// Macro-F1 on the test split.
     pub(super) test_macro_f1: f64,
+    /// Balanced accuracy on the test split; earlier versions did not store it.
+    #[serde(default)]
+    pub(super) test_balanced: Option<BalancedAccuracy>,
     /// Temperature for calibrated probabilities: logits are divided by it (Guo et al., ICML 2017).
     pub(super) temperature: Option<f64>,
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use enas_arc::Arc;
 use enas_run::config::{Metric, RefitImages};
+use enas_run::evaluation::BalancedAccuracy;
 use serde::Serialize;
 
 /// The result of a training.
@@ -24,6 +25,8 @@ pub struct TrainOutcome<A = Arc> {
     pub test_accuracy: f64,
     /// Macro-F1 of the same weights on the test split.
     pub test_macro_f1: f64,
+    /// Balanced accuracy of the same weights on the test split; `None` if the run was measured by an earlier version.
+    pub test_balanced: Option<BalancedAccuracy>,
     /// How the training went on after the measurement; `None` without a refit.
     pub refit: Option<Refit>,
     /// Epochs completed.
@@ -72,6 +75,8 @@ pub(super) struct ResultSummary {
     test_accuracy: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     test_macro_f1: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    test_balanced: Option<BalancedAccuracy>,
     epochs: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     refit: Option<Refit>,
@@ -86,7 +91,7 @@ impl<A> TrainOutcome<A> {
     /// The same outcome with its architecture converted by `form`.
     pub(super) fn map<B>(self, form: impl FnOnce(A) -> B) -> TrainOutcome<B> {
         let Self { run, model, arc, train_loss, valid_accuracy, test_accuracy, test_macro_f1, .. } = self;
-        let Self { refit, epochs, ended, seconds, params, macs, .. } = self;
+        let Self { test_balanced, refit, epochs, ended, seconds, params, macs, .. } = self;
         let arc = form(arc);
         TrainOutcome {
             run,
@@ -96,6 +101,7 @@ impl<A> TrainOutcome<A> {
             valid_accuracy,
             test_accuracy,
             test_macro_f1,
+            test_balanced,
             refit,
             epochs,
             ended,
@@ -108,12 +114,14 @@ impl<A> TrainOutcome<A> {
     pub(super) fn result_summary(&self, metric: Metric) -> ResultSummary {
         let Self { train_loss, valid_accuracy, test_accuracy, refit, epochs, params, macs, .. } = *self;
         let test_macro_f1 = (metric == Metric::MacroF1).then_some(self.test_macro_f1);
+        let test_balanced = self.test_balanced.filter(|_| metric == Metric::MacroF1);
         let ended = Some(self.ended).filter(|why| *why == Ended::Patience);
         ResultSummary {
             train_loss,
             valid_accuracy,
             test_accuracy,
             test_macro_f1,
+            test_balanced,
             epochs,
             refit,
             ended,

@@ -106,6 +106,7 @@ impl Training<'_> {
             seconds: self.session.run.seconds(),
             accuracy: kept.accuracy(),
             test_macro_f1: tested.macro_f1(),
+            test_balanced: Some(tested.balanced()),
             temperature: kept.calibration(),
         });
         self.at.refit_epochs = 0;

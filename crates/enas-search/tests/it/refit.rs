@@ -51,6 +51,8 @@ fn accuracies_on_images_that_a_network_learned_from_are_those_of_the_network_bef
     assert!(on_train.refit().is_some());
     let elsewhere = Model::load(&trained.model).unwrap().as_measured(dir.path(), Part::Test).unwrap();
     assert!(elsewhere.refit().is_some(), "other images are for the network that is used");
+    let before = |part| Model::load(&trained.model).unwrap().before_refit(part).unwrap();
+    assert!(before(Part::Test).is_some_and(|model| model.refit().is_none()) && before(Part::Train).is_none());
 }
 
 #[test]

@@ -232,7 +232,7 @@ fn a_training_run_cannot_be_resumed_as_a_search_or_with_another_arc() {
     let data = digits(&config.data, config.run.seed());
     let mut run = Run::for_training(Some(dir.path()), &config, arc(), &data).unwrap();
     let error = run.config::<enas_search::SearchConfig>().unwrap_err();
-    assert!(error.to_string().contains("the run of a train, not of a search"), "{error}");
+    assert!(error.to_string().contains("the run of a training, not of a search"), "{error}");
     let other = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 4".parse().unwrap();
     let error = enas_search::train(&config, &other, &data, &mut run, &mut ()).unwrap_err();
     assert!(error.to_string().contains("another arc"), "{error}");

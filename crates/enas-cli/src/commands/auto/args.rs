@@ -36,8 +36,15 @@ pub(crate) struct Auto {
     /// Go on with an interrupted run, with its own settings; others are taken if no result depends on them
     #[arg(long, value_name = "DIR")]
     pub(crate) resume: Option<PathBuf>,
-    /// Search an architecture, or train a ready cell; auto: search if there are images and time enough
-    #[arg(long, value_name = "WHEN", default_value = "auto", hide_default_value = true)]
+    /// Search an architecture, or train a ready cell; auto: search if there are images and time enough.
+    /// Not with --resume, which keeps that of the run
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_default_value = true,
+        conflicts_with = "resume"
+    )]
     pub(crate) search: Search,
     /// Train this cell instead of searching one: a ready cell (see `enas train --help`), an architecture, or a file
     /// that holds it. Not with --search, nor with --resume, which keeps the cell of the run

@@ -138,7 +138,11 @@ fn started(
     if !follows {
         choices.clear();
     }
-    choices::announce(context, choices::FROM_IMAGES, &choices);
+    let images = report.classes.iter().map(|class| class.train).sum();
+    let may_search = cell.is_none() && SearchWhen::from(args.search).searches(images, f64::INFINITY);
+    let mut shown = choices.clone();
+    shown.retain(|choice| may_search || choice.only != Some(Kind::Search));
+    choices::announce(context, choices::FROM_IMAGES, &shown);
     for_search = choices::below(&choices, Kind::Search, &for_search);
     for_training = choices::below(&choices, Kind::Train, &for_training);
     let mut search = settings::search(&for_search, data, None)?;

@@ -34,6 +34,11 @@ struct Document<'a> {
     from: AutoPhase,
     valid_accuracy: f64,
     test_accuracy: f64,
+    /// Macro-F1 and balanced accuracy, if the trainings chose by macro-F1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    test_macro_f1: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    test_balanced_accuracy: Option<f64>,
     test_correct: u64,
     test_total: u64,
     test_interval: [f64; 2],
@@ -69,7 +74,7 @@ pub(super) fn print(
     files: &Files,
     is_cell_given: bool,
 ) -> Result<()> {
-    let test = Standing::on(&data.test, outcome.test_accuracy);
+    let test = Standing::on(&data.test, outcome.test_accuracy).with_balanced(outcome.test_balanced);
     let document = Document {
         test_correct: test.correct,
         test_total: test.total,
@@ -86,6 +91,8 @@ pub(super) fn print(
         from: outcome.from,
         valid_accuracy: outcome.valid_accuracy,
         test_accuracy: outcome.test_accuracy,
+        test_macro_f1: outcome.test_macro_f1,
+        test_balanced_accuracy: outcome.test_balanced.map(|balanced| balanced.value),
         first_valid_accuracy: outcome.first_accuracy,
         search_valid_accuracy: outcome.search_accuracy,
         random_valid_accuracy: outcome.random_accuracy,
@@ -101,6 +108,13 @@ pub(super) fn print(
 impl Document<'_> {
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}", stdout_paragraph("test        ", &strong(&self.test.line())))?;
+        if let Some(f1) = self.test_macro_f1 {
+            let f1 = format!("macro-F1 {}: every class counts equally, as the trainings chose", percent(f1));
+            writeln!(out, "{}", stdout_paragraph("            ", &f1))?;
+        }
+        if let Some(line) = self.test.balanced_line() {
+            writeln!(out, "{}", stdout_paragraph("            ", &format!("balanced accuracy {line}")))?;
+        }
         if let Some(warning) = self.test.warning() {
             writeln!(out, "{}", warned(&stdout_paragraph("            ", &warning)))?;
         }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use console::measure_text_width;
-use enas_report::runs::{Accuracy, Board, EntryKind, RunGroup, RunRow, RunState};
+use enas_report::runs::{Accuracy, Board, RunGroup, RunRow, RunState, search_notes};
 
 use crate::output::{duration, grouped, percent, visible};
 use crate::terminal::{paragraph, strong, warned};
@@ -55,10 +55,7 @@ pub(super) fn text(board: &Board, width: Option<usize>) -> String {
 /// Explanations that appear once, below all tables.
 fn notes(board: &Board) -> Vec<&'static str> {
     let any = |test: fn(&RunRow) -> bool| board.rows().any(test);
-    let mut notes = Vec::new();
-    if any(|row| row.entry.kind == Some(EntryKind::Search)) {
-        notes.push("A search measures with weights that all architectures share: its numbers are not those of a trained network.");
-    }
+    let mut notes = search_notes(board);
     if any(|row| row.entry.seeds.is_some()) {
         notes.push("Several seeds: the mean, and ± the standard deviation over the seeds.");
     }

@@ -158,7 +158,9 @@ impl Found<'_> {
         if let Some(FinalSize { params, macs }) = self.final_network {
             writeln!(out, "{}", stdout_paragraph("final network   ", &cost(params, macs)))?;
         }
-        let time = format!("{} for {}", duration(self.seconds), counted(self.epochs, "epoch"));
+        // A search without shared weights has no epochs.
+        let epochs = (self.epochs > 0).then(|| format!(" for {}", counted(self.epochs, "epoch")));
+        let time = format!("{}{}", duration(self.seconds), epochs.unwrap_or_default());
         writeln!(out, "{}", stdout_paragraph("time            ", &time))?;
         writeln!(out, "run             {}\n", visible(&self.run))?;
         match self.finals {

@@ -11,6 +11,7 @@ use enas_search::{Kind, MemoryPlan, Run, SearchConfig};
 use super::args::Search;
 use crate::commands::choices::Asked;
 use crate::commands::{Context, settings};
+use crate::locate;
 use crate::output::opening;
 
 /// The first line of a search.
@@ -51,6 +52,7 @@ pub(super) fn started(
 /// # Errors
 /// A usage error for settings with which it cannot go on; errors of data and disk.
 pub(super) fn resumed(args: &Search, dir: &Path, gpu: Option<&Gpu>) -> Result<(SearchConfig, Run, Dataset)> {
+    locate::must_not_be_automatic(dir)?;
     let mut run = Run::resume(dir)?;
     let own = run.reader().config_builder::<SearchConfig>()?;
     let mut config: SearchConfig =

@@ -144,14 +144,19 @@ pub(super) fn run(context: &Context, args: &Args, path: &Path, seed: u64) -> Res
         seed,
         percentile: percentile.mean,
         percentile_sd: known(percentile).map(|s| s.sd),
-        percentile_interval: known(percentile).map(|s| [s.low, s.high]),
+        percentile_interval: known(percentile).map(|s| possible([s.low, s.high], 100.0)),
         regret: regret.mean,
         regret_sd: known(regret).map(|s| s.sd),
-        regret_interval: known(regret).map(|s| [s.low, s.high]),
+        regret_interval: known(regret).map(|s| possible([s.low, s.high], f64::INFINITY)),
         repeats: &repeats,
     };
     context.out.print(&document, |out| print(out, &document))?;
     Ok(SUCCESS)
+}
+
+/// The part of an interval from 0 to `most`: Student's interval takes the values for unbounded.
+fn possible(interval: [f64; 2], most: f64) -> [f64; 2] {
+    interval.map(|bound| bound.clamp(0.0, most))
 }
 
 /// The rows that are wide arcs, whose nodes read only the inputs of their cell.
@@ -200,4 +205,15 @@ fn print(out: &mut dyn Write, document: &Document) -> io::Result<()> {
     let meaning =
         "50 is the percentile of a random architecture, 100 of the best; regret is what the best has more.";
     writeln!(out, "{}", stdout_paragraph("", meaning))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_stay_within_what_is_possible() {
+        assert_eq!(possible([94.47, 102.36], 100.0), [94.47, 100.0]);
+        assert_eq!(possible([-0.54, 1.2], f64::INFINITY), [0.0, 1.2]);
+    }
 }

@@ -64,7 +64,7 @@ impl Job {
             return Self::resumed(args, dir, gpu.is_some());
         }
         let job = match &args.run {
-            Some(dir) => Self::after_search(context, args, &locate::search(dir), gpu.is_some())?,
+            Some(dir) => Self::after_search(context, args, &locate::search(dir)?, gpu.is_some())?,
             None => Self::without_search(context, args, gpu.is_some())?,
         };
         job.fitted(context, args, gpu, began)
@@ -114,6 +114,7 @@ impl Job {
     }
 
     fn resumed(args: &Train, dir: &Path, on_gpu: bool) -> Result<Self> {
+        locate::must_not_be_automatic(dir)?;
         let mut run = Run::resume(dir)?;
         let own = run.reader().config_builder::<TrainConfig>()?;
         let config: TrainConfig =
@@ -139,6 +140,9 @@ impl Job {
         can_be_trained(args, &arc)?;
         let (images, extent) = (args.images.path(), Some(&args.extent));
         let read = settings::train_after(&searched, &args.settings, images, extent)?;
+        if images.is_none() {
+            search.find_pictures(&read.data)?;
+        }
         let mut standing = settings::inherited(&searched, &args.settings)?;
         standing.extend(standing_for(&arc));
         let asked = Asked { extent, standing: &standing, ..Asked::of(&args.settings) };

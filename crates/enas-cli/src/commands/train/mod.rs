@@ -18,7 +18,7 @@ pub(crate) use self::args::Train;
 use self::job::Job;
 use self::result::print;
 use self::series::Terminal;
-use crate::commands::{Context, interrupted, report, use_threads};
+use crate::commands::{Context, interrupted, report, saved_before, use_threads};
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
 use crate::output::opening;
@@ -80,6 +80,7 @@ pub(crate) fn run(context: &Context, args: &Train) -> Result<u8> {
         }
         Err(error) => {
             drop(watcher);
+            saved_before(&error, Kind::Train, run.dir());
             interrupted(error, Kind::Train, &interrupt)
         }
     }
@@ -133,7 +134,7 @@ fn conclude(
 fn start(args: &Train, job: &Job) -> Result<Run> {
     let mut run = Run::for_training(args.out.as_deref(), &job.config, &job.arc, &job.data)?;
     if let Some(dir) = &args.run {
-        run.set_search(&locate::search(dir))?;
+        run.set_search(&locate::search(dir)?)?;
     }
     if let Some(model) = &args.warm_start {
         run.set_start(model).context("--warm-start")?;

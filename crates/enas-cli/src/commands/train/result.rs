@@ -30,7 +30,8 @@ pub(super) struct Trained<'a, A = Arc> {
     test_total: u64,
     /// The 95 % confidence interval of the test accuracy, 0 to 1.
     test_interval: [f64; 2],
-    /// Whether the test accuracy is not measurably above that of always predicting the most frequent class.
+    /// Whether neither the test accuracy is measurably above that of always predicting the most frequent class, nor the
+    /// balanced accuracy above that by chance.
     chance_level: bool,
     epochs: u64,
     ended: Ended,
@@ -63,7 +64,7 @@ pub(super) fn print(context: &Context, trained: &TrainOutcome<Arch>, data: &Data
 
 impl<'a, A> Trained<'a, A> {
     pub(super) fn new(trained: &'a TrainOutcome<A>, data: &Dataset) -> Self {
-        let test = Standing::on(&data.test, trained.test_accuracy);
+        let test = Standing::on(&data.test, trained.test_accuracy).with_balanced(trained.test_balanced);
         Self {
             test_correct: test.correct,
             test_total: test.total,
@@ -91,6 +92,9 @@ impl<'a, A> Trained<'a, A> {
     pub(super) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}", stdout_paragraph("test        ", &strong(&self.test.line())))?;
         writeln!(out, "            macro-F1 {}", percent(self.test_macro_f1))?;
+        if let Some(line) = self.test.balanced_line() {
+            writeln!(out, "            balanced accuracy {line}")?;
+        }
         if let Some(warning) = self.test.warning() {
             writeln!(out, "{}", warned(&stdout_paragraph("            ", &warning)))?;
         }

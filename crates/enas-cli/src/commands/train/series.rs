@@ -67,7 +67,7 @@ pub(super) fn start(
     run.count_from(began);
     run.set_choices(job.choices.clone())?;
     if let Some(search) = &args.run {
-        run.set_search(&locate::search(search))?;
+        run.set_search(&locate::search(search)?)?;
     }
     if let Some(model) = &args.warm_start {
         run.set_start(model).context("--warm-start")?;
