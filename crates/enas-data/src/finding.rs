@@ -88,6 +88,8 @@ pub enum FindingKind {
     NearDuplicate,
     /// Images of a single colour.
     Constant,
+    /// Images that keep few levels of grey, because white is far above their samples.
+    FewLevels,
     /// Images outside the class folders.
     Unlabelled,
     /// Folders that are nested too deeply to be read.
@@ -143,6 +145,7 @@ impl FindingKind {
             Self::Duplicate => "duplicate",
             Self::NearDuplicate => "near-duplicate",
             Self::Constant => "constant",
+            Self::FewLevels => "few-levels",
             Self::Unlabelled => "unlabelled",
             Self::TooDeep => "too-deep",
             Self::LeftOut => "left-out",

@@ -1,4 +1,4 @@
-//! The file `auto.json` of an automatic run.
+//! The file `auto.json` of an automatic run, and the results of its phases.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -7,8 +7,10 @@ use enas_arc::Arc;
 use enas_data::Fingerprint;
 use enas_run::auto::{AUTO, AutoPlan, Preparation, SearchWhen};
 use enas_run::config::TimeLimit;
+use enas_run::directory::run::Run;
 use enas_run::error::{Error, Result};
 use enas_run::files::limited_read::{SMALL_FILE, read_plain_text};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -70,4 +72,13 @@ pub(super) fn read(dir: &Path) -> Result<AutoFile> {
         path,
         problem: format!("not of this version ({e}); resume with the version that started the run"),
     })
+}
+
+/// Reads `best.arc.json` of a finished run.
+pub(super) fn finished<T: DeserializeOwned>(run: &Run) -> Result<T> {
+    let path = run.best_arc_path();
+    let text =
+        read_plain_text(&path, SMALL_FILE).map_err(|source| Error::io("cannot read", &path, source))?;
+    serde_json::from_str(&text)
+        .map_err(|e| Error::File { path, problem: format!("not a result of this version: {e}") })
 }

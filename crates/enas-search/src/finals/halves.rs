@@ -1,6 +1,6 @@
 //! The validation split in two halves: one to choose by, and one to report with, which no choice uses.
 
-use enas_data::Split;
+use enas_data::{ContentDivision, Split};
 use enas_rng::Seed;
 
 /// Indices of images in the validation split.
@@ -12,16 +12,19 @@ pub(crate) struct Halves {
 
 impl Halves {
     /// Halves each class at random (stratified). The extra image of an odd class goes to the reporting half, where a
-    /// small sample limits what the interval can show.
+    /// small sample limits what the interval can show. Copies of an image are in one half.
     pub(crate) fn of(valid: &Split, seed: Seed) -> Self {
         let classes = valid.labels().iter().max().map_or(0, |most| most + 1);
         let (mut choose, mut report) = (Vec::new(), Vec::new());
+        let mut division = ContentDivision::default();
         for class in 0..classes {
             let mut images: Vec<usize> = (0..valid.len()).filter(|&i| valid.labels()[i] == class).collect();
             seed.stream("finals/halves", &[u64::from(class)]).shuffle(&mut images);
-            let rest = images.split_off(images.len() / 2);
-            choose.extend(images);
-            report.extend(rest);
+            let contents: Vec<u64> = images.iter().map(|&i| valid.content(i)).collect();
+            let shares = division.divide(&contents, &[images.len() / 2]);
+            for (image, share) in images.into_iter().zip(shares) {
+                if share == 0 { &mut choose } else { &mut report }.push(image);
+            }
         }
         if choose.is_empty() {
             choose.clone_from(&report);

@@ -24,7 +24,7 @@ use crate::commands::choices::{self, Asked};
 use crate::commands::{Context, report, settings, shell_word, use_threads};
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
-use crate::output::opening;
+use crate::output::{duration, opening};
 use crate::progress::Watcher;
 use crate::{arcs, device};
 
@@ -100,6 +100,7 @@ fn started(
     let (mut for_search, mut for_training) = divided(&args.settings);
     let read = settings::search(&for_search, data, None)?;
     let asked = Asked { refits: true, time: args.time, ..Asked::of(&args.settings) };
+    warn_of_slow_reading(context, &read.data, args.time);
     let mut choices = Vec::new();
     // The report is about the splits of the run, whose shares follow from a first report.
     let report = check::check_revised(&read.data, read.run.seed(), |first| {
@@ -140,6 +141,25 @@ fn started(
     let check = Some(CheckedData::new(&report));
     run.note_preparation(Preparation { command: asked_command(args), check, choices })?;
     Ok((config, data, run))
+}
+
+/// Says at once if checking and reading the images will take longer than the time limit, which cannot shorten them.
+fn warn_of_slow_reading(context: &Context, config: &enas_data::Config, time: Option<TimeLimit>) {
+    let Some(limit) = time.and_then(|time| time.0).map(|limit| limit.as_secs_f64()) else { return };
+    // An error is reported by the check.
+    let Ok(reading) = enas_data::estimate_reading(config) else { return };
+    // The images are decoded twice: for the check and for the training.
+    let seconds = 2.0 * reading.as_secs_f64();
+    if seconds > limit {
+        context.console.note_at_once(&format!(
+            "checking and reading the images takes about {}, and --time leaves {} for everything; after them only the \
+             least is trained. Give a longer --time, or smaller copies of the images: the network sees {size} x {size} \
+             pixels (data.image_size)",
+            duration(seconds),
+            duration(limit),
+            size = config.image_size
+        ));
+    }
 }
 
 /// Whether this line of the check is about files that are left out. Loading the images names them, too.

@@ -45,6 +45,10 @@ struct Document<'a> {
     #[serde(skip)]
     test: Standing,
     first_valid_accuracy: Option<f64>,
+    #[serde(skip)]
+    trained_valid_accuracy: Option<f64>,
+    #[serde(skip)]
+    shared_images: Option<String>,
     search_valid_accuracy: Option<f64>,
     random_valid_accuracy: Option<f64>,
     #[serde(skip)]
@@ -86,6 +90,8 @@ pub(super) fn print(
         valid_accuracy: outcome.valid_accuracy,
         test_accuracy: outcome.test_accuracy,
         first_valid_accuracy: outcome.first_accuracy,
+        trained_valid_accuracy: outcome.trained_accuracy,
+        shared_images: standing::shared_images(data),
         search_valid_accuracy: outcome.search_accuracy,
         random_valid_accuracy: outcome.random_accuracy,
         search_difference: outcome.search_difference,
@@ -104,6 +110,9 @@ impl Document<'_> {
             writeln!(out, "{}", warned(&paragraph("            ", &warning, stdout_width())))?;
         }
         writeln!(out, "validation  {}", self.valid.line())?;
+        if let Some(line) = &self.shared_images {
+            writeln!(out, "{}", warned(&paragraph("            ", line, stdout_width())))?;
+        }
         if let Some(refit) = &self.refit {
             writeln!(out, "{}", paragraph("refit       ", &standing::after_refit(refit), stdout_width()))?;
         }
@@ -134,13 +143,16 @@ impl Document<'_> {
                 writeln!(out, "network     the given cell, without a search")?;
             }
             (_, None) => writeln!(out, "network     a ready cell, without a search")?,
-            (AutoPhase::First, _) => writeln!(
-                out,
-                "note        the first model, of a random architecture, has the highest validation accuracy and is kept"
-            )?,
-            (_, Some(first)) => {
-                writeln!(out, "first model {} (random architecture, short training)", percent(first))?;
+            (AutoPhase::First, _) => {
+                let trained = self.trained_valid_accuracy.map_or_else(|| "less".into(), percent);
+                let line = format!(
+                    "the first model, of a random architecture, is measurably better on the validation images and is \
+                     kept; the final training of the searched one reached {trained} of them and is in the folder train \
+                     of the run"
+                );
+                writeln!(out, "{}", paragraph("note        ", &line, stdout_width()))?;
             }
+            (_, Some(first)) => writeln!(out, "{}", self.of_first_model(first))?,
         }
         writeln!(out, "time        {}", duration(self.seconds))?;
         writeln!(out, "model       {}", self.model.display())?;
@@ -152,6 +164,22 @@ impl Document<'_> {
         writeln!(out)?;
         let next = format!("enas predict --model {} IMAGE…", shell_word(self.model));
         writeln!(out, "next: {}", command(&next))
+    }
+}
+
+impl Document<'_> {
+    /// The line about the first model, which was not kept.
+    fn of_first_model(&self, first: f64) -> String {
+        let better = match self.trained_valid_accuracy {
+            Some(trained) if first > trained => format!(
+                "; no measurable difference to the {} of the training on {} validation images, so it is left aside",
+                percent(trained),
+                self.valid.total
+            ),
+            _ => String::new(),
+        };
+        let line = format!("{} (random architecture, short training){better}", percent(first));
+        paragraph("first model ", &line, stdout_width())
     }
 }
 
