@@ -112,7 +112,7 @@ pub(crate) fn lacking<'a>(classes: &'a [String], items: &[Item]) -> Vec<(Part, V
 
 /// Logs what a run leaves out, and the decisions about its folders.
 pub(crate) fn warn_of_left_out(source: &Source, layout: &Layout) {
-    for Note { found, done } in source.notes.iter().chain(&layout.notes) {
+    for Note { found, done, .. } in source.notes.iter().chain(&layout.notes) {
         tracing::warn!("{}: {found}: {done}", source.path.display());
     }
     left_out(source, layout).lines(&source.path).iter().for_each(|line| tracing::warn!("{line}"));

@@ -62,8 +62,9 @@ pub(crate) fn restore(
         item.part.is_some()
     });
     if let Some((missing, _)) = part_of.first_key_value() {
+        let are = if part_of.len() == 1 { "is" } else { "are" };
         return Err(unfit(format!(
-            "{} of its pictures are gone or unreadable, such as {missing}",
+            "{} of its pictures {are} gone or unreadable, such as {missing}",
             part_of.len()
         )));
     }

@@ -9,7 +9,7 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbaIm
 use super::png_end::with_end;
 use super::samples::{MAX_DECODED_BYTES, MAX_PIXELS, MAX_SIDE, image_from_samples, is_colour};
 use super::tiff;
-use crate::error::ImageError;
+use crate::error::{ImageError, unsupported_compression};
 use crate::image::resize::Plane;
 use crate::image::white_level::{
     MaxSamples, WHITE_16, WhiteLevels, integer_to_8_bits, level_of_floats, to_8_bits,
@@ -170,7 +170,7 @@ fn to_image_error(error: image::ImageError) -> ImageError {
             "it has a side above {MAX_SIDE} pixels or takes more than {} MiB to decode; make it smaller",
             MAX_DECODED_BYTES >> 20
         )),
-        other => ImageError::decode(other),
+        other => unsupported_compression(&other.to_string()).unwrap_or_else(|| ImageError::decode(other)),
     }
 }
 

@@ -9,7 +9,7 @@ use tiff::tags::Tag;
 use tiff::{ColorType, TiffError};
 
 use super::samples::{MAX_DECODED_BYTES, MAX_PIXELS, image_from_samples, is_colour};
-use crate::error::ImageError;
+use crate::error::{ImageError, unsupported_compression};
 use crate::image::white_level::{
     MaxSamples, WhiteLevels, integer_to_8_bits, level_of_floats, level_of_integers, to_8_bits,
 };
@@ -270,7 +270,7 @@ fn apply_palette(raster: &Raster, colours: &[u16]) -> Result<DynamicImage, Image
 fn to_image_error(error: TiffError) -> ImageError {
     match error {
         TiffError::LimitsExceeded => ImageError::TooLarge("its TIFF data take too much memory".into()),
-        other => ImageError::decode(other),
+        other => unsupported_compression(&other.to_string()).unwrap_or_else(|| ImageError::decode(other)),
     }
 }
 

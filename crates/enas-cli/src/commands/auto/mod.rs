@@ -24,7 +24,7 @@ use crate::commands::choices::{self, Asked};
 use crate::commands::{Context, report, settings, shell_word, use_threads};
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
-use crate::output::{duration, opening};
+use crate::output::{duration, opening, sentence};
 use crate::progress::Watcher;
 use crate::{arcs, device};
 
@@ -169,7 +169,7 @@ fn is_said_by_loading(report: &Report, line: &str) -> bool {
     });
     of_files
         .into_iter()
-        .any(|finding| line.ends_with(&format!(": {}. {}", finding.summary, finding.consequence)))
+        .any(|finding| line.ends_with(&format!(": {}. {}", finding.summary, sentence(&finding.consequence))))
 }
 
 /// The command that starts such a run, without flags that do not influence the result.
