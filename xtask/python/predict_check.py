@@ -1,4 +1,4 @@
-"""Checks that the Python lines of `enas export --help` answer as `enas predict` does.
+"""Checks that the script of `enas export --python` answers as `enas predict` does.
 
 usage: predict_check.py ENAS FOLDER...
 

@@ -33,7 +33,10 @@ use output::Output;
 
 fn main() -> ExitCode {
     enas_kernels::tune_allocator();
-    let cli = Cli::try_parse().unwrap_or_else(|error| tips::explained(error).exit());
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return print_instead(&tips::explained(error)),
+    };
     match run(cli) {
         Ok(code) => code.into(),
         Err(error) if failure::is_broken_pipe(&error) => failure::SUCCESS.into(),
@@ -43,6 +46,17 @@ fn main() -> ExitCode {
             let _ = writeln!(io::stderr(), "{} {message}", terminal::error_word());
             failure::exit_code(&error).into()
         }
+    }
+}
+
+/// Prints what parsing gives instead of a command, a help text, the version or an error, and returns the exit code.
+fn print_instead(error: &clap::Error) -> ExitCode {
+    match error.print().and_then(|()| io::stdout().flush()) {
+        Err(problem) if !error.use_stderr() && problem.kind() != io::ErrorKind::BrokenPipe => {
+            let _ = writeln!(io::stderr(), "{} cannot write to stdout: {problem}", terminal::error_word());
+            failure::FAILED.into()
+        }
+        _ => ExitCode::from(error.exit_code() as u8),
     }
 }
 

@@ -104,6 +104,13 @@ impl Console {
         self.write(line);
     }
 
+    /// [`Self::note`], also while lines are held back.
+    pub(crate) fn note_at_once(&self, line: &str) {
+        if !self.quiet {
+            self.write(line);
+        }
+    }
+
     /// Writes a line of the log. Each warning is written once per command.
     pub(crate) fn log(&self, line: &str) {
         let line = line.trim_end_matches('\n');

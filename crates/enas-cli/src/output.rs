@@ -67,6 +67,13 @@ pub(crate) fn percent(share: f64) -> String {
     format!("{:.2} %", 100.0 * share)
 }
 
+/// Text with an upper-case first letter, as a sentence begins.
+pub(crate) fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    first + letters.as_str()
+}
+
 /// The images of a run in words.
 pub(crate) fn images(data: &Dataset) -> String {
     let Dataset { name, train, valid, test, classes, .. } = data;
@@ -124,6 +131,11 @@ mod tests {
         assert_eq!(time_limit(limit, Some(30)), "time limit 30 min 00 s");
         assert_eq!(time_limit(TimeLimit(None), Some(30)), "30 epochs at most, no time limit");
         assert_eq!(time_limit(TimeLimit(None), None), "no time limit");
+    }
+
+    #[test]
+    fn a_sentence_begins_with_a_capital() {
+        assert_eq!(["all are kept", "", "Kept"].map(sentence), ["All are kept", "", "Kept"]);
     }
 
     #[test]

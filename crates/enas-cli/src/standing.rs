@@ -3,7 +3,9 @@
 //! For classes of very different sizes that comparison is unfair: a network that recognises the rare ones may have a
 //! lower accuracy. So a network is at chance level only if its balanced accuracy is at chance level as well.
 
-use enas_data::Split;
+use std::collections::BTreeSet;
+
+use enas_data::{Dataset, Part, Split};
 use enas_search::{BalancedAccuracy, Evaluation, RefitImages, Refitted, interval};
 
 use crate::output::{grouped, percent};
@@ -35,6 +37,25 @@ pub(crate) fn after_refit(refit: &Refitted) -> String {
              the network before (measured.safetensors)"
         ),
     }
+}
+
+/// A warning for the result of a run whose splits share images.
+pub(crate) fn shared_images(data: &Dataset) -> Option<String> {
+    let contents = |part: Part| -> BTreeSet<u64> {
+        let split = data.split(part);
+        (0..split.len()).step_by(split.copies()).map(|i| split.content(i)).collect()
+    };
+    let [train, valid, test] = Part::ALL.map(contents);
+    let pairs = [(&train, &valid), (&train, &test), (&valid, &test)];
+    let shared: BTreeSet<u64> = pairs.into_iter().flat_map(|(a, b)| a.intersection(b)).copied().collect();
+    let are = if shared.len() == 1 { "picture is" } else { "pictures are" };
+    (!shared.is_empty()).then(|| {
+        format!(
+            "{} {are} in more than one split, so the accuracies flatter the network: keep each picture in one split \
+             only (enas data check names them)",
+            grouped(shared.len() as u64)
+        )
+    })
 }
 
 impl Standing {
@@ -164,6 +185,31 @@ mod tests {
     fn an_accuracy_says_of_how_many_and_how_sure_it_is() {
         assert_eq!(standing(179, 179, 20).line(), "100 % (179 of 179), 95 % interval 97.9 to 100");
         assert_eq!(standing(7, 8, 4).line(), "87.50 % (7 of 8), 95 % interval 52.9 to 97.8");
+    }
+
+    #[test]
+    fn splits_that_share_images_are_named_in_the_result() {
+        let dir = tempfile::tempdir().unwrap();
+        for (shade, class) in (0u8..).step_by(100).zip(["a", "b"]) {
+            for (split, n) in [("train", 0..6), ("valid", 5..8), ("test", 8..11)] {
+                let folder = dir.path().join(split).join(class);
+                std::fs::create_dir_all(&folder).unwrap();
+                for i in n {
+                    let pixel = |x: u32, y: u32| image::Luma([(x * y + shade as u32 + i) as u8]);
+                    image::GrayImage::from_fn(8, 8, pixel)
+                        .save(folder.join(format!("{split}{i}.png")))
+                        .unwrap();
+                }
+            }
+        }
+        let config = enas_data::Config { path: dir.path().into(), image_size: 8, ..Default::default() };
+        let load =
+            || enas_data::load(&config, &enas_data::LoadOptions::new(enas_data::Seed::new(1))).unwrap();
+        assert!(shared_images(&load()).unwrap().starts_with("2 pictures are in more than one split"));
+        for class in ["a", "b"] {
+            std::fs::remove_file(dir.path().join("valid").join(class).join("valid5.png")).unwrap();
+        }
+        assert_eq!(shared_images(&load()), None);
     }
 
     #[test]

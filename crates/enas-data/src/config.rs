@@ -41,6 +41,10 @@ pub struct Config {
     /// 4095 if no sample is larger, 65535 if all 16 bits are used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub white_level: Option<u32>,
+    /// The sample value of white in integer images of more than 16 bits. By default that of `white_level`; if their
+    /// samples need more than 16 bits, the power of two above the largest, less 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wide_white_level: Option<u32>,
     /// The sample value of white in floating-point images. By default it is estimated from the data: 1 if no sample
     /// is larger.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,6 +99,7 @@ impl Default for Config {
             resize: Resize::default(),
             resize_filter: Filter::default(),
             white_level: None,
+            wide_white_level: None,
             float_white_level: None,
             strict: false,
             normalization: NormalizationMode::default(),
@@ -119,8 +124,11 @@ impl Config {
         if self.image_size == 0 || self.image_size > MAX_IMAGE_SIZE {
             return Err(Error::config("image_size", self.image_size, "between 1 and 4096 pixels"));
         }
-        for (key, level) in [("white_level", self.white_level), ("float_white_level", self.float_white_level)]
-        {
+        for (key, level) in [
+            ("white_level", self.white_level),
+            ("wide_white_level", self.wide_white_level),
+            ("float_white_level", self.float_white_level),
+        ] {
             if level == Some(0) {
                 return Err(Error::config(key, 0, "at least 1"));
             }
@@ -150,7 +158,11 @@ impl Config {
             width: self.image_size,
             resize: self.resize,
             filter: self.resize_filter,
-            white: WhiteLevels { integer: self.white_level, float: self.float_white_level },
+            white: WhiteLevels {
+                integer: self.white_level,
+                wide: self.wide_white_level,
+                float: self.float_white_level,
+            },
         }
     }
 
@@ -162,7 +174,8 @@ impl Config {
     /// The same settings with the white levels that a data set was read with, for a model file.
     #[must_use]
     pub fn with_white(self, white: WhiteLevels) -> Self {
-        Self { white_level: white.integer, float_white_level: white.float, ..self }
+        let WhiteLevels { integer, wide, float } = white;
+        Self { white_level: integer, wide_white_level: wide, float_white_level: float, ..self }
     }
 
     /// Whether the path is that of the built-in digits.

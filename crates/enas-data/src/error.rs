@@ -210,9 +210,26 @@ impl ImageError {
     }
 }
 
+/// The error for a TIFF file whose compression the decoder does not know, from the decoder's words.
+pub(crate) fn unsupported_compression(said: &str) -> Option<ImageError> {
+    let (_, rest) = said.split_once("compression method ")?;
+    let method = rest.split(" is unsupported").next()?.trim();
+    Some(ImageError::Decode(format!(
+        "its TIFF compression, {method}, is not read; save it with LZW or Deflate, without compression, or as PNG"
+    )))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_compression_that_is_not_read_is_named_with_the_remedy() {
+        let said = "The decoder for Tiff does not support the format features compression method ZSTD is unsupported";
+        let error = unsupported_compression(said).unwrap().to_string();
+        assert!(error.contains("its TIFF compression, ZSTD, is not read; save it with"), "{error}");
+        assert!(unsupported_compression("bad marker").is_none());
+    }
 
     #[test]
     fn what_a_decoder_says_becomes_one_line() {

@@ -88,6 +88,8 @@ pub enum FindingKind {
     NearDuplicate,
     /// Images of a single colour.
     Constant,
+    /// Images that keep few levels of grey, because white is far above their samples.
+    FewLevels,
     /// Images outside the class folders.
     Unlabelled,
     /// Folders that are nested too deeply to be read.
@@ -143,6 +145,7 @@ impl FindingKind {
             Self::Duplicate => "duplicate",
             Self::NearDuplicate => "near-duplicate",
             Self::Constant => "constant",
+            Self::FewLevels => "few-levels",
             Self::Unlabelled => "unlabelled",
             Self::TooDeep => "too-deep",
             Self::LeftOut => "left-out",
@@ -167,9 +170,15 @@ impl FindingKind {
 impl Finding {
     /// One line with the finding, an example and the consequence.
     pub fn line(&self) -> String {
+        /// Most paths of the example.
+        const SHOWN: usize = 3;
         let example = match self.cases.first() {
             Some(Case { paths, .. }) if paths.iter().any(|path| !self.summary.contains(path)) => {
-                format!(" (such as {})", paths.join(" and "))
+                let more = match paths.len().saturating_sub(SHOWN) {
+                    0 => String::new(),
+                    n => format!(" and {n} more"),
+                };
+                format!(" (such as {}{more})", paths[..paths.len().min(SHOWN)].join(" and "))
             }
             _ => String::new(),
         };
@@ -185,6 +194,22 @@ pub(crate) fn count(n: usize, one: &str, many: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_names_a_few_of_many_copies() {
+        let paths: Vec<String> = (0..42).map(|i| format!("a/{i:02}.png")).collect();
+        let finding = Finding {
+            severity: Severity::Warning,
+            kind: FindingKind::Leakage,
+            summary: "1 group of the same picture".into(),
+            consequence: "kept".into(),
+            cases: vec![Case { paths, detail: String::new() }],
+        };
+        assert_eq!(
+            finding.line(),
+            "1 group of the same picture (such as a/00.png and a/01.png and a/02.png and 39 more): kept"
+        );
+    }
 
     #[test]
     fn names_are_those_of_the_serialised_form() {

@@ -31,7 +31,7 @@ pub(crate) fn metadata(model: &Model) -> Vec<Entry> {
     let accuracy = model.accuracy();
     // Strings are written without the quotation marks of JSON.
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let entries = [
+    let mut entries = vec![
         ("arc", model.arch().to_string()),
         ("background", "white".to_owned()),
         ("channel_order", channel_order(model).to_owned()),
@@ -47,5 +47,6 @@ pub(crate) fn metadata(model: &Model) -> Vec<Entry> {
         ("value_range", "0 to 1 (byte / 255)".to_owned()),
         ("white_level", text(&json!(data.white_level))),
     ];
+    entries.extend(data.wide_white_level.map(|level| ("wide_white_level", level.to_string())));
     entries.into_iter().map(|(key, value)| Entry { key: Some(key.to_owned()), value: Some(value) }).collect()
 }

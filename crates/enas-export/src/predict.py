@@ -3,9 +3,12 @@ from PIL import Image, ImageOps
 
 def pixels(path, channels, height, width, about):
     """An image as enas reads it: upright, 8 bits deep, over white, resized as in training. [channels, height, width]"""
-    image = ImageOps.exif_transpose(Image.open(path))
+    opened = Image.open(path)
+    wide = opened.mode == "I" and opened.format == "TIFF"  # more than 16 bits
+    image = ImageOps.exif_transpose(opened)
     if image.mode.startswith("I"):  # more than 8 bits, of which the training's images used as many as white needs
-        white = json.loads(about["white_level"]) or 65535
+        white = wide and json.loads(about.get("wide_white_level", "null"))
+        white = white or json.loads(about["white_level"]) or 65535
         samples = numpy.clip(numpy.asarray(image, numpy.int64), 0, white)
         image = Image.fromarray(((samples * 255 + white // 2) // white).astype(numpy.uint8))
     elif image.mode == "F":

@@ -11,7 +11,7 @@ use clap::{ArgAction, Args};
 use enas_search::{MemoryLimit, TimeLimit};
 
 pub(crate) use self::arcs::{ArcForm, ArcInput};
-pub(crate) use self::places::{Images, ModelPlace, RunPlace};
+pub(crate) use self::places::{Images, ModelPlace, RunPlace, output_path};
 pub(crate) use self::values::{
     Device, activations, cell, device, patience, seed, share, switch, time_limit, whole,
 };

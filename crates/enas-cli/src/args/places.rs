@@ -3,6 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use clap::builder::{PathBufValueParser, TypedValueParser};
+
+/// The parser of a path to write to. A hyphen would become the name of a file, though it usually means stdout.
+pub(crate) fn output_path() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| match path.as_os_str() == "-" {
+        true => Err("results in files are not written to stdout; give the name of a file or folder"),
+        false => Ok(path),
+    })
+}
 
 /// The images to work on.
 #[derive(Clone, Debug, Default, Args)]

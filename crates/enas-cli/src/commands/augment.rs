@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::choices::Asked;
 use super::{Context, settings};
-use crate::args::{Images, Settings, whole};
+use crate::args::{Images, Settings, output_path, whole};
 use crate::failure::{SUCCESS, usage};
 use crate::fonts;
 use crate::output::visible;
@@ -33,7 +33,7 @@ pub(crate) struct Augment {
     #[command(flatten)]
     pub(crate) images: Images,
     /// The file to write; its ending chooses the format [default: DATA-augment-N.png]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = output_path())]
     pub(crate) out: Option<PathBuf>,
     /// Replace a file that exists, or write among the images
     #[arg(long)]

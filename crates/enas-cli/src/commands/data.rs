@@ -15,7 +15,7 @@ use super::fetch::{self, Fetch};
 use super::{Context, settings, shell_word, use_threads};
 use crate::args::{Images, Settings, whole};
 use crate::failure::{FAILED, SUCCESS};
-use crate::output::visible;
+use crate::output::{sentence, visible};
 use crate::terminal::stdout_paragraph;
 
 /// Get public images, and look at images before anything is trained on them
@@ -89,7 +89,7 @@ fn check(context: &Context, args: &Check) -> Result<u8> {
 pub(crate) fn in_short(report: &Report) -> Vec<String> {
     let serious = report.findings.iter().filter(|finding| finding.severity != Severity::Note);
     let line = |Finding { severity, summary, consequence, .. }: &Finding| {
-        format!("{}: {}. {consequence}", name(*severity), visible(summary))
+        format!("{}: {}. {}", name(*severity), visible(summary), sentence(consequence))
     };
     let cases = if report.findings.is_empty() {
         String::new()
@@ -141,7 +141,8 @@ fn write_classes(classes: &[ClassCount], drawn: &[Part], out: &mut dyn Write) ->
 fn write_sizes(sizes: &Sizes, out: &mut dyn Write) -> io::Result<()> {
     let ([w0, w, w1], [h0, h, h1]) = (sizes.widths, sizes.heights);
     let range = if sizes.distinct > 1 { format!(", {w0} x {h0} to {w1} x {h1}") } else { String::new() };
-    let sizes = format!("pictures are {w} x {h} pixels in the middle{range}");
+    let median = if sizes.distinct > 1 { " (median)" } else { "" };
+    let sizes = format!("pictures are {w} x {h} pixels{median}{range}");
     writeln!(out, "{}\n", stdout_paragraph("", &sizes))
 }
 
@@ -150,7 +151,7 @@ fn write_finding(finding: &Finding, examples: usize, out: &mut dyn Write) -> io:
     let found = format!("{}  [{}]", visible(summary), kind.name());
     writeln!(out, "{}", stdout_paragraph(&format!("{:7}  ", name(*severity)), &found))?;
     for Case { paths, detail } in cases.iter().take(examples) {
-        let paths = paths.join(" = ");
+        let paths = equal_paths(paths, examples);
         let between = if paths.is_empty() || detail.is_empty() { "" } else { ": " };
         let case = format!("{}{between}{}", visible(&paths), visible(detail));
         writeln!(out, "{}", stdout_paragraph("           ", &case))?;
@@ -159,6 +160,14 @@ fn write_finding(finding: &Finding, examples: usize, out: &mut dyn Write) -> io:
         writeln!(out, "           … {} more", cases.len() - examples)?;
     }
     writeln!(out, "{}\n", stdout_paragraph("         → ", consequence))
+}
+
+/// The paths of a case that belong together: as many as the examples, but at least two.
+fn equal_paths(paths: &[String], examples: usize) -> String {
+    let shown = examples.max(2).min(paths.len());
+    let more =
+        if shown < paths.len() { format!(" = … {} more", paths.len() - shown) } else { String::new() };
+    format!("{}{more}", paths[..shown].join(" = "))
 }
 
 fn name(severity: Severity) -> &'static str {
@@ -180,5 +189,19 @@ fn verdict(report: &Report) -> String {
     match report.can_start {
         true => format!("verdict: a run can start ({warnings}, {notes})"),
         false => format!("verdict: no run can start ({errors}, {warnings}, {notes})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_case_of_many_equal_pictures_names_a_few() {
+        let paths: Vec<String> = (0..42).map(|i| format!("a/{i}.png")).collect();
+        assert_eq!(equal_paths(&paths, 3), "a/0.png = a/1.png = a/2.png = … 39 more");
+        assert_eq!(equal_paths(&paths[..2], 1), "a/0.png = a/1.png");
+        assert_eq!(equal_paths(&paths, 100).matches(" = ").count(), 41);
+        assert_eq!(equal_paths(&[], 3), "");
     }
 }

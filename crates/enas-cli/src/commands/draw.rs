@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::subject::{FinalNetwork, Subject};
-use crate::args::{ArcInput, Settings, whole};
+use crate::args::{ArcInput, Settings, output_path, whole};
 use crate::failure::{OrUsage, usage};
 use crate::output::visible;
 
@@ -31,7 +31,7 @@ pub(crate) struct ArcDraw {
     #[command(flatten)]
     pub(crate) input: ArcInput,
     /// A folder, or one file .svg, .png or .dot, of both cells unless --part says otherwise
-    #[arg(long, value_name = "PATH", default_value = ".")]
+    #[arg(long, value_name = "PATH", value_parser = output_path(), default_value = ".")]
     pub(crate) out: PathBuf,
     /// What to write [default: as --out ends, else svg]
     #[arg(long, value_enum, value_name = "FORMAT")]

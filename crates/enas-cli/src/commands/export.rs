@@ -10,7 +10,7 @@ use enas_search::Model;
 use serde::Serialize;
 
 use super::{Context, use_threads};
-use crate::args::{ModelPlace, whole};
+use crate::args::{ModelPlace, output_path, whole};
 use crate::failure::{OrUsage, SUCCESS, usage};
 use crate::locate;
 use crate::output::{grouped, visible};
@@ -23,15 +23,25 @@ use crate::terminal::stdout_paragraph;
 /// its pictures are in the metadata. Before the file gets its name it is run by an independent implementation of ONNX
 /// on 144 images; if a logit differs from ours by more than rounding explains, nothing is written.
 #[derive(Debug, clap::Args)]
-#[command(after_help = examples())]
+#[command(after_help = "\
+Examples:
+  enas export --run runs/photos-train-1
+  enas export --model model.safetensors --out app/photos.onnx --samples check
+
+In Python (pip install onnxruntime numpy pillow):
+  enas export --python > predict.py
+  python predict.py model.onnx photo.png")]
 pub(crate) struct Export {
     #[command(flatten)]
     place: ModelPlace,
+    /// Print a Python script that answers as `enas predict` does, from the file and images, and write nothing
+    #[arg(long)]
+    python: bool,
     /// The format to write
     #[arg(long, value_enum, default_value_t = Format::Onnx)]
     format: Format,
     /// The file to write [default: model.onnx beside the model]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = output_path())]
     out: Option<PathBuf>,
     /// Replace files that exist
     #[arg(long)]
@@ -47,17 +57,6 @@ pub(crate) struct Export {
     threads: Option<usize>,
 }
 
-/// Example commands, and how to use the file in Python.
-fn examples() -> String {
-    let python = enas_export::PYTHON.lines().map(|line| format!("  {line}\n")).collect::<String>();
-    format!(
-        "Examples:\n  enas export --run runs/photos-train-1\n  \
-         enas export --model model.safetensors --out app/photos.onnx --samples check\n\n\
-         In Python (pip install onnxruntime numpy pillow), these lines answer as enas predict does. As a file they are\n\
-         run by: python predict.py model.onnx photo.png\n\n{python}"
-    )
-}
-
 /// A format that other programs read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
@@ -70,6 +69,9 @@ enum Format {
 /// # Errors
 /// If the model cannot be read, the file cannot be written, or the exported graph computes something else.
 pub(crate) fn run(context: &Context, args: &Export) -> Result<u8> {
+    if args.python {
+        return print_python(context);
+    }
     use_threads(args.threads)?;
     let path = locate::model(&args.place, None)?;
     let model = Model::load(&path)?;
@@ -104,6 +106,17 @@ pub(crate) fn run(context: &Context, args: &Export) -> Result<u8> {
         );
         writeln!(to, "{}", stdout_paragraph("", &compared))
     })?;
+    Ok(SUCCESS)
+}
+
+/// Prints the script that uses an exported file.
+fn print_python(context: &Context) -> Result<u8> {
+    #[derive(Serialize)]
+    struct Script {
+        python: &'static str,
+    }
+    let script = Script { python: enas_export::PYTHON };
+    context.out.print(&script, |to| to.write_all(script.python.as_bytes()))?;
     Ok(SUCCESS)
 }
 

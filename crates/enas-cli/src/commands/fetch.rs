@@ -11,6 +11,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::{Context, shell_word};
+use crate::args::output_path;
 use crate::failure::{SUCCESS, usage};
 use crate::messages::Console;
 use crate::output;
@@ -38,7 +39,7 @@ pub(crate) struct Fetch {
     #[arg(long, value_name = "PATH")]
     from: Option<PathBuf>,
     /// Folder that will hold the data set's folder
-    #[arg(long, value_name = "DIR", default_value = "data")]
+    #[arg(long, value_name = "DIR", value_parser = output_path(), default_value = "data")]
     dest: PathBuf,
 }
 

@@ -42,7 +42,7 @@ pub(super) fn write_result(
         writeln!(out, "{}", stdout_paragraph("first round     ", &line))?;
     }
     if finals.shows_nothing_yet() {
-        writeln!(out, "{}", paragraph("                ", NOTHING_YET, stdout_width()))?;
+        writeln!(out, "{}", stdout_paragraph("                ", NOTHING_YET))?;
     }
     Ok(())
 }
@@ -64,7 +64,7 @@ pub(super) fn write_networks(out: &mut dyn Write, finals: &FinalsOutcome) -> io:
              architecture",
             grouped(finals.usual_macs)
         );
-        writeln!(out, "{}", paragraph("  ", &line, stdout_width()))?;
+        writeln!(out, "{}", stdout_paragraph("  ", &line))?;
     }
     Ok(())
 }

@@ -189,7 +189,12 @@ fn inputs_at(path: &Path, left_out: &mut LeftOut) -> Vec<Input> {
         };
     }
     if !path.is_file() || !ImageZip::is_zip(path) {
-        return vec![Input::Picture(path.to_owned())];
+        return match is_other_archive(path) {
+            true => useless(
+                "an archive of a kind that is not read; unpack it first, or make a zip of it".to_owned(),
+            ),
+            false => vec![Input::Picture(path.to_owned())],
+        };
     }
     leave_out_packed(path, left_out);
     match ImageZip::open(path) {
@@ -202,6 +207,13 @@ fn inputs_at(path: &Path, left_out: &mut LeftOut) -> Vec<Input> {
             (0..n).map(packed).collect()
         }
     }
+}
+
+/// Whether a file is called like an archive other than a zip and is not an image.
+fn is_other_archive(path: &Path) -> bool {
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let is_archive = ending != "zip" && ARCHIVES.contains(&ending.as_str());
+    is_archive && path.is_file() && !begins_as_image(path)
 }
 
 /// Adds the files of an archive that are not called like images. Their content is not read.

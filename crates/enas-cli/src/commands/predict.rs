@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use enas_search::Model;
 use rayon::prelude::*;
@@ -64,6 +64,7 @@ pub(crate) fn run(context: &Context, args: &Predict) -> Result<u8> {
     let listing = context.console.activity("looking for images");
     let (inputs, left_out) = inputs(&args.paths)?;
     drop(listing);
+    ensure!(!inputs.is_empty(), "no picture to label: - reads paths from stdin, and there was none");
     left_out.lines().iter().for_each(|line| context.console.note(line));
     let form = if args.csv { Form::Csv } else { Form::Human { width: path_width(&inputs) } };
     if form == Form::Csv {

@@ -10,7 +10,7 @@ use enas_search::{AutoRun, FollowUpWork, Kind, Model, Run, TimeLimit};
 use serde::Serialize;
 
 use super::{Context, shell_word, use_threads};
-use crate::args::{Machine, RunPlace};
+use crate::args::{Machine, RunPlace, output_path};
 use crate::failure::{SUCCESS, usage};
 use crate::output::visible;
 use crate::{device, locate};
@@ -31,7 +31,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     place: RunPlace,
     /// The file to write [default: report.html in the run directory]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = output_path())]
     out: Option<PathBuf>,
     #[command(flatten)]
     machine: Machine,

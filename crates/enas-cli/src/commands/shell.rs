@@ -10,6 +10,7 @@ use clap_complete::Shell;
 use serde::Serialize;
 
 use super::Context;
+use crate::args::output_path;
 use crate::failure::SUCCESS;
 use crate::output::visible;
 
@@ -33,7 +34,7 @@ Examples:
   enas man --out ~/.local/share/man/man1        then: man enas, man enas-search, …")]
 pub(crate) struct Man {
     /// The folder to write to; is made if it is missing
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = output_path())]
     pub(crate) out: PathBuf,
 }
 

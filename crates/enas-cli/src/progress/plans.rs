@@ -13,6 +13,12 @@ pub(super) fn planned(plan: &AutoPlan, is_cell_given: bool) -> String {
         )
     });
     let [first, search, train, finish] = [plan.first, plan.search, plan.train, plan.finish].map(duration);
+    if [plan.first, plan.search, plan.train].iter().all(|seconds| *seconds <= 0.0) {
+        return format!(
+            "plan: the time limit has passed; each training does the least, about a second, afterwards {finish}. A longer \
+             --time, or smaller copies of the images, give more"
+        );
+    }
     if is_cell_given {
         return format!(
             "plan: training of the given cell {train}{network}, afterwards {finish}; in all about {total}. There is \
@@ -63,4 +69,26 @@ pub(super) fn search_planned(plan: &SearchPlan) -> String {
         "{phases}. {} validation images report the result: differences below about {visible:.1} points may be chance",
         grouped(reporting as u64)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_after_the_limit_says_so() {
+        let (first, search, train, finish) = (0.0, 0.0, 0.0, 4.0);
+        let plan = AutoPlan {
+            first,
+            search,
+            train,
+            finish,
+            searches: false,
+            network: None,
+            possible_steps: Some(0.0),
+        };
+        let said = planned(&plan, false);
+        assert!(said.contains("the time limit has passed") && !said.contains("in all about"), "{said}");
+        assert!(planned(&AutoPlan { train: 3.0, ..plan }, false).contains("in all about 7.0 s"));
+    }
 }

@@ -4,7 +4,7 @@
 use std::fs;
 
 use enas_testing::images::write_digits;
-use enas_testing::program::{TINY, TINY_ARC, json, keys, refused, run, stdout, temp, text, trained};
+use enas_testing::program::{TINY, TINY_ARC, enas, json, keys, refused, run, stdout, temp, text, trained};
 
 #[test]
 fn an_export_is_checked_on_the_models_own_pictures() {
@@ -22,6 +22,31 @@ fn an_export_is_checked_on_the_models_own_pictures() {
     );
     assert_eq!(exported["bytes"], fs::metadata(folder.path().join("m.onnx")).unwrap().len());
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside the file");
+}
+
+#[test]
+fn the_python_script_is_printed_as_it_is_whatever_the_width() {
+    let folder = temp();
+    let script = include_str!("../../../enas-export/src/predict.py");
+    let mut narrow = enas(folder.path());
+    let output = narrow.env("COLUMNS", "60").args(["export", "--python"]).output().unwrap();
+    assert!(output.status.success() && text(&output.stdout) == script, "{}", text(&output.stdout));
+    let help = stdout(folder.path(), &["export", "--help"]);
+    assert!(help.contains("enas export --python > predict.py"), "{help}");
+    assert!(help.lines().all(|line| line.len() <= 120), "no line of the script is wrapped there: {help}");
+}
+
+#[test]
+fn a_hyphen_is_not_the_name_of_a_file() {
+    let folder = temp();
+    for args in [
+        &["export", "--model", &trained().model(), "--out", "-"][..],
+        &["arc", "draw", "--random", "--out", "-"],
+        &["train", "digits", "--out", "-"],
+    ] {
+        refused(folder.path(), args, 2, "give the name of a file or folder");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is written");
 }
 
 #[test]

@@ -137,6 +137,22 @@ fn folders_come_in_order_and_paths_from_stdin() {
 }
 
 #[test]
+fn stdin_without_paths_and_archives_that_are_not_read_are_errors() {
+    let folder = temp();
+    let model = trained().model();
+    for nothing in ["", "\n\n"] {
+        let args = ["predict", "--model", &model, "--csv", "-"];
+        let output = enas(folder.path()).args(args).write_stdin(nothing).output().unwrap();
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), String::new()));
+        assert!(text(&output.stderr).contains("no picture to label"), "{}", text(&output.stderr));
+    }
+    fs::write(folder.path().join("photos.tar"), [0; 1024]).unwrap();
+    let output = run(folder.path(), &["predict", "--model", &model, "photos.tar"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains("unpack it first"), "{}", text(&output.stdout));
+}
+
+#[test]
 fn a_folder_without_pictures_is_a_bad_path() {
     let trained = trained();
     let folder = temp();

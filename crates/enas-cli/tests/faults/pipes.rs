@@ -20,6 +20,19 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_help_text_that_cannot_be_written_is_an_error() {
+    let folder = temp();
+    for arguments in [&["--help"][..], &["--version"], &["train", "--help"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = enas(folder.path()).args(arguments).stdout(full).output().unwrap();
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {stderr}");
+        assert!(stderr.contains("cannot write to stdout"), "{arguments:?}: {stderr}");
+    }
+}
+
+#[test]
 fn a_search_whose_result_nobody_reads_to_its_end_is_complete() {
     let job = Job::search();
     let whole = Whole::of(&job);

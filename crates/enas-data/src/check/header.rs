@@ -3,6 +3,8 @@
 
 use image::ImageFormat;
 
+use crate::image::png_end::missing_end;
+
 /// Properties of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Header {
@@ -12,7 +14,7 @@ pub(super) struct Header {
     pub(super) cmyk: bool,
     /// More than one frame or page.
     pub(super) animated: bool,
-    /// The file ends before the image does; JPEG decoders accept that.
+    /// The file ends before the image does. JPEG decoders accept that, and PNG files may lack their last chunk.
     pub(super) cut_off: bool,
 }
 
@@ -43,7 +45,7 @@ fn png(bytes: &[u8]) -> Option<Header> {
         }
         at = at.checked_add(12 + u32::from_be_bytes(array(bytes, at)?) as usize)?;
     }
-    Some(Header { palette, animated, ..Header::default() })
+    Some(Header { palette, animated, cut_off: missing_end(bytes).is_some(), ..Header::default() })
 }
 
 /// Reads segments up to the first scan. The file is truncated if no end marker follows.

@@ -22,6 +22,7 @@ pub use self::report::Report;
 pub use self::sizes::{SizeCount, Sizes};
 use crate::config::Config;
 use crate::dataset::checks::{self, Readability};
+use crate::dataset::contents::content_of;
 use crate::dataset::duplicates::ImageNames;
 use crate::dataset::stratify::assign_splits;
 use crate::dataset::{Skipped, class_balance, duplicates};
@@ -191,7 +192,8 @@ impl<'a> InspectedDataset<'a> {
     fn divide(&mut self, config: &Config, seed: Seed) -> Vec<Finding> {
         let learnable =
             checks::classes_can_be_learnt(self.source, &self.splits, &self.classes, self.readability());
-        assign_splits(&mut self.items, self.classes.len(), self.drawn, config.fractions(), seed);
+        let contents: Vec<u64> = self.hashes.iter().map(content_of).collect();
+        assign_splits(&mut self.items, &contents, self.classes.len(), self.drawn, config.fractions(), seed);
         let checked =
             learnable.and_then(|()| checks::parts(self.source, &self.splits, self.drawn, self.readability()));
         checked.err().map(|error| refusal(&error)).into_iter().collect()
@@ -213,11 +215,10 @@ impl<'a> InspectedDataset<'a> {
             .infos
             .iter()
             .fold(MaxSamples::default(), |max_samples, info| max_samples.with(info.max_samples));
-        findings.extend(properties::findings(
-            config,
-            &properties,
-            config.input().white.resolved(max_samples),
-        ));
+        let white = config.input().white.resolved(max_samples);
+        findings.extend(properties::findings(config, &properties, white));
+        let deep = self.named().map(|(name, info)| (name, info.max_samples));
+        findings.extend(checks::few_levels(deep, white));
 
         let names = ImageNames { files: &self.source.files, classes: &self.classes, items: &self.items };
         let exact_duplicates = duplicates::exact_duplicates(self.hashes.iter().copied());

@@ -71,9 +71,10 @@ fn left_out_findings(left_out: &LeftOut) -> impl Iterator<Item = Finding> {
 }
 
 /// The finding for a decision about the folders.
-fn note_finding(Note { found, done }: &Note) -> Finding {
+fn note_finding(Note { found, done, is_warning }: &Note) -> Finding {
+    let severity = if *is_warning { Severity::Warning } else { Severity::Note };
     let (summary, consequence) = (found.clone(), done.clone());
-    Finding { severity: Severity::Note, kind: FindingKind::Layout, summary, consequence, cases: Vec::new() }
+    Finding { severity, kind: FindingKind::Layout, summary, consequence, cases: Vec::new() }
 }
 
 /// The finding for empty folders.

@@ -85,8 +85,8 @@ fn mistakes(images: Images<'_>) -> Vec<Finding> {
     let all = [
         images.warning(
             FindingKind::CutOff,
-            ["JPEG file ends before its picture does", "JPEG files end before their pictures do"],
-            "kept, with whatever the decoder puts where pixels are missing: copy them anew or remove them",
+            ["file ends before its picture does", "files end before their pictures do"],
+            "kept; where pixels are missing, the decoder makes them up: copy the files anew or remove them",
             &|t| t.cut_off,
         ),
         images.warning(
@@ -156,8 +156,8 @@ fn conversions(images: Images<'_>, colours: &str, white: WhiteLevels) -> Vec<Fin
 }
 
 /// The white levels, and the settings that change them.
-fn white_level_hint(WhiteLevels { integer, float }: WhiteLevels) -> String {
-    let levels = [("white_level", integer), ("float_white_level", float)];
+fn white_level_hint(WhiteLevels { integer, wide, float }: WhiteLevels) -> String {
+    let levels = [("white_level", integer), ("wide_white_level", wide), ("float_white_level", float)];
     let said = levels.into_iter().filter_map(|(key, level)| Some(format!("{} (data.{key})", level?)));
     let said: Vec<String> = said.collect();
     if said.is_empty() { String::new() } else { format!(", with white at {}", said.join(" and ")) }

@@ -4,7 +4,8 @@ use super::duplicates::{self, ImageNames};
 use super::{Skipped, class_balance};
 use crate::config::Sampling;
 use crate::error::Error;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Case, Finding, FindingKind, Severity, count};
+use crate::image::white_level::{MaxSamples, WhiteLevels};
 use crate::source::files::Source;
 use crate::source::item::{Item, Part};
 use crate::source::layout::{Layout, SplitFolders, labels_beside};
@@ -112,7 +113,7 @@ pub(crate) fn lacking<'a>(classes: &'a [String], items: &[Item]) -> Vec<(Part, V
 
 /// Logs what a run leaves out, and the decisions about its folders.
 pub(crate) fn warn_of_left_out(source: &Source, layout: &Layout) {
-    for Note { found, done } in source.notes.iter().chain(&layout.notes) {
+    for Note { found, done, .. } in source.notes.iter().chain(&layout.notes) {
         tracing::warn!("{}: {}: {}", visible(&source.path), visible(found), visible(done));
     }
     left_out(source, layout).lines(&source.path).iter().for_each(|line| tracing::warn!("{line}"));
@@ -131,6 +132,33 @@ fn left_out(source: &Source, layout: &Layout) -> LeftOut {
         all.add(kind_of_other(name).unwrap_or_else(by_content), name.as_str());
     }
     all
+}
+
+/// The finding about images of more than 8 bits that are so dark beside white that they keep few levels of grey.
+pub(crate) fn few_levels<'a>(
+    images: impl Iterator<Item = (&'a str, MaxSamples)>,
+    white: WhiteLevels,
+) -> Option<Finding> {
+    let dark = images.filter(|(_, samples)| samples.keeps_few_levels(white));
+    let case = |(name, samples): (&str, MaxSamples)| {
+        let peaks =
+            [samples.integer.map(f64::from), samples.wide.map(f64::from), samples.float.map(f64::from)];
+        let peak = peaks.into_iter().flatten().fold(0.0, f64::max);
+        Case { paths: vec![name.to_owned()], detail: format!("its largest sample is {peak}") }
+    };
+    let cases: Vec<Case> = dark.map(case).collect();
+    (!cases.is_empty()).then(|| Finding {
+        severity: Severity::Warning,
+        kind: FindingKind::FewLevels,
+        summary: format!(
+            "{} fewer than 16 levels of grey, far below white",
+            count(cases.len(), "picture keeps", "pictures keep")
+        ),
+        consequence: "kept, nearly black: set data.white_level (data.wide_white_level above 16 bits, \
+                      data.float_white_level for floats) to the largest sample, or bring the pictures to one range"
+            .into(),
+        cases,
+    })
 }
 
 /// Problems that loading notices; `hashes` are the SHA-256 digests of all files by index.

@@ -24,6 +24,7 @@ impl Dataset {
             store: ImageStore::Concat(stores),
             labels: parts.iter().flat_map(|split| split.labels().to_vec()).collect(),
             paths: parts.iter().flat_map(|split| split.data.paths.clone()).collect(),
+            contents: parts.iter().flat_map(|split| split.data.contents.clone()).collect(),
             ..SplitData::clone(&self.train.data)
         };
         Some(Split { data: SyncArc::new(data) })

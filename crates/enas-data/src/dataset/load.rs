@@ -63,7 +63,8 @@ pub fn load(config: &Config, options: &LoadOptions<'_>) -> Result<Dataset, Error
     let mut images = LoadedImages::read(&source, items, &config.input(), reading)?;
     images.estimate_white_levels(&source)?;
     divide(&source, &layout, &mut images, config, options)?;
-    let warnings = data_warnings(&source.files, &layout.classes, &images.items, &images.hashes);
+    let mut warnings = data_warnings(&source.files, &layout.classes, &images.items, &images.hashes);
+    warnings.extend(images.few_levels(&source));
 
     let input = images.input;
     let options = SplitOptions { input: &input, sampling: config.sampling, augment: &config.augment, seed };
@@ -111,7 +112,11 @@ fn divide(
     checks::classes_can_be_learnt(source, splits, classes, images.readability())?;
     match options.split {
         Some(stored) => images.restore(source, classes, stored)?,
-        None => assign_splits(&mut images.items, classes.len(), drawn, config.fractions(), options.seed),
+        None => {
+            let contents = images.contents();
+            let fractions = config.fractions();
+            assign_splits(&mut images.items, &contents, classes.len(), drawn, fractions, options.seed);
+        }
     }
     checks::parts(source, splits, drawn, images.readability())?;
     for (part, lacking) in checks::lacking(classes, &images.items) {

@@ -4,6 +4,7 @@ pub(crate) mod checks;
 pub(crate) mod class_balance;
 pub(crate) mod concat;
 pub(crate) mod contact_sheet;
+pub(crate) mod contents;
 pub(crate) mod duplicates;
 pub(crate) mod fingerprint;
 pub(crate) mod folds;

@@ -6,11 +6,13 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::Skipped;
-use super::checks::Readability;
+use super::checks::{self, Readability};
+use super::contents::content_of;
 use super::fingerprint::{Fingerprint, ImageFile, hexadecimal};
 use super::split_file::{SplitFile, restore};
 use super::store::{FileStore, Storage};
 use crate::error::{Error, ImageError};
+use crate::finding::Finding;
 use crate::image::normalize::Sums;
 use crate::image::prepare::{InputSpec, resize_planes};
 use crate::image::white_level::{MaxSamples, WHITE_16, WhiteLevels, is_scaled_by};
@@ -43,8 +45,9 @@ pub(crate) struct LoadedImages {
     pub(crate) files: Vec<ImageFile>,
     /// The network input, including the white levels found.
     pub(crate) input: InputSpec,
-    /// Usable images of more than 8 bits per sample: index of the file, and the levels it was scaled by.
-    deep: Vec<(usize, WhiteLevels)>,
+    /// Usable images of more than 8 bits per sample: index of the file, its largest samples, and the levels it was
+    /// scaled by.
+    deep: Vec<(usize, MaxSamples)>,
     /// The largest samples of those images.
     max_samples: MaxSamples,
 }
@@ -123,7 +126,7 @@ impl LoadedImages {
         match pixels {
             Ok((pixels, max_samples)) => {
                 if !max_samples.is_none() {
-                    self.deep.push((item.file, max_samples.used));
+                    self.deep.push((item.file, max_samples));
                     self.max_samples = self.max_samples.with(max_samples);
                 }
                 self.slots[item.file] = self.sums.len() as u32;
@@ -159,7 +162,7 @@ impl LoadedImages {
             tracing::warn!("{}: {said}", visible(&source.path));
         }
         let input = self.input;
-        let stale = self.deep.iter().filter(|(_, used)| !is_scaled_by(input.white, *used));
+        let stale = self.deep.iter().filter(|(_, samples)| !is_scaled_by(input.white, samples.used));
         let stale: Vec<usize> = stale.map(|(file, _)| *file).collect();
         for chunk in stale.chunks(READ_CHUNK) {
             let read: Vec<LoadedFile> =
@@ -181,13 +184,18 @@ impl LoadedImages {
 
     /// The message about white levels that were found, if they have an effect.
     fn describe_white_levels(&self, assumed: WhiteLevels) -> Option<String> {
-        let WhiteLevels { integer, float } = self.input.white;
+        let WhiteLevels { integer, wide, float } = self.input.white;
         let integer = integer.filter(|level| assumed.integer.is_none() && *level != WHITE_16);
         let float = float.filter(|_| assumed.float.is_none());
-        let found = [("white_level", integer), ("float_white_level", float)];
+        let wide = wide.filter(|_| assumed.wide.is_none());
+        let found = [
+            ("white_level", "", integer),
+            ("wide_white_level", " for more than 16 bits", wide),
+            ("float_white_level", "", float),
+        ];
         let found: Vec<String> = found
             .into_iter()
-            .filter_map(|(key, level)| level.map(|level| format!("{level} (data.{key} sets it)")))
+            .filter_map(|(key, of, level)| level.map(|level| format!("{level}{of} (data.{key} sets it)")))
             .collect();
         (!found.is_empty()).then(|| {
             format!(
@@ -198,6 +206,12 @@ impl LoadedImages {
         })
     }
 
+    /// The finding about images that the white levels make very dark.
+    pub(super) fn few_levels(&self, source: &Source) -> Option<Finding> {
+        let named = self.deep.iter().map(|(file, samples)| (source.files[*file].as_str(), *samples));
+        checks::few_levels(named, self.input.white)
+    }
+
     /// Reslots the pixels of a file's image.
     fn replace(&mut self, file: usize, pixels: &[u8]) {
         let slot = self.slots[file] as usize;
@@ -205,6 +219,11 @@ impl LoadedImages {
         if !self.pixels.is_empty() {
             self.pixels[slot * pixels.len()..][..pixels.len()].copy_from_slice(pixels);
         }
+    }
+
+    /// The contents of the usable images.
+    pub(super) fn contents(&self) -> Vec<u64> {
+        self.items.iter().map(|item| content_of(&self.hashes[item.file])).collect()
     }
 
     pub(crate) fn readability(&self) -> Readability<'_> {

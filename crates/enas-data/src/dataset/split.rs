@@ -26,6 +26,8 @@ pub(crate) struct SplitData {
     pub(crate) labels: Vec<u32>,
     /// One name per file; each belongs to `copies` consecutive images.
     pub(crate) paths: Vec<String>,
+    /// The content of each file: the first 64 bits of its SHA-256.
+    pub(crate) contents: Vec<u64>,
     /// Images per file: augmented copies, then the original.
     pub(crate) copies: usize,
     pub(crate) normalization: Normalization,
@@ -85,6 +87,14 @@ impl Split {
     /// If `i` is out of range.
     pub fn path(&self, i: usize) -> &str {
         &self.data.paths[i / self.data.copies]
+    }
+
+    /// The content of the file of image `i`, equal for files of equal bytes: the first 64 bits of its SHA-256.
+    ///
+    /// # Panics
+    /// If `i` is out of range.
+    pub fn content(&self, i: usize) -> u64 {
+        self.data.contents[i / self.data.copies]
     }
 
     /// Images per file: 1, or `augment.n_aug` if copies were made in advance. The last of each group is the original.

@@ -5,6 +5,7 @@ use std::sync::Arc as SyncArc;
 use enas_rng::Seed;
 use rayon::prelude::*;
 
+use super::contents::content_of;
 use super::reading::LoadedImages;
 use super::split::{Split, SplitData};
 use super::store::{CopyIndex, FileImages, FileStore, ImageStore, Storage, augment_copy};
@@ -45,6 +46,7 @@ pub(super) struct UnnormalizedSplit {
     slots: Vec<u32>,
     labels: Vec<u32>,
     paths: Vec<String>,
+    contents: Vec<u64>,
     copies: usize,
 }
 
@@ -86,11 +88,13 @@ impl<'a> SplitBuilder<'a> {
         };
         let mut labels = Vec::new();
         let mut paths = Vec::new();
+        let mut contents = Vec::new();
         for item in members {
             labels.extend(std::iter::repeat_n(item.class as u32, copies));
             paths.push(self.file_store.source.files[item.file].clone());
+            contents.push(content_of(&self.file_store.hashes[item.file]));
         }
-        UnnormalizedSplit { store, slots, labels, paths, copies }
+        UnnormalizedSplit { store, slots, labels, paths, contents, copies }
     }
 
     /// Every image, preceded by its `copies - 1` augmented copies.
@@ -148,11 +152,22 @@ impl<'a> SplitBuilder<'a> {
         let is_train = part == Part::Train;
         let sampling = if is_train { self.options.sampling } else { Sampling::default() };
         let augment = if is_train { self.options.augment.clone() } else { augment::Config::default() };
-        let UnnormalizedSplit { store, labels, paths, copies, .. } = split;
+        let UnnormalizedSplit { store, labels, paths, contents, copies, .. } = split;
         let shape = self.shape();
         let seed = self.options.seed;
-        let data =
-            SplitData { part, shape, store, labels, paths, copies, normalization, sampling, augment, seed };
+        let data = SplitData {
+            part,
+            shape,
+            store,
+            labels,
+            paths,
+            contents,
+            copies,
+            normalization,
+            sampling,
+            augment,
+            seed,
+        };
         Split { data: SyncArc::new(data) }
     }
 }

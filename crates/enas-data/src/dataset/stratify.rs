@@ -2,6 +2,7 @@
 
 use enas_rng::Seed;
 
+use super::contents::ContentDivision;
 use crate::source::item::{Item, Part};
 
 /// Shares of a class for the validation and the test split.
@@ -11,9 +12,10 @@ pub(crate) struct Fractions {
     pub(crate) test: f64,
 }
 
-/// Assigns a part to every image, by its folders or at random.
+/// Assigns a part to every image, by its folders or at random; `contents` are those of the items.
 pub(crate) fn assign_splits(
     items: &mut [Item],
+    contents: &[u64],
     n_classes: usize,
     drawn: &[Part],
     fractions: Fractions,
@@ -26,27 +28,33 @@ pub(crate) fn assign_splits(
         // A part that has to be taken out of the training images is drawn among all of those.
         items.iter_mut().filter(|i| i.part == Some(Part::Train)).for_each(|i| i.part = None);
     }
-    stratify(items, n_classes, fractions, seed);
+    stratify(items, contents, n_classes, fractions, seed);
 }
 
 /// Stratified split: assigns a part to every item without one, with the same class proportions in every part.
 ///
 /// A class of three or more images has at least one in every requested part; a smaller class is used for training
-/// only. The choice within a class depends on the seed, the index of the class and its images.
-pub(crate) fn stratify(items: &mut [Item], n_classes: usize, fractions: Fractions, seed: Seed) {
+/// only. The choice within a class depends on the seed, the index of the class and its images. Items of equal content
+/// get the same part, as far as a class has enough different ones.
+pub(crate) fn stratify(
+    items: &mut [Item],
+    contents: &[u64],
+    n_classes: usize,
+    fractions: Fractions,
+    seed: Seed,
+) {
     let mut by_class = vec![Vec::new(); n_classes];
     for (i, item) in items.iter().enumerate().filter(|(_, item)| item.part.is_none()) {
         by_class[item.class].push(i);
     }
+    let mut division = ContentDivision::default();
     for (class, mut members) in by_class.into_iter().enumerate() {
         seed.stream("split", &[class as u64]).shuffle(&mut members);
         let (valid, test) = counts(members.len(), fractions);
-        for (rank, member) in members.into_iter().enumerate() {
-            items[member].part = Some(match rank {
-                r if r < valid => Part::Valid,
-                r if r < valid + test => Part::Test,
-                _ => Part::Train,
-            });
+        let of_members: Vec<u64> = members.iter().map(|member| contents[*member]).collect();
+        let shares = division.divide(&of_members, &[valid, test]);
+        for (member, share) in members.into_iter().zip(shares) {
+            items[member].part = Some([Part::Valid, Part::Test, Part::Train][share]);
         }
     }
 }
@@ -89,6 +97,11 @@ mod tests {
         items.iter().filter(|i| i.class == class && i.part == Some(part)).count()
     }
 
+    /// Contents of which no two are equal.
+    fn different(items: &[Item]) -> Vec<u64> {
+        (0..items.len() as u64).collect()
+    }
+
     const USUAL: Fractions = Fractions { valid: 0.1, test: 0.1 };
 
     #[test]
@@ -106,9 +119,36 @@ mod tests {
     fn items_that_have_a_part_keep_it() {
         let mut items = unassigned(&[20]);
         items[3].part = Some(Part::Test);
-        stratify(&mut items, 1, Fractions { valid: 0.5, test: 0.0 }, Seed::new(1));
+        let contents = different(&items);
+        stratify(&mut items, &contents, 1, Fractions { valid: 0.5, test: 0.0 }, Seed::new(1));
         assert_eq!((count(&items, 0, Part::Test), count(&items, 0, Part::Valid)), (1, 10));
         assert_eq!(items[3].part, Some(Part::Test));
+    }
+
+    #[test]
+    fn copies_stay_together_and_the_parts_keep_their_sizes() {
+        let mut items = unassigned(&[40, 40]);
+        // Images 0 to 9 are five pairs, and image 50 of the second class is a copy of image 20 of the first.
+        let contents: Vec<u64> = (0..80)
+            .map(|i| {
+                if i < 10 {
+                    i / 2
+                } else if i == 50 {
+                    20
+                } else {
+                    i
+                }
+            })
+            .collect();
+        for seed in 0..50 {
+            items.iter_mut().for_each(|item| item.part = None);
+            stratify(&mut items, &contents, 2, USUAL, Seed::new(seed));
+            assert!((0..5).all(|i| items[2 * i].part == items[2 * i + 1].part), "seed {seed}");
+            assert_eq!(items[20].part, items[50].part, "seed {seed}");
+            for part in [Part::Valid, Part::Test] {
+                assert!((3..=5).contains(&count(&items, 0, part)), "seed {seed}");
+            }
+        }
     }
 
     proptest! {
@@ -119,7 +159,8 @@ mod tests {
             valid in 0.01f64..0.45, test in 0.01f64..0.45, seed in any::<u64>(),
         ) {
             let mut items = unassigned(&sizes);
-            stratify(&mut items, sizes.len(), Fractions { valid, test }, Seed::new(seed));
+            let contents = different(&items);
+            stratify(&mut items, &contents, sizes.len(), Fractions { valid, test }, Seed::new(seed));
             for (class, &n) in sizes.iter().enumerate() {
                 let (v, t) = (count(&items, class, Part::Valid), count(&items, class, Part::Test));
                 prop_assert_eq!(count(&items, class, Part::Train) + v + t, n);
@@ -135,7 +176,8 @@ mod tests {
         fn the_same_seed_splits_alike_and_another_differently(seed in 0u64..1000) {
             let split = |s| {
                 let mut items = unassigned(&[40, 40]);
-                stratify(&mut items, 2, USUAL, Seed::new(s));
+                let contents = different(&items);
+                stratify(&mut items, &contents, 2, USUAL, Seed::new(s));
                 items
             };
             prop_assert_eq!(split(seed), split(seed));

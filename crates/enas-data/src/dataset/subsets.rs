@@ -6,6 +6,7 @@ use std::sync::Arc as SyncArc;
 use enas_rng::Seed;
 
 use crate::dataset::Dataset;
+use crate::dataset::contents::ContentDivision;
 use crate::dataset::split::{Split, SplitData};
 use crate::dataset::split_file::SplitFile;
 use crate::error::Error;
@@ -48,7 +49,7 @@ impl Dataset {
 
 impl Split {
     /// Two disjoint halves of this split with the same class proportions, as indices. `seed` determines the choice.
-    /// If a class has an odd number of images, the first half gets one more.
+    /// If a class has an odd number of images, the first half gets one more. Copies of an image are in one half.
     #[must_use]
     pub fn halves(&self, seed: Seed) -> (Vec<usize>, Vec<usize>) {
         let (mut first, mut second) = self.divided("halves", seed, |n| n.div_ceil(2));
@@ -69,12 +70,15 @@ impl Split {
         let mut first = Vec::new();
         let mut second = Vec::new();
         let n_classes = self.labels().iter().max().map_or(0, |most| *most + 1);
+        let mut division = ContentDivision::default();
         for class in 0..n_classes {
             let mut members: Vec<usize> = (0..self.len()).filter(|&i| self.labels()[i] == class).collect();
             seed.stream(stream, &[u64::from(class)]).shuffle(&mut members);
-            let rest = members.split_off(share(members.len()));
-            first.extend(members);
-            second.extend(rest);
+            let contents: Vec<u64> = members.iter().map(|&i| self.content(i)).collect();
+            let shares = division.divide(&contents, &[share(members.len())]);
+            for (member, share) in members.into_iter().zip(shares) {
+                if share == 0 { &mut first } else { &mut second }.push(member);
+            }
         }
         (first, second)
     }

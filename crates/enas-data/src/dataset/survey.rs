@@ -1,21 +1,27 @@
 //! Estimate of a data set's memory from the names and sizes of its files, before any is decoded.
 
 use std::io::Cursor;
+use std::time::{Duration, Instant};
 
 use image::ImageReader;
+use rayon::prelude::*;
 
 use crate::config::Config;
 use crate::dataset::reading::READ_CHUNK;
 use crate::dataset::store::Storage;
 use crate::error::Error;
+use crate::image::prepare::resize_planes;
 use crate::loader::augment::Shape;
 use crate::loader::plan::{MIN_DECODING_WORKERS, max_batches_in_memory};
 use crate::source::files::{RawImage, Source};
+use crate::source::item::Item;
 use crate::source::layout;
 use crate::source::open;
 
 /// Number of the largest files whose size in pixels is read.
 const INSPECTED_FILES: usize = 8;
+/// Number of files whose reading is timed.
+const TIMED_FILES: usize = 8;
 /// Bytes per pixel while decoding: the samples, four channels of them, and the planes.
 const DECODING: u64 = 8;
 /// Bytes stored per file in addition to its name: label, index, hash, sums, and overhead of strings and lists.
@@ -64,6 +70,26 @@ pub fn survey(config: &Config) -> Result<Survey, Error> {
         largest: largest(&source, layout.items.iter().map(|item| item.file).zip(sizes).collect()),
         copies: config.augment.copies() as u64 - 1,
     })
+}
+
+/// The time that reading all images that `config` describes takes, on all cores. It is estimated from a few of them.
+///
+/// # Errors
+/// As [`survey`].
+pub fn estimate_reading(config: &Config) -> Result<Duration, Error> {
+    config.check()?;
+    let source = open(&config.path, &[])?;
+    let items = layout::read(&source)?.items;
+    let step = items.len().div_ceil(TIMED_FILES.max(rayon::current_num_threads())).max(1);
+    let input = config.input();
+    let began = Instant::now();
+    let decode = |item: &Item| {
+        let planes = source.read(item.file).ok()?.planes(input.channels, input.white).ok()?;
+        Some(resize_planes(&planes.0, &input).len())
+    };
+    let sample: Vec<&Item> = items.iter().step_by(step).collect();
+    let _: usize = sample.par_iter().filter_map(|item| decode(item)).sum();
+    Ok(began.elapsed().mul_f64(items.len() as f64 / sample.len().max(1) as f64))
 }
 
 impl Survey {
@@ -140,6 +166,24 @@ mod tests {
         assert_eq!(plain.stored_bytes(Storage::Encoded), 36_007);
         assert_eq!(plain.stored_bytes(Storage::OnDisk), 7);
         assert_eq!(survey_of_copies(3).stored_bytes(Storage::Decoded), 500_007);
+    }
+
+    #[test]
+    fn large_images_take_longer_to_read() {
+        let time_of = |side: u32| {
+            let dir = tempfile::tempdir().unwrap();
+            for (class, n) in [("a", 12), ("b", 12)] {
+                std::fs::create_dir(dir.path().join(class)).unwrap();
+                for i in 0..n {
+                    let pixel = |x: u32, y: u32| image::Luma([(x * 7 + y * 3 + i) as u8]);
+                    let image = image::GrayImage::from_fn(side, side, pixel);
+                    image.save(dir.path().join(class).join(format!("{i}.png"))).unwrap();
+                }
+            }
+            estimate_reading(&Config { path: dir.path().into(), ..Config::default() }).unwrap()
+        };
+        let (small, large) = (time_of(8), time_of(1500));
+        assert!(large > small && small > Duration::ZERO, "{small:?} {large:?}");
     }
 
     #[test]

@@ -6,9 +6,10 @@ use std::panic::{self, AssertUnwindSafe};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbaImage};
 
+use super::png_end::with_end;
 use super::samples::{MAX_DECODED_BYTES, MAX_PIXELS, MAX_SIDE, image_from_samples, is_colour};
 use super::tiff;
-use crate::error::ImageError;
+use crate::error::{ImageError, unsupported_compression};
 use crate::image::resize::Plane;
 use crate::image::white_level::{
     MaxSamples, WHITE_16, WhiteLevels, integer_to_8_bits, level_of_floats, to_8_bits,
@@ -50,8 +51,16 @@ pub(crate) fn decode_image(bytes: &[u8], white: WhiteLevels) -> Result<DecodedIm
         return Err(ImageError::Empty);
     }
     // A decoder that panics on a damaged file has a bug, but must not end the user's run.
-    panic::catch_unwind(AssertUnwindSafe(|| decode_guarded(bytes, white)))
+    panic::catch_unwind(AssertUnwindSafe(|| decode_with_or_without_end(bytes, white)))
         .unwrap_or_else(|_| Err(ImageError::Decode("the decoder failed unexpectedly".into())))
+}
+
+/// Decodes a file, also a PNG file that lacks nothing but its last chunk.
+fn decode_with_or_without_end(bytes: &[u8], white: WhiteLevels) -> Result<DecodedImage, ImageError> {
+    decode_guarded(bytes, white).or_else(|error| match with_end(bytes) {
+        Some(mended) => decode_guarded(&mended, white).map_err(|_of_mended| error),
+        None => Err(error),
+    })
 }
 
 fn decode_guarded(bytes: &[u8], white: WhiteLevels) -> Result<DecodedImage, ImageError> {
@@ -161,13 +170,23 @@ fn to_image_error(error: image::ImageError) -> ImageError {
             "it has a side above {MAX_SIDE} pixels or takes more than {} MiB to decode; make it smaller",
             MAX_DECODED_BYTES >> 20
         )),
-        other => ImageError::decode(other),
+        other => unsupported_compression(&other.to_string()).unwrap_or_else(|| ImageError::decode(other)),
     }
 }
 
 /// Splits an image into one grey or three colour planes.
 pub(crate) fn planes(image: DynamicImage, channels: usize) -> Vec<Plane> {
     let (width, height) = (image.width(), image.height());
+    let plane = |pixels| Plane { width: width as usize, height: height as usize, pixels };
+    let image = match image {
+        DynamicImage::ImageLuma8(grey) => {
+            return vec![plane(grey.into_raw()); if channels == 1 { 1 } else { 3 }];
+        }
+        DynamicImage::ImageRgb8(image) => {
+            return opaque_planes(image.as_raw(), channels).map(plane).collect();
+        }
+        image => image,
+    };
     let rows = (STRIP_PIXELS / width.max(1)).max(1);
     let mut planes: Vec<Plane> = (0..if channels == 1 { 1 } else { 3 })
         .map(|_| {
@@ -183,6 +202,16 @@ pub(crate) fn planes(image: DynamicImage, channels: usize) -> Vec<Plane> {
         }
     }
     planes
+}
+
+/// The samples of one grey or three colour planes from the samples of an image without alpha.
+fn opaque_planes(samples: &[u8], channels: usize) -> impl Iterator<Item = Vec<u8>> {
+    let grey = |p: &[u8; 3]| grey(p[0], p[1], p[2]);
+    let (pixels, _) = samples.as_chunks::<3>();
+    (0..if channels == 1 { 1 } else { 3 }).map(move |c| match channels {
+        1 => pixels.iter().map(grey).collect(),
+        _ => pixels.iter().map(|p| p[c]).collect(),
+    })
 }
 
 /// Appends rows of pixels to one grey or three colour planes.
@@ -252,6 +281,18 @@ mod tests {
             let mut whole = vec![Plane { width: 1000, height: 2500, pixels: Vec::new() }; channels];
             extend(&mut whole, &image);
             assert!(planes(image.clone().into(), channels) == whole, "{channels} channels");
+        }
+    }
+
+    #[test]
+    fn images_without_alpha_have_the_planes_of_opaque_ones() {
+        let pixel = |x: u32, y: u32| image::Rgb([x as u8, (x * 7 + y * 3) as u8, (y * 5) as u8]);
+        let image = DynamicImage::from(image::RgbImage::from_fn(37, 23, pixel));
+        for image in [image.to_luma8().into(), image] {
+            for channels in [1, 3] {
+                let opaque = DynamicImage::from(image.to_rgba8());
+                assert!(planes(image.clone(), channels) == planes(opaque, channels), "{channels} channels");
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use tiff::tags::Tag;
 use tiff::{ColorType, TiffError};
 
 use super::samples::{MAX_DECODED_BYTES, MAX_PIXELS, image_from_samples, is_colour};
-use crate::error::ImageError;
+use crate::error::{ImageError, unsupported_compression};
 use crate::image::white_level::{
     MaxSamples, WhiteLevels, integer_to_8_bits, level_of_floats, level_of_integers, to_8_bits,
 };
@@ -219,16 +219,19 @@ impl Raster {
         let sample = |i| self.integer(i).expect("all samples are of one type");
         let max_value = self.max_value();
         let peak = (0..n).filter(is_colour).map(sample).max().unwrap_or(0);
+        let is_wide = self.bits > 16;
         let level = match max_value {
             0..=255 => max_value,
             // No real image uses all 32 bits.
-            _ => white
-                .integer
-                .unwrap_or_else(|| if self.bits > 16 { level_of_integers(peak) } else { max_value }),
+            _ if is_wide => white.of_wide().unwrap_or_else(|| level_of_integers(peak)),
+            _ => white.integer.unwrap_or(max_value),
         };
         let byte = |i| integer_to_8_bits(sample(i), if is_colour(&i) { level } else { max_value });
-        let max_samples =
-            if max_value > 255 { MaxSamples::of_integers(peak, level) } else { MaxSamples::default() };
+        let max_samples = match max_value {
+            0..=255 => MaxSamples::default(),
+            _ if is_wide => MaxSamples::of_wide(peak, level),
+            _ => MaxSamples::of_integers(peak, level),
+        };
         Ok((self.image((0..n).map(byte).collect())?, max_samples))
     }
 
@@ -269,7 +272,7 @@ fn apply_palette(raster: &Raster, colours: &[u16]) -> Result<DynamicImage, Image
 fn to_image_error(error: TiffError) -> ImageError {
     match error {
         TiffError::LimitsExceeded => ImageError::TooLarge("its TIFF data take too much memory".into()),
-        other => ImageError::decode(other),
+        other => unsupported_compression(&other.to_string()).unwrap_or_else(|| ImageError::decode(other)),
     }
 }
 

@@ -47,7 +47,11 @@ impl LeftOutReason {
                 "images in no class folder",
                 "put each into a folder named after its class to use it",
             ],
-            Self::OtherFolder => ["folder beside the splits", "folders beside the splits", ""],
+            Self::OtherFolder => [
+                "folder beside the splits",
+                "folders beside the splits",
+                "if it is a split, rename it to valid or test to use it",
+            ],
             Self::Companion => [
                 "folder of masks, thumbnails or the like in a class folder",
                 "folders of masks, thumbnails or the like in class folders",
@@ -149,11 +153,18 @@ pub(crate) struct Note {
     pub(crate) found: String,
     /// What is done about it.
     pub(crate) done: String,
+    /// Whether the decision is probably wrong.
+    pub(crate) is_warning: bool,
 }
 
 impl Note {
     pub(crate) fn new(found: impl Into<String>, done: impl Into<String>) -> Self {
-        Self { found: found.into(), done: done.into() }
+        Self { found: found.into(), done: done.into(), is_warning: false }
+    }
+
+    /// A decision that is probably wrong, with the remedy.
+    pub(crate) fn warning(found: impl Into<String>, done: impl Into<String>) -> Self {
+        Self { is_warning: true, ..Self::new(found, done) }
     }
 }
 

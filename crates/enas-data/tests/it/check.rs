@@ -124,6 +124,17 @@ fn unreadable_files_are_named_with_the_reason() {
 }
 
 #[test]
+fn pngs_without_their_last_chunk_are_cut_off_and_kept() {
+    let bundle = sound();
+    let whole = wave_png(901, 40, 40);
+    bundle.file("train/ant/cut.png", &whole[..whole.len() - 12]);
+    let found = only(&bundle);
+    assert_eq!((found.kind, paths(&found)), (FindingKind::CutOff, vec!["train/ant/cut.png"]));
+    let data = load(&config(&bundle), &LoadOptions::new(Seed::new(1))).unwrap();
+    assert!(data.skipped.is_empty(), "{:?}", data.skipped);
+}
+
+#[test]
 fn jpegs_without_their_end_are_cut_off_and_kept() {
     let bundle = sound();
     let whole = written(&waves(900, 40, 40).into(), ImageFormat::Jpeg);

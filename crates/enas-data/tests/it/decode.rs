@@ -100,7 +100,7 @@ fn samples_of_every_type_are_scaled_by_their_white_level() {
         prepare(bytes, &spec).unwrap()
     };
     let open = WhiteLevels::default();
-    let at = |integer, float| WhiteLevels { integer, float };
+    let at = |integer, float| WhiteLevels { integer, float, wide: None };
     let whole = [0, 1000, 2048, 4095];
     let expected = [0, 62, 128, 255];
     assert_eq!(pixels(&tiff_of::<Gray32>(&whole.map(|v| v as u32)), open), expected);
@@ -120,6 +120,32 @@ fn samples_of_every_type_are_scaled_by_their_white_level() {
 }
 
 #[test]
+fn one_image_of_32_bits_does_not_darken_those_of_16() {
+    let bundle = Bundle::new();
+    let ramp = |seed: u32| {
+        let pixel = |x: u32, y: u32| image::Luma([((x + 8 * y + 5 * seed) % 64 * 1040) as u16]);
+        encode(&image::DynamicImage::ImageLuma16(image::ImageBuffer::from_fn(8, 8, pixel)))
+    };
+    for i in 0..16 {
+        bundle.file(&format!("{}/{i}.png", ["a", "b"][i % 2]), &ramp(i as u32));
+    }
+    bundle.file("a/wide.tif", &tiff_of::<tiff::encoder::colortype::GrayI32>(&[0, 48_750, 90_000, 97_500]));
+    let config = Config { image_size: 8, ..bundle.config() };
+    let (data, log) = with_log(|| load(&config, &LoadOptions::new(Seed::new(1))).unwrap());
+    assert_eq!(data.white, WhiteLevels { integer: Some(65_535), wide: Some(131_071), float: None });
+    assert!(log.contains("131071 for more than 16 bits (data.wide_white_level sets it)"), "{log}");
+    assert!(data.warnings.is_empty(), "{:?}", data.warnings);
+    let spec = config.clone().with_white(data.white).input();
+    for split in [&data.train, &data.valid, &data.test] {
+        for i in 0..split.len() {
+            let alone = prepare_file(&bundle.root().join(split.path(i)), &spec).unwrap();
+            assert_eq!(split.image(i).unwrap(), alone, "{}", split.path(i));
+            assert!(alone.iter().max().is_some_and(|most| *most > 180), "{}", split.path(i));
+        }
+    }
+}
+
+#[test]
 fn twelve_bits_in_sixteen_keep_their_greys_in_data_sets_and_in_prediction() {
     let bundle = Bundle::new();
     let ramp = |most: u32, seed: u32| {
@@ -134,7 +160,7 @@ fn twelve_bits_in_sixteen_keep_their_greys_in_data_sets_and_in_prediction() {
     for storage in [enas_data::Storage::Decoded, enas_data::Storage::Encoded, enas_data::Storage::OnDisk] {
         let (data, log) =
             with_log(|| load(&config, &LoadOptions { storage, ..LoadOptions::new(Seed::new(1)) }).unwrap());
-        assert_eq!(data.white, WhiteLevels { integer: Some(4095), float: None });
+        assert_eq!(data.white, WhiteLevels { integer: Some(4095), ..WhiteLevels::default() });
         assert!(log.contains("16 images have more than 8 bits per sample"), "{log}");
         assert!(log.contains("white be 4095 (data.white_level sets it)"), "{log}");
         // A model keeps the levels, so that an image alone, however dark, gives the same pixels.
@@ -153,6 +179,8 @@ fn twelve_bits_in_sixteen_keep_their_greys_in_data_sets_and_in_prediction() {
     }
     let asked = Config { white_level: Some(65_535), ..config.clone() };
     let (data, log) = with_log(|| load(&asked, &LoadOptions::new(Seed::new(1))).unwrap());
+    assert_eq!(data.warnings[0].kind, enas_data::check::FindingKind::FewLevels, "{:?}", data.warnings);
+    assert!(data.warnings[0].consequence.contains("data.white_level"), "{:?}", data.warnings);
     assert!(log.is_empty() && data.train.image(0).unwrap().iter().all(|p| *p < 17), "{log}");
     let plain = prepare(&ramp(4095, 1), &config.input()).unwrap();
     assert!(plain.iter().all(|p| *p < 17), "nothing says that there are but 12 bits");

@@ -210,6 +210,53 @@ fn split_folders_without_classes_are_not_taken_for_classes() {
 }
 
 #[test]
+fn numbered_splits_with_classes_say_what_they_are_to_be_called() {
+    let error = message(&animals(animals(Bundle::new(), "train1", 6), "test1", 3));
+    assert!(error.contains("the folders test1, train1 hold class folders"), "{error}");
+    assert!(error.contains("rename them") && !error.contains("hold no class"), "{error}");
+    let error = message(&Bundle::new().with("train", 6));
+    assert!(error.contains("train holds no class folders"), "{error}");
+}
+
+#[test]
+fn other_names_of_splits_beside_train_are_left_out_with_the_remedy() {
+    for other in ["eval", "evaluation", "holdout", "hold-out", "validate"] {
+        let (_, log) = loaded(&animals(animals(Bundle::new(), "train", 10), other, 3));
+        let line = warning(&log, "beside the splits");
+        assert!(line.contains(other) && line.contains("rename it to valid or test"), "{line}");
+    }
+}
+
+#[test]
+fn folders_with_equal_folders_are_probably_not_the_classes() {
+    for [one, other] in [["images", "masks"], ["fold1", "fold2"]] {
+        let (data, log) = loaded(&animals(animals(Bundle::new(), one, 10), other, 10));
+        assert_eq!(data.classes, [one, other]);
+        let line = warning(&log, "folders of the same names");
+        assert!(line.contains("(cat, dog)") && line.contains("give one of the folders alone"), "{line}");
+    }
+}
+
+#[test]
+fn the_files_of_mnist_are_fetched_and_not_unpacked() {
+    let bundle = Bundle::new();
+    bundle.file("train-images-idx3-ubyte.gz", b"x");
+    bundle.file("train-labels-idx1-ubyte.gz", b"x");
+    let error = message(&bundle);
+    assert!(error.contains("enas data fetch mnist --from ") && !error.contains("unpack"), "{error}");
+}
+
+#[test]
+fn a_class_of_the_model_in_another_spelling_is_named() {
+    let model = loaded(&Bundle::new().with("nut", 10).with("bolt", 10)).0;
+    let bundle = Bundle::new().with("Nut", 3).with("bolt", 3);
+    let input = bundle.config().input();
+    let refused = labelled(bundle.root(), Part::Test, &model.classes, &input, &model.normalization);
+    let error = refused.unwrap_err().to_string();
+    assert!(error.contains("Nut (the model has nut: rename one of them)"), "{error}");
+}
+
+#[test]
 fn a_split_whose_only_folder_is_not_a_class_holds_images_without_labels() {
     let bundle = animals(Bundle::new(), "train", 10).with("test/unknown", 7);
     let error = message(&bundle);

@@ -116,9 +116,14 @@ impl Model {
         if left_out > 0 {
             tracing::warn!(
                 "{path}: {chosen} images are measured as {part}; {left_out} are left out, which the model's training \
-                 knows from another split, or which are of none"
+                 knows from another split, or which are of none (images are recognised by the bytes of their files)"
             );
-        } else if !is_known {
+        } else if is_known {
+            tracing::info!(
+                "{path}: images of the training are recognised by the bytes of their files; copies in another format or \
+                 size count as unseen"
+            );
+        } else {
             tracing::warn!(
                 "{path}: whether the model was trained on images there cannot be told: the files of its run are not \
                  beside {MODEL}"

@@ -1,4 +1,4 @@
-//! The file `auto.json` of an automatic run.
+//! The file `auto.json` of an automatic run, and the results of its phases.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -9,6 +9,7 @@ use enas_run::auto::{AUTO, AutoPlan, Preparation, SearchWhen};
 use enas_run::config::TimeLimit;
 use enas_run::error::{Error, Result};
 use enas_run::files::limited_read::{SMALL_FILE, read_plain_text};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -73,5 +74,14 @@ pub(super) fn read(dir: &Path) -> Result<AutoFile> {
         } else {
             format!("damaged ({e}); its phases are whole runs of their own, or start a new one")
         },
+    })
+}
+
+/// Reads the `best.arc.json` of a finished run.
+pub(super) fn read_result<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = read_plain_text(path, SMALL_FILE).map_err(|source| Error::io("cannot read", path, source))?;
+    serde_json::from_str(&text).map_err(|e| Error::File {
+        path: path.to_owned(),
+        problem: format!("not a result of this version: {e}"),
     })
 }

@@ -11,7 +11,7 @@
 //!   first/             training of a random arc
 //!   search/            the search
 //!   train/             training of the arc found
-//!   model.safetensors  the better of the two models by validation accuracy
+//!   model.safetensors  that of train/, unless that of first/ has a measurably higher validation accuracy
 //! ```
 
 use std::fs;
@@ -31,6 +31,7 @@ use enas_run::directory::lock::Lock;
 use enas_run::directory::run::Run;
 use enas_run::directory::settings_diff;
 use enas_run::error::{Error, Result};
+use enas_run::evaluation::interval;
 use enas_run::files::atomic;
 use enas_run::memory::MemoryPlan;
 use enas_run::model::Model;
@@ -258,15 +259,20 @@ impl AutoRun {
         Ok(run)
     }
 
-    /// Copies the better of the two models (the later one on a tie) into the folder, and saves the time used. Returns
-    /// the phase of that model.
-    pub(super) fn store_best_model(&mut self) -> Result<Option<AutoPhase>> {
+    /// Copies the better of the two models into the folder, and saves the time used. Returns the phase of that model.
+    ///
+    /// The model of the final training wins unless the first model is measurably better on the `images` of the
+    /// validation split. Both accuracies are those before a refit.
+    pub(super) fn store_best_model(&mut self, images: usize) -> Result<Option<AutoPhase>> {
         let mut best: Option<(AutoPhase, PathBuf, f64)> = None;
         for phase in [AutoPhase::First, AutoPhase::Train] {
             let path = self.phase_dir(phase).join(MODEL);
             if path.exists() {
                 let accuracy = Model::load(&path)?.accuracy().valid;
-                if best.as_ref().is_none_or(|(_, _, so_far)| accuracy >= *so_far) {
+                let is_beaten = |(_, _, first): &(AutoPhase, PathBuf, f64)| {
+                    !is_measurably_better(*first, accuracy, images)
+                };
+                if best.as_ref().is_none_or(is_beaten) {
                     best = Some((phase, path, accuracy));
                 }
             }
@@ -289,8 +295,35 @@ impl AutoRun {
     }
 }
 
+/// Whether an accuracy (0 to 1) on a number of images is above another one on the same images by more than chance
+/// explains: the 95 % interval of the difference lies above 0.
+///
+/// The interval is that of Newcombe (*Interval estimation for the difference between independent proportions*, 1998),
+/// from the Wilson intervals of both accuracies. Networks tend to agree on images, so it is rather wide.
+fn is_measurably_better(accuracy: f64, other: f64, images: usize) -> bool {
+    let correct = |accuracy: f64| (accuracy * images as f64).round() as u64;
+    let (low, _) = interval(correct(accuracy), images as u64);
+    let (_, high) = interval(correct(other), images as u64);
+    accuracy - other > ((accuracy - low).powi(2) + (high - other).powi(2)).sqrt()
+}
+
 /// Copies a model file atomically.
 fn deliver(from: &Path, to: &Path) -> Result<()> {
     let bytes = fs::read(from).map_err(|source| Error::io("cannot read", from, source))?;
     atomic::write(to, &[&bytes])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_more_images_of_a_small_split_are_chance() {
+        // 18 against 16 of 27 images.
+        assert!(!is_measurably_better(18.0 / 27.0, 16.0 / 27.0, 27));
+        assert!(is_measurably_better(26.0 / 27.0, 9.0 / 27.0, 27));
+        assert!(!is_measurably_better(0.9, 0.88, 500) && is_measurably_better(0.9, 0.8, 500));
+        assert!(!is_measurably_better(0.5, 0.5, 1000) && !is_measurably_better(0.4, 0.5, 1000));
+        assert!(!is_measurably_better(1.0, 0.0, 1), "one image shows nothing");
+    }
 }

@@ -7,7 +7,7 @@ mod folder;
 mod network;
 mod plan;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use enas_arc::Arc;
 use enas_data::Dataset;
@@ -18,17 +18,16 @@ use enas_run::directory::reader::RunReader;
 use enas_run::directory::run::Run;
 use enas_run::error::{Error, Result};
 use enas_run::evaluation::BalancedAccuracy;
-use enas_run::files::limited_read::{SMALL_FILE, read_plain_text};
 use enas_run::finals::Gain;
 use enas_run::memory::MemoryPlan;
 use enas_run::model::{Model, Refitted};
 use enas_run::paired::PairedDifference;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 pub use self::config::AutoConfig;
 pub(crate) use self::costs::Costs;
 use self::costs::of_training;
+use self::file::read_result;
 pub use self::folder::AutoRun;
 use self::plan::PhaseTime;
 use crate::epoch::steps_per_epoch;
@@ -39,7 +38,8 @@ use crate::train::train;
 /// The result of an automatic run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AutoOutcome {
-    /// The best model by validation accuracy: `model.safetensors` in the folder of the run.
+    /// The model: `model.safetensors` in the folder of the run. It is that of the final training, unless the first
+    /// model is measurably better on the validation split.
     pub model: PathBuf,
     /// The phase that trained it.
     pub from: AutoPhase,
@@ -67,6 +67,8 @@ pub struct AutoOutcome {
     /// Validation accuracy of the first model, a random arc after a short training; `None` without a search, where
     /// there is only one training.
     pub first_accuracy: Option<f64>,
+    /// Validation accuracy of the final training after a search; `None` without a search.
+    pub trained_accuracy: Option<f64>,
     /// The images of the refit, if there was one.
     pub refit: Option<Refitted>,
     /// Wall time in seconds, over all sessions.
@@ -89,7 +91,7 @@ pub fn auto(
 ) -> Result<AutoOutcome> {
     let outcome = images_for_training(config, data, run)
         .and_then(|images| Auto { config, data, images, run, observer }.phases());
-    match (outcome, run.store_best_model()) {
+    match (outcome, run.store_best_model(data.valid.len())) {
         (Ok(phases), best) => phases.outcome(run, best?.unwrap_or(AutoPhase::Train)),
         (Err(Error::Interrupted { .. }), Ok(_)) => Err(Error::Interrupted { run: run.dir().to_owned() }),
         // The first error is reported, not one that follows from it.
@@ -145,6 +147,7 @@ struct Trained {
 #[derive(Default)]
 struct Phases {
     first: Option<Trained>,
+    trained: Option<Trained>,
     searched: Option<Searched>,
 }
 
@@ -162,8 +165,8 @@ impl Auto<'_> {
         let epochs = self.config.train.run.epochs;
         // The training gets all the time that the other phases have left.
         let rest = |auto: &Self| auto.left() - plan.finish;
-        let _: Trained = self.train(AutoPhase::Train, &searched.arc, epochs, rest)?;
-        Ok(Phases { first: Some(first), searched: Some(searched) })
+        let trained = self.train(AutoPhase::Train, &searched.arc, epochs, rest)?;
+        Ok(Phases { first: Some(first), trained: Some(trained), searched: Some(searched) })
     }
 
     /// Trains the given cell, or the ready one, for the whole time.
@@ -208,7 +211,7 @@ impl Auto<'_> {
             network.apply(&mut sized.train, random);
         }
         let work = costs::measure(&sized, random, self.data, &self.images, gpu, memory)?;
-        let possible_steps = Some(self.left() / work.step);
+        let possible_steps = Some(self.left().max(0.0) / work.step);
         let plan = plan::divide(limit, self.run.seconds(), &work, sized.finish);
         Ok(AutoPlan { network, possible_steps, ..plan })
     }
@@ -234,7 +237,7 @@ impl Auto<'_> {
             costs.forward * (self.data.valid.len() + self.data.test.len() + costs::EXPLAINED) as f64;
         let work = of_training(train, train.run.epochs, costs, &self.images);
         let limit = time.0.map(|limit| limit.as_secs_f64());
-        let possible_steps = Some(self.left() / costs.step);
+        let possible_steps = Some(self.left().max(0.0) / costs.step);
         AutoPlan { possible_steps, ..plan::without_search(limit, self.run.seconds(), work, finish + predict) }
     }
 
@@ -254,7 +257,7 @@ impl Auto<'_> {
         if !run.best_arc_path().exists() {
             search(&run.config()?, data, &mut run, self.observer)?;
         }
-        result(&run.best_arc_path())
+        read_result(&run.best_arc_path())
     }
 
     /// Trains `arc` for `epochs`, or for as many as fit into `seconds`, which is evaluated when the phase begins.
@@ -286,8 +289,8 @@ impl Auto<'_> {
         if !run.best_arc_path().exists() {
             train(&run.config()?, arc, data, &mut run, self.observer)?;
         }
-        self.run.store_best_model()?;
-        result(&run.best_arc_path())
+        self.run.store_best_model(self.data.valid.len())?;
+        read_result(&run.best_arc_path())
     }
 
     fn begin(&mut self, phase: AutoPhase) -> Result<()> {
@@ -311,24 +314,25 @@ impl Auto<'_> {
 
 impl Phases {
     fn outcome(self, run: &AutoRun, from: AutoPhase) -> Result<AutoOutcome> {
-        let Self { first, searched } = self;
+        let Self { first, trained, searched } = self;
         let model = Model::load(&run.model_path())?;
         let accuracy = model.accuracy();
-        let trained: Trained = result(&RunReader::open(&run.phase_dir(from))?.best_arc_path())?;
+        let delivered: Trained = read_result(&RunReader::open(&run.phase_dir(from))?.best_arc_path())?;
         Ok(AutoOutcome {
             model: run.model_path(),
             from,
             arc: model.arc()?.clone(),
             valid_accuracy: accuracy.valid,
             test_accuracy: accuracy.test.unwrap_or_default(),
-            test_macro_f1: trained.test_macro_f1,
-            test_balanced: trained.test_balanced,
+            test_macro_f1: delivered.test_macro_f1,
+            test_balanced: delivered.test_balanced,
             search_accuracy: searched.as_ref().map(|searched| searched.valid_accuracy),
             random_accuracy: searched.as_ref().and_then(|searched| searched.random_valid_accuracy),
             search_difference: searched.as_ref().and_then(|searched| searched.difference),
             search_gain: searched.as_ref().and_then(|searched| searched.gain),
             search_warnings: searched.map(|searched| searched.warnings).unwrap_or_default(),
             first_accuracy: first.map(|first| first.valid_accuracy),
+            trained_accuracy: trained.map(|trained| trained.valid_accuracy),
             refit: model.refit(),
             seconds: run.seconds(),
         })
@@ -355,12 +359,3 @@ pub fn fit_network(
 
 /// Seconds that the size of the network is fitted to if there is no limit: half an hour.
 const UNLIMITED: f64 = 1800.0;
-
-/// Reads `best.arc.json` of a finished run.
-fn result<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    let text = read_plain_text(path, SMALL_FILE).map_err(|source| Error::io("cannot read", path, source))?;
-    serde_json::from_str(&text).map_err(|e| Error::File {
-        path: path.to_owned(),
-        problem: format!("not a result of this version: {e}"),
-    })
-}

@@ -12,7 +12,7 @@ pub(crate) struct Halves {
 
 impl Halves {
     /// Halves each class at random (stratified). The extra image of an odd class goes to the reporting half, where a
-    /// small sample limits what the interval can show.
+    /// small sample limits what the interval can show. Copies of an image are in one half.
     pub(crate) fn of(valid: &Split, seed: Seed) -> Self {
         let (mut choose, mut report) = valid.divided("finals/halves", seed, |n| n / 2);
         if choose.is_empty() {

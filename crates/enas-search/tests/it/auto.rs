@@ -38,7 +38,7 @@ fn run_all(config: &AutoConfig, data: &Dataset, dir: &Path, patience: u64) -> (A
 }
 
 #[test]
-fn the_model_on_top_is_the_better_of_both_and_interruptions_change_nothing() {
+fn the_model_on_top_is_that_of_the_training_unless_the_first_is_better_and_interruptions_change_nothing() {
     let (config, data) = config(&[], "off");
     let (calm, hasty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (expected, _) = run_all(&config, &data, calm.path(), u64::MAX);
@@ -54,9 +54,13 @@ fn the_model_on_top_is_the_better_of_both_and_interruptions_change_nothing() {
         model.accuracy().valid
     };
     let (first, trained) = (of(AutoPhase::First), of(AutoPhase::Train));
-    let from = if first > trained { AutoPhase::First } else { AutoPhase::Train };
-    assert_eq!((expected.from, expected.valid_accuracy), (from, first.max(trained)));
-    assert_eq!(expected.first_accuracy, Some(first));
+    // 179 validation images: a measurable difference has 4 points at least, and one of 25 points is measurable.
+    match expected.from {
+        AutoPhase::First => assert!(first > trained + 0.04, "{first} {trained}"),
+        _ => assert!(first < trained + 0.25, "{first} {trained}"),
+    }
+    assert_eq!(expected.valid_accuracy, of(expected.from));
+    assert_eq!((expected.first_accuracy, expected.trained_accuracy), (Some(first), Some(trained)));
     let top = Model::load(&expected.model).unwrap();
     let (split, _) = top.load_split(&config.search.data.path, enas_data::Part::Test).unwrap();
     assert_eq!(top.evaluate(&split).unwrap().accuracy(), expected.test_accuracy);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use enas_search::{SearchWhen, TimeLimit};
 
-use crate::args::{Images, Machine, Memory, Settings, time_limit};
+use crate::args::{Images, Machine, Memory, Settings, output_path, time_limit};
 
 /// Turn a folder of pictures into a model: check, search, train, measure
 ///
@@ -31,7 +31,7 @@ pub(crate) struct Auto {
     #[arg(long, value_name = "DURATION", value_parser = time_limit)]
     pub(crate) time: Option<TimeLimit>,
     /// The folder of this run; must not exist or be empty [default: runs/DATA-auto-N]
-    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    #[arg(long, value_name = "DIR", value_parser = output_path(), conflicts_with = "resume")]
     pub(crate) out: Option<PathBuf>,
     /// Go on with an interrupted run, with its own settings; others are taken if no result depends on them
     #[arg(long, value_name = "DIR")]

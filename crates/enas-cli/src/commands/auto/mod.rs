@@ -25,7 +25,7 @@ use crate::commands::choices::{self, Asked};
 use crate::commands::{Context, report, settings, shell_word, use_threads};
 use crate::failure::SUCCESS;
 use crate::interrupt::Interrupt;
-use crate::output::{opening, visible};
+use crate::output::{duration, opening, sentence, visible};
 use crate::progress::Watcher;
 use crate::{arcs, device};
 
@@ -124,6 +124,7 @@ fn started(
     settings::train_after(&read, &for_training, data, None)?;
     read.run.check_device(gpu)?;
     let asked = Asked { refits: true, time: args.time, ..Asked::of(&args.settings) };
+    warn_of_slow_reading(context, &read.data, args.time);
     let mut choices = Vec::new();
     // The report is about the splits of the run, whose shares follow from a first report.
     let report = check::check_revised(&read.data, read.run.seed(), |first| {
@@ -170,14 +171,34 @@ fn started(
     Ok((config, data, run))
 }
 
+/// Says at once if checking and reading the images will take longer than the time limit, which cannot shorten them.
+fn warn_of_slow_reading(context: &Context, config: &enas_data::Config, time: Option<TimeLimit>) {
+    let Some(limit) = time.and_then(|time| time.0).map(|limit| limit.as_secs_f64()) else { return };
+    // An error is reported by the check.
+    let Ok(reading) = enas_data::estimate_reading(config) else { return };
+    // The images are decoded twice: for the check and for the training.
+    let seconds = 2.0 * reading.as_secs_f64();
+    if seconds > limit {
+        context.console.note_at_once(&format!(
+            "checking and reading the images takes about {}, and --time leaves {} for everything; after them only the \
+             least is trained. Give a longer --time, or smaller copies of the images: the network sees {size} x {size} \
+             pixels (data.image_size)",
+            duration(seconds),
+            duration(limit),
+            size = config.image_size
+        ));
+    }
+}
+
 /// Whether this line of the check is about files that are left out. Loading the images names them, too.
 fn is_said_by_loading(report: &Report, line: &str) -> bool {
     let of_files = report.findings.iter().filter(|finding| {
         matches!(finding.kind, FindingKind::Unlabelled | FindingKind::LeftOut | FindingKind::TooDeep)
     });
-    of_files
-        .into_iter()
-        .any(|finding| line.ends_with(&format!(": {}. {}", visible(&finding.summary), finding.consequence)))
+    of_files.into_iter().any(|finding| {
+        let said = format!(": {}. {}", visible(&finding.summary), sentence(&finding.consequence));
+        line.ends_with(&said)
+    })
 }
 
 /// The command that starts such a run, without flags that do not influence the result.

@@ -50,6 +50,10 @@ struct Document<'a> {
     #[serde(skip)]
     test: Standing,
     first_valid_accuracy: Option<f64>,
+    #[serde(skip)]
+    trained_valid_accuracy: Option<f64>,
+    #[serde(skip)]
+    shared_images: Option<String>,
     search_valid_accuracy: Option<f64>,
     random_valid_accuracy: Option<f64>,
     #[serde(skip)]
@@ -94,6 +98,8 @@ pub(super) fn print(
         test_macro_f1: outcome.test_macro_f1,
         test_balanced_accuracy: outcome.test_balanced.map(|balanced| balanced.value),
         first_valid_accuracy: outcome.first_accuracy,
+        trained_valid_accuracy: outcome.trained_accuracy,
+        shared_images: standing::shared_images(data),
         search_valid_accuracy: outcome.search_accuracy,
         random_valid_accuracy: outcome.random_accuracy,
         search_difference: outcome.search_difference,
@@ -119,6 +125,9 @@ impl Document<'_> {
             writeln!(out, "{}", warned(&stdout_paragraph("            ", &warning)))?;
         }
         writeln!(out, "{}", stdout_paragraph("validation  ", &self.valid.line()))?;
+        if let Some(line) = &self.shared_images {
+            writeln!(out, "{}", warned(&stdout_paragraph("            ", line)))?;
+        }
         if let Some(refit) = &self.refit {
             writeln!(out, "{}", stdout_paragraph("refit       ", &standing::after_refit(refit)))?;
         }
@@ -171,14 +180,32 @@ impl Document<'_> {
             }
             (_, None) => writeln!(out, "network     a ready cell, without a search"),
             (AutoPhase::First, _) => {
-                let note = "the first model, of a random architecture, has the highest validation accuracy and is kept";
-                writeln!(out, "{}", stdout_paragraph("note        ", note))
+                let trained = self.trained_valid_accuracy.map_or_else(|| "less".into(), percent);
+                let line = format!(
+                    "the first model, of a random architecture, is measurably better on the validation images and is \
+                     kept; the final training of the searched one reached {trained} of them and is in the folder train \
+                     of the run"
+                );
+                writeln!(out, "{}", stdout_paragraph("note        ", &line))
             }
-            (_, Some(first)) => {
-                let first = format!("{} (random architecture, short training)", percent(first));
-                writeln!(out, "{}", stdout_paragraph("first model ", &first))
-            }
+            (_, Some(first)) => writeln!(out, "{}", self.of_first_model(first)),
         }
+    }
+}
+
+impl Document<'_> {
+    /// The line about the first model, which was not kept.
+    fn of_first_model(&self, first: f64) -> String {
+        let better = match self.trained_valid_accuracy {
+            Some(trained) if first > trained => format!(
+                "; no measurable difference to the {} of the training on {} validation images, so it is left aside",
+                percent(trained),
+                self.valid.total
+            ),
+            _ => String::new(),
+        };
+        let line = format!("{} (random architecture, short training){better}", percent(first));
+        stdout_paragraph("first model ", &line)
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::args::{Extent, Images, Machine, Memory, Settings, whole};
+use crate::args::{Extent, Images, Machine, Memory, Settings, output_path, whole};
 
 /// Find an architecture for a set of pictures
 ///
@@ -29,7 +29,7 @@ pub(crate) struct Search {
     #[command(flatten)]
     pub(crate) images: Images,
     /// The directory of this run; must not exist or be empty [default: runs/DATA-search-N]
-    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    #[arg(long, value_name = "DIR", value_parser = output_path(), conflicts_with = "resume")]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) extent: Extent,

@@ -11,7 +11,7 @@ use enas_study::{Clock, ImageTrainer, SessionEnd, Study, StudyConfig, StudyCount
 use serde::Serialize;
 
 use super::watcher::StudyWatcher;
-use crate::args::{self, whole};
+use crate::args::{self, output_path, whole};
 use crate::commands::choices::Asked;
 use crate::commands::{Context, settings, shell_word, use_threads};
 use crate::device;
@@ -52,7 +52,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "DURATION", value_parser = args::time_limit)]
     time: Option<enas_search::TimeLimit>,
     /// The directory of the study; must not exist or be empty [default: runs/DATA-study-N]
-    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    #[arg(long, value_name = "DIR", value_parser = output_path(), conflicts_with = "resume")]
     out: Option<PathBuf>,
     /// Go on with a study; more architectures, searches and seeds may be asked for
     #[arg(long, value_name = "DIR", conflicts_with_all = ["preset", "config", "set", "seed"])]

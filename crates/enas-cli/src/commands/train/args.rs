@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::args::{Extent, Images, Machine, Memory, Settings, cell, patience, whole};
+use crate::args::{Extent, Images, Machine, Memory, Settings, cell, output_path, patience, whole};
 
 /// One of the networks that a search offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -78,7 +78,7 @@ pub(crate) struct Train {
     #[command(flatten)]
     pub(crate) images: Images,
     /// The directory of this run; must not exist or be empty [default: runs/DATA-train-N]
-    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    #[arg(long, value_name = "DIR", value_parser = output_path(), conflicts_with = "resume")]
     pub(crate) out: Option<PathBuf>,
     /// End after so many epochs without a better one; 0 for all epochs [default: run.patience]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = patience)]

@@ -45,6 +45,9 @@ pub(super) struct Trained<'a, A = Arc> {
     valid: Standing,
     #[serde(skip)]
     test: Standing,
+    /// A warning if the splits share images.
+    #[serde(skip)]
+    shared_images: Option<String>,
     /// Whether cross-validation would give more test images.
     #[serde(skip)]
     pub(super) could_fold: bool,
@@ -79,6 +82,7 @@ impl<'a, A> Trained<'a, A> {
             valid_accuracy: trained.valid_accuracy,
             test_accuracy: trained.test_accuracy,
             test_macro_f1: trained.test_macro_f1,
+            shared_images: standing::shared_images(data),
             could_fold: !data.has_own_splits(),
             epochs: trained.epochs,
             ended: trained.ended,
@@ -97,6 +101,9 @@ impl<'a, A> Trained<'a, A> {
         }
         if let Some(warning) = self.test.warning() {
             writeln!(out, "{}", warned(&stdout_paragraph("            ", &warning)))?;
+        }
+        if let Some(warning) = &self.shared_images {
+            writeln!(out, "{}", warned(&stdout_paragraph("            ", warning)))?;
         }
         if self.test.total < FEW && self.could_fold {
             let advice =

@@ -2,13 +2,62 @@
 
 use super::classes::ClassIndex;
 use super::folder_labels::FolderLabel;
+use super::folders::{children, has_images_directly};
 use crate::source::files::Source;
 use crate::source::item::Part;
-use crate::source::left_out::{LeftOutReason, first_few};
+use crate::source::left_out::{LeftOutReason, Note, first_few};
 use crate::source::names::kind_of_other;
 
+/// What is wrong with top-level folders that are called like splits, and what to do.
+pub(super) fn flat_splits_problem(source: &Source, folders: &[&str]) -> String {
+    let names = folders.join(", ");
+    let holds_classes =
+        |folder: &&str| !children(source, folder).is_empty() && !has_images_directly(source, folder);
+    if folders.iter().all(holds_classes) {
+        return format!(
+            "the folders {names} hold class folders, but only train, valid and test (or similar) are names of splits; \
+             rename them to these. If they are the classes, give them other names"
+        );
+    }
+    let hold = if folders.len() == 1 { "holds" } else { "hold" };
+    format!(
+        "{names} {hold} no class folders{}; put each picture whose class is known into train/<class>/, and pictures \
+         without a class elsewhere. If these are the classes, rename the folders{}",
+        examples_in(source, folders),
+        labels_for(source, "train/")
+    )
+}
+
+/// A class that `reference` lacks, with its spelling there if only upper and lower case differ.
+pub(super) fn with_spelling(class: &str, reference: &str, known: &ClassIndex) -> String {
+    match known.names.iter().find(|known| known.to_lowercase() == class.to_lowercase()) {
+        Some(known) => format!("{class} ({reference} has {known}: rename one of them)"),
+        None => class.to_owned(),
+    }
+}
+
+/// The warning about top-level folders with the same subfolders, such as `images` and `masks`, or `fold1` and `fold2`.
+/// Probably the subfolders are the classes.
+pub(super) fn equal_folders(source: &Source, top: &[&str]) -> Option<Note> {
+    let (first, others) = top.split_first()?;
+    let inside = children(source, first);
+    let is_equal = |folder: &&str| !has_images_directly(source, folder) && children(source, folder) == inside;
+    if others.is_empty() || inside.len() < 2 || !is_equal(first) || !others.iter().all(is_equal) {
+        return None;
+    }
+    let (folders, inside) = (first_few(top), first_few(&inside));
+    Some(Note::warning(
+        format!("the folders {folders} hold folders of the same names ({inside})"),
+        format!(
+            "{folders} are taken as the classes; if {inside} are the classes, give one of the folders alone, such as \
+             {}, or put their images together",
+            source.path.join(first).display()
+        ),
+    ))
+}
+
 /// The first image of each folder, in brackets.
-pub(super) fn examples_in(source: &Source, folders: &[&str]) -> String {
+fn examples_in(source: &Source, folders: &[&str]) -> String {
     let first = |folder: &&str| {
         let is_inside = |f: &&String| f.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
         source.files.iter().find(is_inside).map(String::as_str)
@@ -22,6 +71,12 @@ pub(super) fn loose_images(source: &Source) -> String {
     let archives: Vec<&str> = of_kind(source, LeftOutReason::Archive);
     let others: Vec<&str> = of_kind(source, LeftOutReason::OtherKind);
     match source.files.len() {
+        0 if archives.iter().any(|name| name.contains("-ubyte")) => format!(
+            "only files of MNIST or a set like it ({}); enas data fetch mnist --from {} makes pictures of them \
+             (fashion-mnist for that one)",
+            first_few(&archives),
+            source.path.display()
+        ),
         0 if !archives.is_empty() => format!("only archives ({}); unpack them first", first_few(&archives)),
         0 if !others.is_empty() => {
             format!(
@@ -46,6 +101,11 @@ pub(super) fn of_kind(source: &Source, reason: LeftOutReason) -> Vec<&str> {
 
 /// A hint about a table of labels, which is not supported.
 pub(crate) fn labels_beside(source: &Source) -> String {
+    labels_for(source, "")
+}
+
+/// [`labels_beside`] for class folders in the folder `parent`.
+fn labels_for(source: &Source, parent: &str) -> String {
     let is_table =
         |name: &&String| name.to_lowercase().ends_with(".csv") || name.to_lowercase().ends_with(".tsv");
     // The form of answers that a competition gives has no labels.
@@ -55,7 +115,8 @@ pub(crate) fn labels_beside(source: &Source) -> String {
     match labels {
         None => String::new(),
         Some(table) => format!(
-            ". Tables of labels such as {table} are not read: for each of its lines, move the image to <label>/<image>"
+            ". Tables of labels such as {table} are not read: for each of its lines, move the image to \
+             {parent}<label>/<image>"
         ),
     }
 }

@@ -16,7 +16,10 @@ use classes::ClassIndex;
 use folder_labels::{FolderLabel, FolderLabels};
 use folders::{children, problem};
 pub(crate) use messages::labels_beside;
-use messages::{UnlabelledSplit, examples_in, loose_images, only_unknown, unlabelled_problem};
+use messages::{
+    UnlabelledSplit, equal_folders, flat_splits_problem, loose_images, only_unknown, unlabelled_problem,
+    with_spelling,
+};
 pub(crate) use split_folders::SplitFolders;
 use split_folders::{split_of_flat_name, split_of_name};
 
@@ -54,16 +57,7 @@ pub(crate) fn read(source: &Source) -> Result<Layout, Error> {
     }
     let flat = flat_splits(source, &top);
     if !flat.is_empty() {
-        return Err(problem(
-            source,
-            format!(
-                "{} hold no class folders{}; put each picture whose class is known into train/<class>/, and pictures \
-                 without a class elsewhere. If these are the classes, rename the folders{}",
-                flat.join(", "),
-                examples_in(source, &flat),
-                labels_beside(source)
-            ),
-        ));
+        return Err(problem(source, flat_splits_problem(source, &flat)));
     }
     without_splits(source, &top)
 }
@@ -89,7 +83,7 @@ pub(crate) fn read_known_classes(source: &Source, part: Part, classes: &[String]
     for FolderLabel { file, class, .. } in &folder_labels.labels {
         match known.class(class) {
             Some(class) => items.push(Item { file: *file, class, part: Some(part) }),
-            None => drop(unknown.insert((*class).to_owned())),
+            None => drop(unknown.insert(with_spelling(class, "the model", &known))),
         }
     }
     if !unknown.is_empty() {
@@ -140,7 +134,7 @@ fn without_splits(source: &Source, top: &[&str]) -> Result<Layout, Error> {
     let mut notes: Vec<Note> = classes.note().into_iter().collect();
     let drawn: &'static [Part] = match inside {
         None => {
-            notes.extend(folder_labels.note_of_deep(source));
+            notes.extend(equal_folders(source, top).or_else(|| folder_labels.note_of_deep(source)));
             &Part::ALL
         }
         Some(splits) => {
@@ -252,16 +246,11 @@ fn unknown_classes<'a>(
     names: impl Iterator<Item = &'a str>,
     known: &ClassIndex,
 ) -> Error {
-    let alike = |class: &str| known.names.iter().find(|known| known.to_lowercase() == class.to_lowercase());
-    let named = |class: &str| match alike(class) {
-        Some(known) => format!("{class} (train has {known}: rename one of them)"),
-        None => class.to_owned(),
-    };
     Error::UnknownClasses {
         split: part.map_or("the folder", Part::name).into(),
         reference: "train",
         path: source.path.clone(),
-        classes: names.map(named).collect(),
+        classes: names.map(|class| with_spelling(class, "train", known)).collect(),
     }
 }
 
