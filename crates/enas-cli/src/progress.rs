@@ -249,19 +249,19 @@ impl Observer for Watcher<'_> {
             }
             Event::RanOutOfPatience { epochs } => {
                 let epochs = counted(*epochs, "epoch");
-                self.note(&format!("no better epoch for {epochs}: the training ends here"));
+                self.note(&format!("no improvement for {epochs}: the training ends here"));
             }
             Event::Refit { images, epochs } => {
                 let (images, epochs) = (grouped(*images as u64), counted(*epochs, "epoch"));
                 self.note(&format!(
-                    "the network is measured, and goes on for {epochs} with all {images} images that it may learn from now"
+                    "the network is measured, and now trains for {epochs} with all {images} images"
                 ));
                 self.wait("preparing the training with all images");
             }
             Event::SearchPlanned(plan) => self.note(&search_planned(plan)),
             Event::PolicyCollapsed { noun, what } => {
                 self.note(&format!(
-                    "the {noun} collapsed: {what}; it starts anew after an epoch of fair draws"
+                    "the {noun} collapsed: {what}; it restarts after an epoch of uniform sampling"
                 ));
             }
             Event::Trial { round, number, of, step, steps, loss } => {

@@ -20,12 +20,12 @@ pub(crate) fn after_refit(refit: &Refitted) -> String {
     match refit.images {
         RefitImages::None => String::new(),
         RefitImages::Validation => format!(
-            "the model then learned from the validation images as well, {all} in all; test is its accuracy, validation that \
-             of the network before"
+            "the model then also learned from the validation images, {all} images in all; the test accuracy is its \
+             own, the validation accuracy that of the network before"
         ),
         RefitImages::All => format!(
-            "the model then learned from the validation and test images as well, {all} in all; both accuracies are those of \
-             the network before (measured.safetensors)"
+            "the model then also learned from the validation and test images, {all} images in all; both accuracies are \
+             those of the network before (measured.safetensors)"
         ),
     }
 }
@@ -92,8 +92,8 @@ impl Standing {
     pub(crate) fn warning(self) -> Option<String> {
         self.is_at_chance().then(|| {
             format!(
-                "at chance level: not measurably above {}, which always naming the most frequent class reaches. \
-                 Train for longer (--epochs, --time) or on more images; enas data check DATA looks for trouble in them",
+                "at chance level: not measurably above {}, the accuracy of always predicting the most frequent class. \
+                 Train longer (--epochs, --time) or on more images; enas data check DATA finds problems in them",
                 percent(self.baseline())
             )
         })

@@ -79,10 +79,10 @@ fn front(outcome: &FinalsOutcome) -> Option<Figure> {
     let chart = Chart {
         title: "Accuracy and cost".into(),
         description: "Each dot is a network that was trained alone.".into(),
-        x: ChartAxis::new("million multiply-adds per picture", Format::Number),
-        y: ChartAxis::new("accuracy on pictures that no choice looked at", Format::Percent),
+        x: ChartAxis::new("million multiply-adds per image", Format::Number),
+        y: ChartAxis::new("accuracy on images that no choice used", Format::Percent),
         series: vec![
-            series("trained shorter", 6, points(&|finalist| finalist.steps < last)),
+            series("shorter training", 6, points(&|finalist| finalist.steps < last)),
             series(
                 "random, trained as long",
                 2,
@@ -92,14 +92,15 @@ fn front(outcome: &FinalsOutcome) -> Option<Figure> {
         ],
         ..Chart::default()
     };
-    figure("finals", chart, "Up and to the left is better. Networks that were trained shorter reach less.")
+    figure("finals", chart, "Up and to the left is better. Networks with a shorter training reach less.")
 }
 
 /// The comparison in words. "Better" and "worse" require a confidence interval that excludes zero.
 fn verdict(outcome: &FinalsOutcome) -> String {
     let found = outcome.balanced();
     let mut said = format!(
-        "After {} steps of training alone the network found reaches {} of the {} validation pictures that no choice looked at.",
+        "After {} steps of training alone the network found reaches {} of the {} validation images that no choice \
+         used.",
         found.steps,
         percent(found.valid_report),
         outcome.images[1]
@@ -111,7 +112,8 @@ fn verdict(outcome: &FinalsOutcome) -> String {
             _ => "no measurable difference",
         };
         said += &format!(
-            " Beside {} random architectures with the same training, {} on average: {:+.1} points, 95\u{a0}% interval {:+.1} to {:+.1}: {what}.",
+            " Compared with {} random architectures with the same training, {} on average: {:+.1} points, 95\u{a0}% \
+             interval {:+.1} to {:+.1}: {what}.",
             control.arcs,
             percent(control.mean),
             gain.points,

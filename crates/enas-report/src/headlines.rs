@@ -44,7 +44,7 @@ pub(crate) fn headlines(facts: &RunSummary) -> Vec<Headline> {
             ),
             random(facts).and_then(|random| {
                 let how =
-                    if facts.finals.is_some() { "as long trained" } else { "with the same shared weights" };
+                    if facts.finals.is_some() { "trained as long" } else { "with the same shared weights" };
                 headline(
                     "best random architecture",
                     Some(percent(random.best)),
@@ -95,7 +95,7 @@ fn test_interval(facts: &RunSummary) -> String {
 }
 
 fn speed(network: &Network) -> String {
-    network.seconds_per_image.map_or("per picture".into(), |s| format!("{} per picture", time_of(s)))
+    network.seconds_per_image.map_or("per image".into(), |s| format!("{} per image", time_of(s)))
 }
 
 /// Formats a short time in µs, ms or s.
@@ -130,7 +130,7 @@ pub(crate) fn comparison(facts: &RunSummary) -> Vec<Compared> {
         Kind::Train => {
             let Some(test) = facts.number("test_accuracy") else { return vec![] };
             let other = match &facts.predicted {
-                Some(p) => compared("always the most frequent class", p.most_frequent, false),
+                Some(p) => compared("always predicting the most frequent class", p.most_frequent, false),
                 None => match chance(facts) {
                     Some(chance) => compared("guessing", chance, false),
                     None => return vec![],

@@ -111,7 +111,7 @@ impl Related {
         let share = |key: &str| facts[key].as_f64().map(percent);
         let (role, result) = match run.manifest().kind {
             Kind::Search => ("search", share("valid_accuracy").map(|p| format!("{p} with shared weights"))),
-            Kind::Train => ("training", share("test_accuracy").map(|p| format!("{p} of the test pictures"))),
+            Kind::Train => ("training", share("test_accuracy").map(|p| format!("{p} of the test images"))),
         };
         let page = run.dir().join(FILE_NAME);
         let link = page.is_file().then(|| relative(report, &page)).flatten();

@@ -87,7 +87,7 @@ impl RunSummary {
         let settings = RunSettings::read(&record.config_path());
         let log = Log::read(&record.metrics_path());
         let mut notes: Vec<String> = log.of("collapse").filter_map(collapse).collect();
-        let split = noted(&mut notes, "The split of the pictures cannot be read", record.split());
+        let split = noted(&mut notes, "The split of the images cannot be read", record.split());
         let arch = record.best_arch().ok().or_else(|| manifest.arc.clone()).or_else(|| likeliest(&log));
         let model = (manifest.kind == Kind::Train)
             .then(|| noted(&mut notes, "The model cannot be read", Model::load(&record.measured_path())))
@@ -151,9 +151,7 @@ impl RunSummary {
 /// A note on a collapsed policy that was reset, from the event of the search.
 fn collapse(event: &Value) -> Option<String> {
     let (epoch, what) = (event["epoch"].as_u64()?, event["what"].as_str()?);
-    Some(format!(
-        "Epoch {epoch}: {what}. What proposes architectures started anew, after an epoch of fair draws."
-    ))
+    Some(format!("Epoch {epoch}: {what}. The strategy restarted after an epoch of uniform sampling."))
 }
 
 /// A note on which network the page describes, if training continued (refit) after the measurement.
@@ -161,8 +159,8 @@ fn refit_note(log: &Log) -> Option<String> {
     let refit = log.last("result")?.get("refit")?;
     let (fitted, epochs) = (refit["fitted"].as_u64()?, refit["epochs"].as_u64()?);
     Some(format!(
-        "Once it was measured, the network learned for {epochs} more epochs from {fitted} images in all. Accuracies, \
-         confusions and mistakes on this page are those of the network before."
+        "After its measurement, the network trained for {epochs} more epochs, on {fitted} images in all. Accuracies, \
+         confusions and mistakes on this page are those of the network before that."
     ))
 }
 
@@ -275,8 +273,8 @@ fn looked_at(
             }
             Err(e) => {
                 notes.push(format!(
-                    "The pictures of the run cannot be loaded, so classes, confusions, calibration, mistakes and \
-                     varied pictures are left out: {e}."
+                    "The images of the run cannot be loaded, so classes, confusions, calibration, mistakes and \
+                     varied images are left out: {e}."
                 ));
                 return (None, Vec::new());
             }
@@ -284,8 +282,8 @@ fn looked_at(
     };
     let placed = options.place.map_or(Ok(()), |place| place(&mut model));
     let result = placed.and_then(|()| predicted(&model, data, options.left));
-    let found = noted(notes, "The model cannot predict the pictures of the run", result);
-    let views = noted(notes, "The pictures of the run cannot be read any more", thumbnails::views(data));
+    let found = noted(notes, "The model cannot predict the images of the run", result);
+    let views = noted(notes, "The images of the run cannot be read any more", thumbnails::views(data));
     (found, views.unwrap_or_default())
 }
 

@@ -39,13 +39,13 @@ impl fmt::Display for Divergence {
             write!(f, "; first not finite: {layer}")?;
         }
         if !self.pictures.is_empty() {
-            write!(f, "; pictures of the step, the most suspicious first: {}", self.pictures.join(", "))?;
+            write!(f, "; images of the step, the most suspicious first: {}", self.pictures.join(", "))?;
         }
         if self.again {
             write!(
                 f,
                 "; the run had gone back once already and went on with {LOWERED} times the learning rate; look at \
-                 these pictures, lower schedule.lr_max or set child.clip_norm, and start a new run"
+                 these images, lower schedule.lr_max or set child.clip_norm, and start a new run"
             )?;
         }
         Ok(())

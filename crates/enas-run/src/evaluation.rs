@@ -191,7 +191,7 @@ mod tests {
     fn even_batches_leave_no_crumb() {
         for (n, most, expected) in [(101, 100, 51), (100, 100, 100), (7, 100, 7), (5001, 100, 99), (0, 9, 9)]
         {
-            assert_eq!(even_batch(n, most), expected, "{n} pictures, at most {most}");
+            assert_eq!(even_batch(n, most), expected, "{n} images, at most {most}");
         }
     }
 }

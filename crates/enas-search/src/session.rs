@@ -156,8 +156,8 @@ pub(crate) fn check_position(dir: &Path, epoch: u64, epochs: u64, step: u64) -> 
         return Ok(());
     }
     let problem = format!(
-        "the newest checkpoint stands after epoch {epoch} of {epochs}, step {step}, where no run of this program can be; \
-         remove the checkpoint"
+        "the newest checkpoint is from epoch {epoch} of {epochs}, step {step}, which is impossible; remove the \
+         checkpoint"
     );
     Err(Error::RunDirectory { path: dir.to_owned(), problem })
 }

@@ -86,7 +86,7 @@ impl Batch {
         match &self.storage {
             Storage::Host { images, targets } => Ok((images, targets)),
             Storage::Uploaded(_) | Storage::Resident(_) => {
-                Err(Error::Batch("the pictures are on a GPU, the network is not".to_owned()))
+                Err(Error::Batch("the images are on a GPU, the network is not".to_owned()))
             }
         }
     }

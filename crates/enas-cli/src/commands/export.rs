@@ -15,12 +15,12 @@ use crate::failure::{OrUsage, SUCCESS, usage};
 use crate::locate;
 use crate::output::grouped;
 
-/// Write a model as an ONNX file, for programs and devices that know nothing of this one
+/// Write a model as an ONNX file, for other programs and devices
 ///
-/// The file takes pictures of any number as [batch, channels, height, width], grey or RGB, values byte/255 from 0 to 1;
-/// normalisation is inside. It gives `logits` and `probabilities`. Class names, architecture, and how training resized
-/// its pictures are in the metadata. Before the file gets its name it is run by an independent implementation of ONNX
-/// on 144 images; if a logit differs from ours by more than rounding explains, nothing is written.
+/// The input is a batch of any size, [batch, channels, height, width], grey or RGB, values byte/255 from 0 to 1.
+/// Normalisation is part of the graph. The outputs are `logits` and `probabilities`. Class names, architecture, and how
+/// training resized its images are in the metadata. An independent implementation of ONNX runs the graph on 144 images
+/// first. If a logit differs from ours by more than rounding explains, nothing is written.
 #[derive(Debug, clap::Args)]
 #[command(after_help = examples())]
 pub(crate) struct Export {
@@ -29,16 +29,16 @@ pub(crate) struct Export {
     /// The format to write
     #[arg(long, value_enum, default_value_t = Format::Onnx)]
     format: Format,
-    /// The file to write [default: model.onnx beside the model]
+    /// The file to write [default: model.onnx next to the model]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Replace files that exist
     #[arg(long)]
     force: bool,
-    /// Also write the pictures of the check and our logits to this folder, as pictures.npy and logits.npy
+    /// Also write the images of the check and our logits to this folder, as pictures.npy and logits.npy
     #[arg(long, value_name = "DIR")]
     samples: Option<PathBuf>,
-    /// Largest difference of a logit or a probability that passes [default: what rounding explains]
+    /// Largest accepted difference of a logit or a probability [default: what rounding explains]
     #[arg(long, value_name = "X", value_parser = positive)]
     tolerance: Option<f32>,
     /// Threads to compute with [default: all cores]
@@ -87,16 +87,16 @@ pub(crate) fn run(context: &Context, args: &Export) -> Result<u8> {
     };
     drop(checking);
     if let Some(problem) = &exported.problem {
-        context
-            .console
-            .note(&format!("checked with synthetic pictures, for want of the model's own: {problem}"));
+        context.console.note(&format!(
+            "checked with synthetic images, because the model's own are not available: {problem}"
+        ));
     }
     let document = Document::new(&out, &exported);
     context.out.print(&document, |to| {
         writeln!(
             to,
             "{path}: {bytes} bytes, ONNX operators of version {opset}\n\
-             largest difference of a logit on {pictures} pictures ({source}): {max_abs_difference:.1e}",
+             largest difference of a logit on {pictures} images ({source}): {max_abs_difference:.1e}",
             path = document.path,
             bytes = grouped(document.bytes as u64),
             opset = document.opset,

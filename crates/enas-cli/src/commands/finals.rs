@@ -17,7 +17,7 @@ pub(super) fn write_result(
     let found = finals.balanced();
     writeln!(out, "validation      {}", strong(&standing.line()))?;
     let trained = format!(
-        "on {} that no choice looked at, after {} steps of training alone",
+        "on {} that no choice used, after {} steps of training alone",
         counted(finals.images[1] as u64, "image"),
         grouped(found.steps)
     );
@@ -25,7 +25,7 @@ pub(super) fn write_result(
     writeln!(out, "{}", paragraph("random          ", &beside_random(finals), stdout_width()))?;
     if let Some(equal_size) = &finals.equal_size {
         let line = format!(
-            "{} of nearly the same size, as long trained: mean {}",
+            "{} of nearly the same size, trained as long: mean {}",
             of(equal_size),
             percent(equal_size.mean)
         );
@@ -64,7 +64,7 @@ pub(super) fn write_networks(out: &mut dyn Write, finals: &FinalsOutcome) -> io:
 /// The random architectures with the same training, and the difference to them, in words.
 fn beside_random(finals: &FinalsOutcome) -> String {
     let Some(control) = &finals.control else {
-        return "no random architecture was trained as long, so nothing says what searching brought".into();
+        return "no random architecture was trained as long, so the gain of the search is unknown".into();
     };
     let (mean, best) = (percent(control.mean), percent(control.best));
     let gain = finals.gain.map_or(String::new(), |gain| format!(". {}", in_words(gain)));
@@ -85,7 +85,7 @@ pub(super) fn in_words(gain: Gain) -> String {
     } else {
         "no measurable difference"
     };
-    format!("The one found: {points:+.1} points, 95 % interval {low:+.1} to {high:+.1}, {verdict}")
+    format!("The architecture found: {points:+.1} points, 95 % interval {low:+.1} to {high:+.1}, {verdict}")
 }
 
 #[cfg(test)]

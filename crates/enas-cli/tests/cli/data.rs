@@ -33,9 +33,9 @@ fn the_table_says_what_was_found_and_what_happens() {
     digits(folder);
     fs::write(folder.join("photos/train/3/broken.png"), b"\x89PNG\r\n\x1a\nrubbish").unwrap();
     let table = stdout(folder, &check(&["--examples", "1"]));
-    assert!(table.starts_with("photos: 538 pictures, 537 usable, 10 classes\n"), "{table}");
+    assert!(table.starts_with("photos: 538 images, 537 usable, 10 classes\n"), "{table}");
     assert!(table.contains("class    train    valid     test\n0  "), "{table}");
-    assert!(table.contains("179 groups of the same picture in more than one split  [leakage]"), "{table}");
+    assert!(table.contains("179 groups of the same image in more than one split  [leakage]"), "{table}");
     assert!(table.contains("… 178 more"), "{table}");
     assert!(
         table.contains(

@@ -130,7 +130,7 @@ fn what_cannot_be_drawn_is_refused_and_leaves_no_file() {
         (&[OTHER, "--part", "stem"], "invalid value 'stem'"),
         (&[OTHER, "--set", "child.filters=3"], "child.filters"),
         (&[OTHER, "--run", "x"], "cannot be used with"),
-        (&["--run", "x", "--classes", "3"], "--run: x: this is no run directory"),
+        (&["--run", "x", "--classes", "3"], "--run: x: this is not a run directory"),
     ] {
         refused(path, &[&["arc", "draw"], args].concat(), 2, message);
     }

@@ -135,8 +135,8 @@ fn pictures_that_are_gone_are_asked_for_and_found_where_they_were_moved() {
     trained_on_photos(folder);
     let before = fs::read(folder.join("r/best.arc.json")).unwrap();
     fs::rename(folder.join("photos"), folder.join("moved")).unwrap();
-    let gone = "no data at photos: there is no such file or folder; r needs the pictures it was started with: bring them \
-                back, or say by --data where they are now";
+    let gone = "no data at photos: there is no such file or folder; r needs the images it was started with: bring them \
+                back, or give their new place with --data";
     refused(folder, &["train", "--resume", "r"], 1, gone);
     json(folder, &["train", "--resume", "r", "--data", "moved"]);
     assert_eq!(fs::read(folder.join("r/best.arc.json")).unwrap(), before);

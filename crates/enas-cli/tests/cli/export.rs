@@ -29,7 +29,7 @@ fn the_file_lies_beside_the_model_and_is_the_same_each_time() {
     let model = folder.path().join("my.safetensors");
     fs::copy(trained().model(), &model).unwrap();
     let human = stdout(folder.path(), &["export", "--model", "my.safetensors", "--format", "onnx"]);
-    assert!(human.starts_with("my.onnx: ") && human.contains("144 pictures"), "{human}");
+    assert!(human.starts_with("my.onnx: ") && human.contains("144 images"), "{human}");
     let first = fs::read(folder.path().join("my.onnx")).unwrap();
     stdout(folder.path(), &["export", "--model", "my.safetensors", "--force"]);
     assert!(first == fs::read(folder.path().join("my.onnx")).unwrap());
@@ -107,11 +107,15 @@ fn a_model_whose_pictures_are_gone_is_checked_with_synthetic_ones() {
     let few = run(folder.path(), &export);
     let printed: serde_json::Value = serde_json::from_str(&text(&few.stdout)).unwrap();
     let synthetic = printed["synthetic_pictures"].as_u64().unwrap();
-    assert!(synthetic > 0 && synthetic < 144, "a few pictures are filled up: {printed}");
+    assert!(synthetic > 0 && synthetic < 144, "a few images are filled up: {printed}");
     fs::remove_dir_all(folder.path().join("pictures")).unwrap();
     let none = run(folder.path(), &export);
     let printed: serde_json::Value = serde_json::from_str(&text(&none.stdout)).unwrap();
     assert_eq!(printed["synthetic_pictures"], 144);
-    assert!(text(&none.stderr).contains("for want of the model's own"), "{}", text(&none.stderr));
+    assert!(
+        text(&none.stderr).contains("because the model's own are not available"),
+        "{}",
+        text(&none.stderr)
+    );
     assert!(folder.path().join("run/model.onnx").is_file());
 }

@@ -63,10 +63,10 @@ fn flags_of_computing_commands_are_checked_one_by_one() {
         (&["--set", "child.filters=3"], "child.filters = 3 is out of range; allowed: even numbers"),
         (&["--set", "data.channels=2"], "data.channels = 2"),
         (&["--set", "run.epochs=many"], "--set run.epochs=many"),
-        (&["--preset", "quik"], "preset quik: there is no such preset; there are quick,"),
+        (&["--preset", "quik"], "preset quik: there is no such preset; presets: quick,"),
         (&["--config", "missing.toml"], "missing.toml"),
         (&["--config", "a.toml", "--preset", "quick"], "cannot be used with"),
-        (&["--resume", "nowhere"], "nowhere: this is no run directory"),
+        (&["--resume", "nowhere"], "nowhere: this is not a run directory"),
         (&["--quiet", "--verbose"], "cannot be used with"),
         (&["--colour", "red"], "unexpected argument '--colour'"),
     ];
@@ -131,7 +131,7 @@ fn training_needs_exactly_one_architecture() {
         (&["--cell", "wide", "--arc", TINY_ARC], "cannot be used with"),
         (&["--cell", "wide", "--seeds", "0"], "write a whole number from 1 to 1000"),
         (&["--cell", "wide", "--find-lr", "--out", "x"], "cannot be used with"),
-        (&["--run", "nowhere"], "--run: nowhere: this is no run directory"),
+        (&["--run", "nowhere"], "--run: nowhere: this is not a run directory"),
     ];
     for (flags, fragment) in cases {
         refused(folder, &[&["train"], flags].concat(), 2, fragment);

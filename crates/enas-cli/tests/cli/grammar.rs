@@ -176,7 +176,7 @@ fn training_images_are_never_measured_as_test_wherever_they_lie() {
     }
     let output = run(dir, &["eval", "moved", "--run", "r"]);
     assert!(
-        text(&output.stderr).contains("are left out, which the model's training knows"),
+        text(&output.stderr).contains("are left out: the model's training had them"),
         "{}",
         text(&output.stderr)
     );
@@ -189,7 +189,7 @@ fn training_images_are_never_measured_as_test_wherever_they_lie() {
     // A model apart from its run says that it cannot tell.
     fs::copy(dir.join("r/model.safetensors"), dir.join("alone.safetensors")).unwrap();
     let output = run(dir, &["eval", "moved", "--model", "alone.safetensors"]);
-    assert!(text(&output.stderr).contains("cannot be told"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("it is unknown"), "{}", text(&output.stderr));
     // Only images that it was trained on.
     let split: serde_json::Value =
         serde_json::from_str(&fs::read_to_string(dir.join("r/split.json")).unwrap()).unwrap();

@@ -83,7 +83,7 @@ fn a_model_that_describes_what_it_does_not_hold_is_refused_before_it_is_built() 
         &["eval", "--model", &model],
         1,
         "model.safetensors",
-        "0 pictures at a time",
+        "0 images at a time",
     );
 }
 
@@ -180,7 +180,7 @@ fn an_archive_that_unpacks_into_a_hundred_times_as_much_is_refused() {
     let last = bytes.windows(4).rposition(|w| w == b"PK\x01\x02").unwrap();
     bytes[last + 24..last + 28].copy_from_slice(&u32::MAX.wrapping_sub(1).to_le_bytes());
     fs::write(&path, bytes).unwrap();
-    changes_nothing(folder.path(), &["data", "check", "data.zip"], 1, "data.zip", "no honest archive");
+    changes_nothing(folder.path(), &["data", "check", "data.zip"], 1, "data.zip", "no real archive");
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn a_run_directory_of_somebody_else_is_only_read_and_within_limits() {
     for (content, expected) in [
         ("[".repeat(100_000), "not a manifest of this version"),
         ("{\"kind\":\"search\"}".into(), "not a manifest of this version"),
-        (" ".repeat(5 << 20), "its manifest.json is none (it has more than"),
+        (" ".repeat(5 << 20), "its manifest.json is invalid (it has more than"),
     ] {
         fs::write(dir.join("manifest.json"), content).unwrap();
         changes_nothing(

@@ -140,10 +140,10 @@ fn folders_come_in_order_and_paths_from_stdin() {
 fn a_folder_without_pictures_is_a_bad_path() {
     let trained = trained();
     let folder = temp();
-    fs::write(folder.path().join("notes.txt"), "no picture").unwrap();
+    fs::write(folder.path().join("notes.txt"), "no image").unwrap();
     let output = run(folder.path(), &["predict", "--model", &trained.model(), "--quiet", "."]);
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(text(&output.stdout), ".: error: no pictures in this folder\n");
+    assert_eq!(text(&output.stdout), ".: error: no images in this folder\n");
     assert_eq!(text(&output.stderr), "");
 }
 

@@ -31,10 +31,10 @@ fn a_folder_that_is_called_digits_wins_over_the_built_in_ones() {
     let folder = folder.path();
     write_digits(&folder.join("digits"), 179);
     let first = |args: &[&str]| stdout(folder, args).lines().next().unwrap().to_owned();
-    assert_eq!(first(&["data", "check", "digits"]), "./digits: 179 pictures, 179 usable, 10 classes");
-    assert!(first(&["data", "check", "--set", "data.path=digits"]).starts_with("./digits: 179 pictures"));
+    assert_eq!(first(&["data", "check", "digits"]), "./digits: 179 images, 179 usable, 10 classes");
+    assert!(first(&["data", "check", "--set", "data.path=digits"]).starts_with("./digits: 179 images"));
     // Without a word about data, nothing in a folder changes what is meant.
-    assert!(first(&["data", "check"]).starts_with("digits: 1797 pictures"));
+    assert!(first(&["data", "check"]).starts_with("digits: 1797 images"));
     let measured = json(folder, &["eval", "--model", &trained().model(), "--data", "digits"]);
     assert_eq!(measured["total"], 179);
     let help = stdout(folder, &["search", "--help"]);
@@ -73,8 +73,8 @@ fn what_a_run_leaves_out_is_said_in_the_run() {
     let stderr = text(&output.stderr);
     assert!(output.status.success(), "{stderr}");
     for expected in [
-        "photos: left out 1 image in no class folder (cover.png)",
-        "left out 1 file that is not called like an image (labels.csv)",
+        "photos: left out 1 image outside of the class folders (cover.png)",
+        "left out 1 file that is not named like an image (labels.csv)",
     ] {
         assert_eq!(stderr.matches(expected).count(), 1, "{stderr}");
     }
@@ -145,7 +145,10 @@ fn a_model_of_twelve_bits_reads_other_pictures_as_its_own() {
     let output = run(folder, &train);
     let stderr = text(&output.stderr);
     assert!(output.status.success(), "{stderr}");
-    assert!(stderr.contains("the largest samples let white be 4095 (data.white_level sets it)"), "{stderr}");
+    assert!(
+        stderr.contains("from the largest samples, white is 4095 (data.white_level sets it)"),
+        "{stderr}"
+    );
     let runs: Vec<_> =
         fs::read_dir(folder.join("runs")).unwrap().map(|entry| entry.unwrap().path()).collect();
     // TensorList from its run, a model measures all images, those that it was trained on included.

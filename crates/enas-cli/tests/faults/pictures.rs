@@ -25,13 +25,13 @@ fn undisturbed(job: &Job) -> Results {
 /// Does `attempt` with searches of more and more epochs, until it says that one was long enough.
 fn long_enough(attempt: impl Fn(&Job) -> bool) {
     let found = [2, 8, 32, 128].map(job).iter().any(attempt);
-    assert!(found, "all searches ended before anything could happen to their pictures");
+    assert!(found, "all searches ended before anything could happen to their images");
 }
 
 #[test]
 fn pictures_that_are_gone_are_named_and_the_run_goes_on_once_they_are_back() {
     long_enough(|job| {
-        let mut tally = KillCounts::new("searches whose pictures were gone");
+        let mut tally = KillCounts::new("searches whose images were gone");
         let folder = temp();
         let (photos, elsewhere) = (folder.path().join("photos"), folder.path().join("elsewhere"));
         let pictures = write_digits(&photos, 150);
@@ -49,8 +49,8 @@ fn pictures_that_are_gone_are_named_and_the_run_goes_on_once_they_are_back() {
         assert!(code == 1 || code == 2, "{code}");
         fs::rename(&elsewhere, &pictures[0]).unwrap();
 
-        let reached = job.finish(folder.path(), "the pictures are back");
-        tally.bytes += undisturbed(job).assert_same(&reached, "the pictures are back");
+        let reached = job.finish(folder.path(), "the images are back");
+        tally.bytes += undisturbed(job).assert_same(&reached, "the images are back");
         true
     });
 }
@@ -58,7 +58,7 @@ fn pictures_that_are_gone_are_named_and_the_run_goes_on_once_they_are_back() {
 #[test]
 fn pictures_that_vanish_while_a_run_works_are_in_its_memory() {
     long_enough(|job| {
-        let mut tally = KillCounts::new("searches whose pictures vanished at work");
+        let mut tally = KillCounts::new("searches whose images vanished at work");
         let folder = temp();
         let photos = folder.path().join("photos");
         write_digits(&photos, 150);
@@ -74,7 +74,7 @@ fn pictures_that_vanish_while_a_run_works_are_in_its_memory() {
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let reached = Results::of(&folder.path().join(RUN));
-        tally.bytes += undisturbed(job).assert_same(&reached, "the pictures vanished at work");
+        tally.bytes += undisturbed(job).assert_same(&reached, "the images vanished at work");
         was_at_work
     });
 }
@@ -89,5 +89,5 @@ fn a_report_says_what_it_lacks_when_the_pictures_are_gone() {
     fs::remove_dir_all(folder.path().join("photos")).unwrap();
     succeed(enas(folder.path()).args(["report", "--run", RUN]), "report");
     let report = fs::read_to_string(folder.path().join(RUN).join("report.html")).unwrap();
-    assert!(report.contains("The pictures of the run cannot be loaded"), "the report does not say so");
+    assert!(report.contains("The images of the run cannot be loaded"), "the report does not say so");
 }

@@ -28,7 +28,7 @@ pub(crate) fn class_count(source: &Source, layout: &Layout) -> Result<(), Error>
         found => Err(Error::Layout {
             path: source.path.clone(),
             problem: format!(
-                "a data set needs at least 2 classes, each a folder of pictures; found only {}{}",
+                "a data set needs at least 2 classes, each a folder of images; found only {}{}",
                 found.first().map_or("none", String::as_str),
                 labels_beside(source)
             ),
@@ -54,7 +54,8 @@ pub(crate) fn classes_can_be_learnt(
             class: name.clone(),
             location: folder.join(name).display().to_string(),
             detail: match count(images.unusable) {
-                0 => ": no file there ends in png, jpg, jpeg, bmp, gif, webp, tif or tiff; add pictures, or move the folder away if it is not a class".into(),
+                0 => ": no file there ends in png, jpg, jpeg, bmp, gif, webp, tif or tiff; add images, or move the \
+                      folder away if it is not a class".into(),
                 n => format!(": all {n} files there were skipped, such as {}", first_unusable(images, class)),
             },
         });
@@ -86,10 +87,10 @@ pub(crate) fn parts(
         let skipped = images.unusable.iter().filter(|i| i.part == Some(part)).count();
         let detail = match skipped {
             _ if drawn.contains(&part) => {
-                "no class has enough pictures to give one away; add pictures, at least 3 per class".into()
+                "no class has enough images for another split; add images, at least 3 per class".into()
             }
             0 => format!(
-                "no picture lies below {}",
+                "there are no images below {}",
                 source.path.join(splits.folder(part).unwrap_or(part.name())).display()
             ),
             n => format!("all {n} files there were skipped as unreadable"),

@@ -114,7 +114,7 @@ fn divide(
     }
     checks::parts(source, splits, drawn, images.readability())?;
     for (part, lacking) in checks::lacking(classes, &images.items) {
-        tracing::warn!("the {} split has no picture of {}", part.name(), lacking.join(", "));
+        tracing::warn!("the {} split has no image of {}", part.name(), lacking.join(", "));
     }
     Ok(())
 }

@@ -63,7 +63,7 @@ pub(crate) fn restore(
     });
     if let Some((missing, _)) = part_of.first_key_value() {
         return Err(unfit(format!(
-            "{} of its pictures are gone or unreadable, such as {missing}",
+            "{} of its images are gone or unreadable, such as {missing}",
             part_of.len()
         )));
     }

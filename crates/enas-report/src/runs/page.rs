@@ -79,8 +79,8 @@ fn notes(board: &Board) -> Vec<&'static str> {
     let mut notes = Vec::new();
     if any(|entry| entry.accuracy.is_some_and(|it| it.interval.is_some())) {
         notes.push(
-            "Bars are 95 % intervals: two runs whose bars overlap by much may be equally good. All of a table share one \
-             scale.",
+            "Bars are 95 % intervals: two runs with widely overlapping bars may be equally good. All bars of a table \
+             share one scale.",
         );
     }
     if any(|entry| entry.kind == Some(EntryKind::Search)) {

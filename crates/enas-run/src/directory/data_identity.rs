@@ -79,14 +79,14 @@ impl ExpectedData<'_> {
     fn are_gone(&self, error: &enas_data::Error) -> Error {
         let run = self.dir.display();
         Error::Mismatch(format!(
-            "{error}; {run} needs the pictures it was started with: bring them back{}",
+            "{error}; {run} needs the images it was started with: bring them back{}",
             self.or_else
         ))
     }
 
     fn have_changed(&self, now: &[ImageFile]) -> Error {
         let differences = self.differences(now);
-        let mut problem = format!("the pictures of {} are not those the run was started with", self.name);
+        let mut problem = format!("the images of {} are not those the run was started with", self.name);
         if !differences.is_empty() {
             problem += &format!(": {}", counted(&differences));
         }

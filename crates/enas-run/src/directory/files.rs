@@ -107,7 +107,9 @@ pub fn read_arch(path: &Path) -> Result<Arch> {
         read_text(path, SMALL_FILE).map_err(|source| Error::io("cannot read the arc file", path, source))?;
     let broken = |problem: String| Error::File { path: path.to_owned(), problem };
     let arc = if text.trim_start().starts_with('{') {
-        serde_json::from_str::<OnlyArc>(&text).map_err(|e| broken(format!("no JSON with an `arc`: {e}")))?.arc
+        serde_json::from_str::<OnlyArc>(&text)
+            .map_err(|e| broken(format!("not JSON with an `arc`: {e}")))?
+            .arc
     } else {
         split_comments(&text).1
     };

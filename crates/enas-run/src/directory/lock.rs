@@ -35,7 +35,10 @@ impl Lock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(Error::run_directory(dir, &in_use(&path))),
             Err(TryLockError::Error(e)) if e.kind() == ErrorKind::Unsupported => {
-                tracing::warn!("{} cannot be locked here; let no other process work on it", dir.display());
+                tracing::warn!(
+                    "{} cannot be locked here; make sure that no other process uses it",
+                    dir.display()
+                );
             }
             Err(TryLockError::Error(source)) => return Err(Error::io("cannot lock", &path, source)),
         }

@@ -70,7 +70,7 @@ impl Model {
             if picture.len() != len {
                 let got = picture.len();
                 return Err(Error::Mismatch(format!(
-                    "a picture has {got} bytes, the network takes {channels}x{height}x{width}"
+                    "an image has {got} bytes, the network takes {channels}x{height}x{width}"
                 )));
             }
             self.normalization().apply(picture, image);

@@ -35,14 +35,14 @@ pub fn network(model: &Path, dir: &Path, folds: bool) -> Result<Model> {
     let before = folder.join(MEASURED);
     if !learned.is_empty() && known(&seen) == 0 && before.is_file() {
         tracing::warn!(
-            "{model} learned from {n_known} of the {all} images that are measured on, in its refit; the training begins with \
-             {MEASURED}, the network before that"
+            "in its refit, {model} learned from {n_known} of the {all} images used for measuring; the training begins \
+             with {MEASURED}, the network from before"
         );
         return Model::load(&before);
     }
     tracing::warn!(
-        "{model} learned from {n_known} of the {all} images that are measured on: accuracies will be too high. Begin with a \
-         network of the same split (the same data, --seed and data settings), or bring test images of your own"
+        "{model} learned from {n_known} of the {all} images used for measuring: accuracies will be too high. Begin \
+         with a network of the same split (the same data, --seed and data settings), or use your own test images"
     );
     Ok(loaded)
 }

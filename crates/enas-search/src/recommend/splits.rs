@@ -92,6 +92,6 @@ pub(super) fn of_unequal_classes(report: &Report) -> Vec<Choice> {
     let reason = format!("the largest class has {times} times the training images of the smallest");
     vec![
         for_training("data.sampling", "balanced", reason),
-        for_training("metric", "macro-f1", "every class counts alike, whatever its size"),
+        for_training("metric", "macro-f1", "every class counts equally, whatever its size"),
     ]
 }

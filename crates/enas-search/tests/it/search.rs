@@ -123,7 +123,7 @@ fn a_run_directory_is_never_written_over() {
     let error = Run::for_search(Some(other.path()), &config, &data).unwrap_err();
     assert!(error.to_string().contains("not empty"), "{error}");
     let error = Run::resume(other.path()).unwrap_err();
-    assert!(error.is_usage() && error.to_string().contains("no run directory"), "{error}");
+    assert!(error.is_usage() && error.to_string().contains("not a run directory"), "{error}");
 }
 
 #[test]

@@ -54,7 +54,7 @@ pub(crate) fn run(context: &Context, args: &Auto) -> Result<u8> {
         SearchWhen::Always => "Search of an architecture, and its training",
         SearchWhen::Never => "Training of a ready cell, without a search",
         SearchWhen::IfItPays => {
-            "Training of a network; before it a search, if there are images and time enough"
+            "Training of a network; before it a search, if there are enough images and time"
         }
     };
     held.first(&opening(&data, what, config.time, None));

@@ -42,7 +42,9 @@ const TOTAL_STEPS: u64 = 1_000_000;
 pub(crate) fn run(context: &Context, args: &Bench) -> Result<u8> {
     let Some(mode) = args.mode else { return latency::run(context, args) };
     if args.activations == Activations::Bf16 && matches!(mode, Mode::ControllerStep | Mode::FixedInfer) {
-        return Err(usage("--activations bf16: this mode has no passes with batch statistics; leave it out"));
+        return Err(usage(
+            "--activations bf16 is for modes with batch statistics; leave it out for this mode",
+        ));
     }
     let threads = args.threads.unwrap_or(THREADS);
     use_threads(Some(threads))?;
@@ -267,7 +269,7 @@ impl Batch {
     /// Counts the right predictions, as a reward does. Fails if the shape of the logits is wrong.
     fn check(&self, logits: &Tensor) -> Result<()> {
         let n = self.labels.elem_count();
-        ensure!(logits.dims() == [n, CLASSES], "logits {:?} for {n} pictures", logits.dims());
+        ensure!(logits.dims() == [n, CLASSES], "logits {:?} for {n} images", logits.dims());
         let said = Child::classes(logits)?.to_vec1::<u32>()?;
         let hits =
             said.iter().zip(self.labels.to_vec1::<u32>()?).filter(|(said, label)| *said == label).count();

@@ -103,7 +103,8 @@ impl Job {
         let choice = |key: &str, value: usize| Choice {
             key: key.to_owned(),
             value: value.to_string(),
-            reason: "the network that there is time to train, by the measured time of a few steps".to_owned(),
+            reason: "the network that can be trained in the time, by the measured time of a few steps"
+                .to_owned(),
             only: Some(Kind::Train),
         };
         let chosen = [choice("child.filters", network.filters), choice("child.layers", network.layers)];

@@ -227,7 +227,7 @@ impl<'a> Document<'a> {
             writeln!(out, "all images  {}", strong(&pooled.line()))?;
             writeln!(
                 out,
-                "            each labelled by the training whose fold it is in, which did not see it"
+                "            each labelled by the training that tests on it, which never learned from it"
             )?;
         }
         for OfSeed { seed, valid_accuracy, test_accuracy } in &self.seeds {
@@ -240,7 +240,7 @@ impl<'a> Document<'a> {
         }
         let (mean, sd) = (percent(self.test_accuracy_mean), percent(self.test_accuracy_sd));
         writeln!(out, "mean        test {mean}, standard deviation {sd}")?;
-        writeln!(out, "\nthe median training, {}, whose model is delivered:", self.delivered)?;
+        writeln!(out, "\nthe median training, {}, which gives the model:", self.delivered)?;
         self.median.write(out)
     }
 }

@@ -29,12 +29,12 @@ pub(super) fn loose_images(source: &Source) -> String {
                 first_few(&others)
             )
         }
-        0 => {
-            "nor any picture; expected train/<class>/, valid/<class>/, test/<class>/ or just <class>/".into()
-        }
+        0 => "and no images; expected train/<class>/, valid/<class>/, test/<class>/ or just <class>/".into(),
         n => {
             let labels = labels_beside(source);
-            format!("only {n} pictures side by side; put each into a folder named after its class{labels}")
+            format!(
+                "only {n} images without class folders; put each into a folder named after its class{labels}"
+            )
         }
     }
 }
@@ -89,8 +89,8 @@ pub(super) fn unlabelled_problem(source: &Source, splits: &[UnlabelledSplit<'_>]
     let folders: Vec<&str> = splits.iter().map(|split| split.folder).collect();
     let names: Vec<&str> = splits.iter().map(|split| split.part.name()).collect();
     let (hold, split) = match splits.len() {
-        1 => ("holds the only pictures of its split, and its name is not a class", "split is"),
-        _ => ("hold the only pictures of their splits, and their names are not classes", "splits are"),
+        1 => ("holds the only images of its split, and its name is not a class", "split is"),
+        _ => ("hold the only images of their splits, and their names are not classes", "splits are"),
     };
     let is_table = |name: &&String| {
         let is_inside = folders.iter().any(|f| name.strip_prefix(f).is_some_and(|r| r.starts_with('/')));
@@ -105,10 +105,10 @@ pub(super) fn unlabelled_problem(source: &Source, splits: &[UnlabelledSplit<'_>]
             let (folders, names) = (folders.join(" and "), names.join(" and "));
             format!("; or move {folders} away, and the {names} {split} drawn from train")
         }
-        _ => "; `enas predict` labels pictures without a class".to_owned(),
+        _ => "; `enas predict` labels images without a class".to_owned(),
     };
     format!(
-        "{} {hold} of {reference}. Sort these pictures into {}/<class>/{table}{else_drawn}",
+        "{} {hold} of {reference}. Sort these images into {}/<class>/{table}{else_drawn}",
         found.join(" and "),
         folders[0]
     )

@@ -57,7 +57,7 @@ pub(crate) fn read(source: &Source) -> Result<Layout, Error> {
         return Err(problem(
             source,
             format!(
-                "{} hold no class folders{}; put each picture whose class is known into train/<class>/, and pictures \
+                "{} hold no class folders{}; put each image whose class is known into train/<class>/, and images \
                  without a class elsewhere. If these are the classes, rename the folders{}",
                 flat.join(", "),
                 examples_in(source, &flat),
@@ -195,7 +195,7 @@ fn with_splits(source: &Source, top: &[&str], splits: SplitFolders) -> Result<La
             source,
             format!(
                 "found the folders {found}, but no train. Only valid and test may be missing; without any split \
-                 folders (just <class>/) all three are made by chance"
+                 folders (just <class>/) all three are drawn at random"
             ),
         ));
     };
