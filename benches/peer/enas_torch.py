@@ -183,14 +183,14 @@ def line(args, ms):
     """The same keys as `enas bench` prints."""
     ordered = sorted(ms)
     median = ordered[len(ms) // 2]
-    sees_pictures = args.mode != "controller-step"
+    takes_images = args.mode != "controller-step"
     result = {
         "mode": args.mode,
         "median_ms": round(median, 3),
         "mean_ms": round(sum(ms) / len(ms), 3),
         "min_ms": round(ordered[0], 3),
         "p90_ms": round(ordered[9 * (len(ms) - 1) // 10], 3),
-        "images_per_second": round(1e3 * args.batch / median, 3) if sees_pictures else None,
+        "images_per_second": round(1e3 * args.batch / median, 3) if takes_images else None,
         "peak_rss_mb": peak_rss_mb(),
     }
     settings = "threads batch size channels filters layers cells pools aux keep_prob drop_path_keep aggregate fold"

@@ -6,8 +6,8 @@ use enas_data::{Dataset, Sampling};
 use crate::config::{ClassWeights, RunConfig};
 
 /// Logs a warning for each kind of problem that was found while the images were loaded.
-pub fn warn_of(data: &Dataset, pictures: &enas_data::Config, run: &RunConfig) {
-    let is_balanced = pictures.sampling == Sampling::Balanced || run.class_weights != ClassWeights::None;
+pub fn warn_of(data: &Dataset, images: &enas_data::Config, run: &RunConfig) {
+    let is_balanced = images.sampling == Sampling::Balanced || run.class_weights != ClassWeights::None;
     for concern in &data.warnings {
         if concern.kind != FindingKind::Imbalance || !is_balanced {
             tracing::warn!("{}", concern.line());

@@ -26,7 +26,7 @@ pub struct Divergence {
     /// `None` if it did not happen in a training step, or no such layer was found.
     pub layer: Option<String>,
     /// Names of images in the step, the most suspicious first.
-    pub pictures: Vec<String>,
+    pub images: Vec<String>,
     /// Whether the run had gone back once already.
     pub again: bool,
 }
@@ -38,8 +38,8 @@ impl fmt::Display for Divergence {
         if let Some(layer) = &self.layer {
             write!(f, "; first not finite: {layer}")?;
         }
-        if !self.pictures.is_empty() {
-            write!(f, "; images of the step, the most suspicious first: {}", self.pictures.join(", "))?;
+        if !self.images.is_empty() {
+            write!(f, "; images of the step, the most suspicious first: {}", self.images.join(", "))?;
         }
         if self.again {
             write!(

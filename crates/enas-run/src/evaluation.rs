@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn balanced_accuracy_is_the_mean_recall_of_classes_with_pictures() {
+    fn balanced_accuracy_is_the_mean_recall_of_classes_with_images() {
         assert_eq!(three_classes().balanced_accuracy(), (0.75 + 0.5) / 2.0);
         assert_eq!(Evaluation::new(&["x".into()]).balanced_accuracy(), 0.0);
     }

@@ -115,7 +115,8 @@ impl<'a> Session<'a> {
             step: u64,
             what: &'a str,
             layer: Option<&'a str>,
-            pictures: &'a [String],
+            #[serde(rename = "pictures")]
+            images: &'a [String],
             lr_factor: f32,
         }
         tracing::warn!(
@@ -123,9 +124,9 @@ impl<'a> Session<'a> {
         );
         let checkpoint = self.run.end_of_last_epoch(complete)?;
         self.run.forget_events(checkpoint.as_ref().map_or(Some(EventsOffset::START), |c| c.events))?;
-        let Divergence { what, epoch, step, layer, pictures, .. } = found;
+        let Divergence { what, epoch, step, layer, images, .. } = found;
         let line =
-            Line { epoch: *epoch, step: *step, what, layer: layer.as_deref(), pictures, lr_factor: LOWERED };
+            Line { epoch: *epoch, step: *step, what, layer: layer.as_deref(), images, lr_factor: LOWERED };
         self.run.log("rollback", *epoch, &line)?;
         self.observer.event(&Event::WentBack { divergence: found, epoch: complete });
         Ok(checkpoint)
@@ -168,7 +169,8 @@ pub(crate) struct RunningMean {
     steps: u64,
     loss: f64,
     correct: u64,
-    pictures: u64,
+    #[serde(rename = "pictures")]
+    images: u64,
 }
 
 impl RunningMean {
@@ -176,7 +178,7 @@ impl RunningMean {
         self.steps += 1;
         self.loss += f64::from(stats.loss);
         self.correct += stats.correct as u64;
-        self.pictures += stats.n as u64;
+        self.images += stats.n as u64;
     }
 
     /// Mean loss per step, in nats.
@@ -186,7 +188,7 @@ impl RunningMean {
 
     /// Share of the images classified correctly, 0 to 1.
     pub(crate) fn accuracy(&self) -> f64 {
-        mean(self.correct as f64, self.pictures)
+        mean(self.correct as f64, self.images)
     }
 }
 

@@ -27,8 +27,8 @@ use table::{Row, Setting};
 /// Builds `enas` and runs `enas bench` and `benches/peer/enas_torch.py` in turn, with the same arguments. The
 /// result is a Markdown table on standard output. The peer is left out where no Python with PyTorch is found.
 ///
-/// With --sweep DIR, PyTorch is not needed: one search step is timed while its batch, filters, layers, image
-/// size or threads grow, and DIR gets a CSV file and an SVG chart for each.
+/// With --sweep DIR, PyTorch is not needed: one search step is timed while its batch, filters, layers, image size or
+/// threads grow. DIR gets a CSV file and an SVG chart for each.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -152,7 +152,7 @@ impl Batch {
             Storage::Host { images, .. } => {
                 let buffer = read(&images.contiguous()?, |values| gpu.upload(values))?;
                 let shape = (self.len(), input.channels, input.height, input.width);
-                GpuFeatureMap::from_pictures(&buffer, precision, shape)
+                GpuFeatureMap::from_images(&buffer, precision, shape)
             }
             Storage::Uploaded(batch) => batch.images(input, precision),
             Storage::Resident(batch) => batch.choose()?.map(precision),

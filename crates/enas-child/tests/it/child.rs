@@ -167,7 +167,7 @@ fn any_size_works() {
     }
 }
 
-/// A image's logits do not depend on what else is in the batch once statistics are fixed.
+/// An image's logits do not depend on what else is in the batch once statistics are fixed.
 #[test]
 fn running_statistics_make_images_independent() {
     let mut child = Child::fixed(&config(), &arc(), INPUT, 3, Seed::new(1)).expect("valid");

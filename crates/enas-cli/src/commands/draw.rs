@@ -22,7 +22,7 @@ use crate::failure::{OrUsage, usage};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  enas arc draw --run runs/digits-search-1 --out pictures
+  enas arc draw --run runs/digits-search-1 --out drawings
   enas arc draw runs/digits-search-1/best.arc.json --out best.png
   enas arc random | enas arc draw --part network --preset cifar10 --format png --theme dark
   enas arc random | enas arc draw --out both.dot && dot -Tpdf both.dot > both.pdf")]

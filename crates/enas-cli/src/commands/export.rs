@@ -96,11 +96,11 @@ pub(crate) fn run(context: &Context, args: &Export) -> Result<u8> {
         writeln!(
             to,
             "{path}: {bytes} bytes, ONNX operators of version {opset}\n\
-             largest difference of a logit on {pictures} images ({source}): {max_abs_difference:.1e}",
+             largest difference of a logit on {images} images ({source}): {max_abs_difference:.1e}",
             path = document.path,
             bytes = grouped(document.bytes as u64),
             opset = document.opset,
-            pictures = document.pictures,
+            images = document.images,
             source = source(&exported),
             max_abs_difference = document.max_abs_difference,
         )
@@ -137,18 +137,19 @@ struct Document {
     path: String,
     max_abs_difference: f32,
     tolerance: f32,
-    pictures: usize,
-    synthetic_pictures: usize,
+    #[serde(rename = "pictures")]
+    images: usize,
+    #[serde(rename = "synthetic_pictures")]
+    synthetic: usize,
     opset: i64,
     bytes: usize,
 }
 
 impl Document {
     fn new(path: &Path, exported: &Exported) -> Self {
-        let &Exported { max_abs_difference, tolerance, images: pictures, synthetic, opset, bytes, .. } =
-            exported;
+        let &Exported { max_abs_difference, tolerance, images, synthetic, opset, bytes, .. } = exported;
         let path = path.display().to_string();
-        Self { path, max_abs_difference, tolerance, pictures, synthetic_pictures: synthetic, opset, bytes }
+        Self { path, max_abs_difference, tolerance, images, synthetic, opset, bytes }
     }
 }
 

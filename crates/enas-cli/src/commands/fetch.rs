@@ -32,7 +32,7 @@ pub(crate) struct Fetch {
     /// Which data set
     #[arg(value_name = "NAME", value_parser = names())]
     name: DataSet,
-    /// Take the archives from this folder instead of the network: the original *-ubyte.gz or *-ubyte files;
+    /// Take the archives from this folder instead of the network. They are the original *-ubyte.gz or *-ubyte files; or
     /// cifar-10-binary.tar.gz or cifar-10-python.tar.gz (PATH may also be such an archive, under any name); or
     /// train.zip, valid.zip and test.zip with the class folders at their top level
     #[arg(long, value_name = "PATH")]

@@ -13,7 +13,7 @@ use crate::output::visible;
 
 /// An image to classify, or a path without images.
 pub(super) enum Input {
-    Picture(PathBuf),
+    Image(PathBuf),
     /// An image in an archive, by its index there.
     Packed {
         archive: PathBuf,
@@ -30,7 +30,7 @@ impl Input {
     /// The path of the input; for an image in an archive, the archive's path followed by the name in it.
     pub(super) fn name(&self) -> String {
         match self {
-            Self::Picture(path) | Self::Useless { path, .. } => path.display().to_string(),
+            Self::Image(path) | Self::Useless { path, .. } => path.display().to_string(),
             Self::Packed { archive, zip, index } => format!("{}/{}", archive.display(), zip.names()[*index]),
         }
     }
@@ -41,7 +41,7 @@ impl Input {
     /// A message that says why the image is not available.
     pub(super) fn pixels(&self, spec: &InputSpec) -> Result<Vec<u8>, String> {
         match self {
-            Self::Picture(path) => prepare_file(path, spec).map_err(|error| error.to_string()),
+            Self::Image(path) => prepare_file(path, spec).map_err(|error| error.to_string()),
             Self::Packed { zip, index, .. } => zip.prepare(*index, spec).map_err(|error| error.to_string()),
             Self::Useless { reason, .. } => Err(reason.clone()),
         }
@@ -189,7 +189,7 @@ fn inputs_at(path: &Path, left_out: &mut LeftOut) -> Vec<Input> {
         };
     }
     if !path.is_file() || !ImageZip::is_zip(path) {
-        return vec![Input::Picture(path.to_owned())];
+        return vec![Input::Image(path.to_owned())];
     }
     leave_out_packed(path, left_out);
     match ImageZip::open(path) {
@@ -246,7 +246,7 @@ fn walk(
             Ok(metadata) if metadata.is_dir() => left_out.add(root, Reason::System, &path),
             // Pipes and devices are skipped: reading them could block forever.
             Ok(metadata) if !metadata.is_file() => left_out.add(root, Reason::Special, &path),
-            _ if is_image_name(&name) => found.push(Input::Picture(path)),
+            _ if is_image_name(&name) => found.push(Input::Image(path)),
             _ => {
                 if let Some(reason) = reason(&name, || begins_as_image(&path)) {
                     left_out.add(root, reason, &path);

@@ -123,9 +123,9 @@ struct Guess {
 fn label(model: &Model, batch: &[Input], (top, raw): (usize, bool)) -> Result<Vec<Line>> {
     let spec = model.input_spec();
     let decoded: Vec<Result<Vec<u8>, String>> = batch.par_iter().map(|input| input.pixels(&spec)).collect();
-    let pictures: Vec<&Vec<u8>> = decoded.iter().flatten().collect();
-    let images = model.images(&pictures)?;
-    let probabilities = match (pictures.is_empty(), raw) {
+    let pixels: Vec<&Vec<u8>> = decoded.iter().flatten().collect();
+    let images = model.images(&pixels)?;
+    let probabilities = match (pixels.is_empty(), raw) {
         (true, _) => Vec::new(),
         (false, true) => model.raw_probabilities(&images)?.to_vec2::<f32>()?,
         (false, false) => model.probabilities(&images)?.to_vec2::<f32>()?,

@@ -68,7 +68,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
     let interrupt = Interrupt::listen()?;
     let working = context.console.activity("reading the images");
     let plan = MemoryPlan::for_search(&config, gpu.is_some())?;
-    record.find_pictures(&config.data)?;
+    record.find_images(&config.data)?;
     let data =
         record.load_planned(&config.data, config.run.seed(), &plan).context("the images of the run")?;
     let counts = ReplicationCounts { seeds: args.seeds as u64, random: args.random };

@@ -49,8 +49,8 @@ fn a_file_name_chooses_the_format() {
         &["arc", "draw", ARC, "--out", "a/b.png", "--part", "normal", "--theme", "dark", "--scale", "0.5"],
     );
     let png = fs::read(folder.join("a/b.png")).unwrap();
-    let picture = image::load_from_memory(&png).unwrap().to_rgb8();
-    assert!(picture.get_pixel(picture.width() / 2, 3).0.iter().all(|c| *c < 40), "the paper is dark");
+    let image = image::load_from_memory(&png).unwrap().to_rgb8();
+    assert!(image.get_pixel(image.width() / 2, 3).0.iter().all(|c| *c < 40), "the paper is dark");
 
     stdout(folder, &["arc", "draw", ARC, "--out", "both.dot"]);
     assert!(read(folder, "both.dot").starts_with("digraph cells {"));

@@ -11,7 +11,7 @@ use crate::support::{TINY, TINY_ARC, TINY_SEARCH, json, refused, run, temp, text
 /// Longer than any machine needs to come so far.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Settings of a tiny training on pictures of one's own.
+/// Settings of a tiny training on images of one's own.
 const SMALL: [&str; 8] = [
     "--set",
     "data.image_size=8",
@@ -85,7 +85,7 @@ fn two_automatic_runs_do_not_share_a_folder() {
     first.wait().unwrap();
 }
 
-/// A training on pictures of its own that is complete.
+/// A training on images of its own that is complete.
 fn trained_on_photos(folder: &Path) {
     write_digits(&folder.join("photos"), 120);
     let train = ["train", "--arc", TINY_ARC, "--data", "photos", "--epochs", "1", "--out", "r"];
@@ -93,16 +93,16 @@ fn trained_on_photos(folder: &Path) {
 }
 
 #[test]
-fn pictures_that_changed_are_refused_by_name() {
+fn images_that_changed_are_refused_by_name() {
     let folder = temp();
     let folder = folder.path();
     trained_on_photos(folder);
-    let mut pictures: Vec<_> =
+    let mut images: Vec<_> =
         fs::read_dir(folder.join("photos/3")).unwrap().map(|e| e.unwrap().path()).collect();
-    pictures.sort();
-    let name = |i: usize| format!("3/{}", pictures[i].file_name().unwrap().to_str().unwrap());
+    images.sort();
+    let name = |i: usize| format!("3/{}", images[i].file_name().unwrap().to_str().unwrap());
 
-    fs::copy(&pictures[0], folder.join("photos/3/more.png")).unwrap();
+    fs::copy(&images[0], folder.join("photos/3/more.png")).unwrap();
     refused(
         folder,
         &["train", "--resume", "r"],
@@ -111,16 +111,16 @@ fn pictures_that_changed_are_refused_by_name() {
     );
     fs::remove_file(folder.join("photos/3/more.png")).unwrap();
 
-    fs::copy(&pictures[1], &pictures[0]).unwrap();
+    fs::copy(&images[1], &images[0]).unwrap();
     let changed = format!(": 1 changed\n  changed  {}\nrestore them, or start a new run", name(0));
     refused(folder, &["train", "--resume", "r"], 2, &changed);
 
-    fs::remove_file(&pictures[2]).unwrap();
+    fs::remove_file(&images[2]).unwrap();
     let both = format!(": 1 removed, 1 changed\n  changed  {}\n  removed  {}\n", name(0), name(2));
     refused(folder, &["train", "--resume", "r"], 2, &both);
 
     for i in 0..15 {
-        fs::copy(&pictures[1], folder.join(format!("photos/3/x{i:02}.png"))).unwrap();
+        fs::copy(&images[1], folder.join(format!("photos/3/x{i:02}.png"))).unwrap();
     }
     let output = run(folder, &["train", "--resume", "r"]);
     let stderr = text(&output.stderr);
@@ -129,7 +129,7 @@ fn pictures_that_changed_are_refused_by_name() {
 }
 
 #[test]
-fn pictures_that_are_gone_are_asked_for_and_found_where_they_were_moved() {
+fn images_that_are_gone_are_asked_for_and_found_where_they_were_moved() {
     let folder = temp();
     let folder = folder.path();
     trained_on_photos(folder);

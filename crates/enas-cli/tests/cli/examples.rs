@@ -6,7 +6,7 @@ use std::path::Path;
 
 use zip::write::SimpleFileOptions;
 
-use crate::documents::{pictures, smaller, type_one};
+use crate::documents::{smaller, type_one, write_images};
 use crate::support::{stdout, temp};
 
 /// An architecture of five nodes, in place of one that an example only begins.
@@ -54,7 +54,7 @@ fn examples(help: &str) -> Vec<String> {
 
 /// What the examples speak of.
 fn furnish(dir: &Path) {
-    pictures(dir);
+    write_images(dir);
     for folder in
         ["app", "holiday", ".zfunc", ".config/fish/completions", ".local/share/bash-completion/completions"]
     {

@@ -6,7 +6,7 @@ use std::fs;
 use crate::support::{TINY, TINY_ARC, json, keys, refused, run, stdout, temp, text, trained, write_digits};
 
 #[test]
-fn an_export_is_checked_on_the_models_own_pictures() {
+fn an_export_is_checked_on_the_models_own_images() {
     let folder = temp();
     let exported = json(folder.path(), &["export", "--model", &trained().model(), "--out", "m.onnx"]);
     let wanted =
@@ -76,7 +76,7 @@ fn an_export_that_differs_is_not_delivered() {
 }
 
 #[test]
-fn samples_are_pictures_and_logits_for_other_runtimes() {
+fn samples_are_images_and_logits_for_other_runtimes() {
     let folder = temp();
     let args = ["export", "--model", &trained().model(), "--out", "m.onnx", "--samples", "a/b"];
     json(folder.path(), &args);
@@ -98,7 +98,7 @@ fn samples_are_pictures_and_logits_for_other_runtimes() {
 }
 
 #[test]
-fn a_model_whose_pictures_are_gone_is_checked_with_synthetic_ones() {
+fn a_model_whose_images_are_gone_is_checked_with_synthetic_ones() {
     let folder = temp();
     write_digits(&folder.path().join("pictures"), 120);
     let args = ["train", "--data", "pictures", "--arc", TINY_ARC, "--epochs", "1", "--out", "run"];

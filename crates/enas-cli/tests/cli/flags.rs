@@ -139,7 +139,7 @@ fn training_needs_exactly_one_architecture() {
 }
 
 #[test]
-fn flags_of_models_and_pictures_are_checked() {
+fn flags_of_models_and_images_are_checked() {
     let folder = temp();
     let cases: [(&[&str], &str); 7] = [
         (&["eval"], "no model given: --model <FILE> or --run <DIR>"),
@@ -184,7 +184,7 @@ fn a_directory_that_holds_something_is_never_a_new_run() {
 }
 
 #[test]
-fn an_augmentation_sheet_is_a_picture() {
+fn an_augmentation_sheet_is_an_image() {
     let folder = temp();
     let args = [
         "augment",

@@ -151,11 +151,11 @@ fn a_file_in_a_run_is_explained_for_the_task_of_that_run() {
 fn a_sheet_replaces_nothing_unless_it_is_told_to() {
     let folder = temp();
     let dir = folder.path();
-    let picture = write_digits(&dir.join("photos"), 150).remove(0);
-    let (shown, before) = (picture.display().to_string(), fs::read(&picture).unwrap());
+    let image = write_digits(&dir.join("photos"), 150).remove(0);
+    let (shown, before) = (image.display().to_string(), fs::read(&image).unwrap());
     let exists = "this file exists already; --force replaces it";
     refused(dir, &["augment", "photos", "--out", &shown], 2, exists);
-    assert!(fs::read(&picture).unwrap() == before);
+    assert!(fs::read(&image).unwrap() == before);
     refused(dir, &["augment", "photos", "--out", "photos/sheet.png"], 2, "this is among the images");
     assert_eq!(json(dir, &["augment", "photos"])["path"], "photos-augment-1.png");
     assert_eq!(json(dir, &["augment", "photos"])["path"], "photos-augment-2.png");

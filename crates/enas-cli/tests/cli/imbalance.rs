@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{TINY_ARC, json, refused, run, temp, text};
 
-/// Digits 3 and 8: all training pictures of the one, every 20th of the other; test and validation as they are.
+/// Digits 3 and 8: all training images of the one, every 20th of the other; test and validation as they are.
 fn unequal(folder: &Path) {
     let data = enas_data::digits().unwrap();
     for (part, split) in [("train", &data.train), ("valid", &data.valid), ("test", &data.test)] {
@@ -18,8 +18,8 @@ fn unequal(folder: &Path) {
             }
             let to = folder.join("photos").join(part).join(class);
             std::fs::create_dir_all(&to).unwrap();
-            let picture = image::GrayImage::from_raw(8, 8, split.image(i).unwrap().into_owned()).unwrap();
-            picture.save(to.join(format!("{i}.png"))).unwrap();
+            let image = image::GrayImage::from_raw(8, 8, split.image(i).unwrap().into_owned()).unwrap();
+            image.save(to.join(format!("{i}.png"))).unwrap();
         }
     }
 }

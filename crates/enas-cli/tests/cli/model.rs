@@ -60,7 +60,7 @@ fn eval_prints_tables_for_people() {
 }
 
 #[test]
-fn eval_refuses_pictures_of_other_classes() {
+fn eval_refuses_images_of_other_classes() {
     let trained = trained();
     let folder = temp();
     for class in ["cat", "dog"] {
@@ -72,7 +72,7 @@ fn eval_refuses_pictures_of_other_classes() {
 }
 
 #[test]
-fn predict_gives_a_line_per_picture_and_goes_on_after_bad_ones() {
+fn predict_gives_a_line_per_image_and_goes_on_after_bad_ones() {
     let trained = trained();
     let folder = temp();
     let folder = folder.path();
@@ -137,7 +137,7 @@ fn folders_come_in_order_and_paths_from_stdin() {
 }
 
 #[test]
-fn a_folder_without_pictures_is_a_bad_path() {
+fn a_folder_without_images_is_a_bad_path() {
     let trained = trained();
     let folder = temp();
     fs::write(folder.path().join("notes.txt"), "no image").unwrap();

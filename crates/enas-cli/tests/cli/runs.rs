@@ -176,7 +176,7 @@ fn the_same_seed_gives_the_same_result_with_one_thread_and_with_two() {
 }
 
 #[test]
-fn own_pictures_train_with_the_splits_of_their_search() {
+fn own_images_train_with_the_splits_of_their_search() {
     let folder = temp();
     let folder = folder.path();
     crate::support::write_digits(&folder.join("photos"), 150);

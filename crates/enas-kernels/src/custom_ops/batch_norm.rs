@@ -126,7 +126,7 @@ impl GpuOp for BatchNorm {
         let [gamma, beta] = [args[1].vector(OP, "gamma", c)?, args[2].vector(OP, "beta", c)?];
         let value = GpuActivation { affine: Some(stats.affine(gamma, beta)), map: z };
         self.keep(stats.download()?)?;
-        Ok((value.to_pictures(), shape))
+        Ok((value.to_images(), shape))
     }
 
     fn backward_gpu(

@@ -11,7 +11,7 @@ use std::path::Path;
 use enas_data::{Dataset, Fingerprint, ImageFile, LoadOptions, Storage};
 use enas_rng::Seed;
 
-use crate::directory::files::{PICTURES, stored_split, write_json};
+use crate::directory::files::{IMAGE_DIGESTS, stored_split, write_json};
 use crate::error::{Error, Result};
 
 /// Maximum number of differences that are named.
@@ -35,7 +35,7 @@ pub struct ExpectedData<'a> {
 /// # Errors
 /// [`Error::Io`] if they cannot be written.
 pub fn store(dir: &Path, data: &Dataset) -> Result<()> {
-    write_json(&dir.join(PICTURES), &by_name(&data.files))
+    write_json(&dir.join(IMAGE_DIGESTS), &by_name(&data.files))
 }
 
 impl ExpectedData<'_> {
@@ -103,7 +103,7 @@ impl ExpectedData<'_> {
 
     /// Differences from the files at the start, sorted by name; empty if those are unknown.
     fn differences(&self, now: &[ImageFile]) -> Vec<Difference> {
-        let text = fs::read_to_string(self.dir.join(PICTURES)).unwrap_or_default();
+        let text = fs::read_to_string(self.dir.join(IMAGE_DIGESTS)).unwrap_or_default();
         let Ok(then) = serde_json::from_str::<BTreeMap<String, String>>(&text) else { return Vec::new() };
         let now = by_name(now);
         let mut found: Vec<Difference> = Vec::new();

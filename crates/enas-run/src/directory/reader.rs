@@ -216,7 +216,7 @@ impl RunReader {
     ///
     /// # Errors
     /// [`Error::Mismatch`] with what to do.
-    pub fn find_pictures(&self, config: &enas_data::Config) -> Result<()> {
+    pub fn find_images(&self, config: &enas_data::Config) -> Result<()> {
         self.expected().find(config)
     }
 

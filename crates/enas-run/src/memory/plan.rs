@@ -216,7 +216,7 @@ impl fmt::Display for Bytes {
 
 impl fmt::Display for MemoryPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let MemoryParts { base, pictures, loading, weights, work, .. } = self.parts;
+        let MemoryParts { base, images, loading, weights, work, .. } = self.parts;
         write!(f, "memory: about {}", Bytes(self.parts.total()))?;
         if let Some(limit) = self.limit {
             write!(f, " of {}", Bytes(limit))?;
@@ -226,7 +226,7 @@ impl fmt::Display for MemoryPlan {
             Storage::Encoded => "as their files",
             Storage::OnDisk => "read for each batch",
         };
-        write!(f, "; images {held} {}", Bytes(pictures))?;
+        write!(f, "; images {held} {}", Bytes(images))?;
         if weights > 0 {
             write!(f, ", weights {}, batches {}, steps {}", Bytes(weights), Bytes(loading), Bytes(work))?;
         }

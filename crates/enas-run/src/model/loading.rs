@@ -152,7 +152,7 @@ impl Model {
         if stored.is_none() && !config.is_fixed(part) {
             tracing::warn!(
                 "the files of the model's run are not next to {MODEL}: if {} has no split folders, its {} split is \
-                 drawn from the seed of the training, and differs if the training used the split of a search",
+                 drawn from the seed of the training. It differs if the training used the split of a search",
                 config.path.display(),
                 part.name()
             );

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::file::Model;
-use crate::directory::files::{MEASURED, PICTURES, stored_split};
+use crate::directory::files::{IMAGE_DIGESTS, MEASURED, stored_split};
 use crate::directory::known_images::KnownImages;
 use crate::error::Result;
 
@@ -51,7 +51,7 @@ pub fn network(model: &Path, dir: &Path, folds: bool) -> Result<Model> {
 fn measured_on(dir: &Path, folds: bool) -> Option<Vec<String>> {
     let split = stored_split(dir).ok()?;
     let digests: BTreeMap<String, String> =
-        serde_json::from_str(&fs::read_to_string(dir.join(PICTURES)).ok()?).ok()?;
+        serde_json::from_str(&fs::read_to_string(dir.join(IMAGE_DIGESTS)).ok()?).ok()?;
     let train = if folds { split.train.as_slice() } else { &[] };
     let names = split.valid.iter().chain(&split.test).chain(train);
     Some(names.filter_map(|name| digests.get(name).cloned()).collect())

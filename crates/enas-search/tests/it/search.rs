@@ -1,4 +1,4 @@
-//! Whole searches, tiny ones, on real pictures.
+//! Whole searches, tiny ones, on real images.
 
 use crate::common::{digits, metrics, newest_weights, search, search_config};
 use enas_data::Dataset;
@@ -127,7 +127,7 @@ fn a_run_directory_is_never_written_over() {
 }
 
 #[test]
-fn other_pictures_than_at_the_start_are_refused() {
+fn other_images_than_at_the_start_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let config = search_config(&[]);
     let mut data = crate::common::digits(&config.data, config.run.seed());

@@ -23,7 +23,9 @@ Examples:
   enas predict --run runs/photos-auto-1 new/*.jpg
 
 DATA is a folder DIR/<class>/* or DIR/{train,valid,test}/<class>/*, or either of them in a .zip, or a built-in
-set: digits, fashion-small. A --set of controller, reward and select is for the search, one of keep, metric and refit for the trainings, all others for both.")]
+set: digits, fashion-small.
+--set with keys of controller, reward and select is for the search; keys of keep, metric and refit are for the
+trainings; all others are for both.")]
 pub(crate) struct Auto {
     #[command(flatten)]
     pub(crate) images: Images,

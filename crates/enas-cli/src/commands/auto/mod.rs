@@ -186,7 +186,7 @@ fn resumed(args: &Auto, dir: &Path, on_gpu: bool, began: Instant) -> Result<(Aut
     settings::limit_memory(&mut config.search.run, args.memory);
     config.train.run.memory = config.search.run.memory;
     run.accepts(&config)?;
-    run.find_pictures(&config)?;
+    run.find_images(&config)?;
     let plan = MemoryPlan::for_both(&config.search, &config.train, on_gpu)?;
     tracing::info!("{plan}");
     let data = run.load_planned(&config, &plan)?;

@@ -316,14 +316,14 @@ impl<'a> Line<'a> {
         let median_ms = sorted[sorted.len() / 2];
         let p90_ms = sorted[9 * (sorted.len() - 1) / 10];
         // A controller step does not process images.
-        let sees_pictures = mode != Mode::ControllerStep;
+        let takes_images = mode != Mode::ControllerStep;
         Self {
             mode,
             median_ms: rounded(median_ms),
             mean_ms: rounded(ms.iter().sum::<f64>() / ms.len() as f64),
             min_ms: rounded(sorted[0]),
             p90_ms: rounded(p90_ms),
-            images_per_second: sees_pictures.then(|| rounded(1e3 * args.batch as f64 / median_ms)),
+            images_per_second: takes_images.then(|| rounded(1e3 * args.batch as f64 / median_ms)),
             peak_rss_mb: peak_rss_mb(),
             threads,
             batch: args.batch,

@@ -122,7 +122,7 @@ impl Job {
         let arc = run.arch().cloned().with_context(|| format!("{} does not name its arc", dir.display()))?;
         let config = settled(args, config, &arc);
         run.accepts(&config)?;
-        run.find_pictures(&config.data)?;
+        run.find_images(&config.data)?;
         let plan = MemoryPlan::for_training(&config, &arc, on_gpu)?;
         let data = run.load_planned(&config.data, config.run.seed(), &plan)?;
         run.adopt(&config)?;

@@ -1,4 +1,4 @@
-//! Pictures that vanish: between a run and its resumption, and while it works.
+//! Images that vanish: between a run and its resumption, and while it works.
 
 use std::fs;
 use std::process::Stdio;
@@ -9,7 +9,7 @@ use crate::kill::{self, KillCounts};
 use crate::results::Results;
 use crate::support::write_digits;
 
-/// A search of pictures in a folder beside it.
+/// A search of images in a folder beside it.
 fn job(epochs: u64) -> Job {
     let small = ["--data", "photos", "--set", "data.image_size=8", "--set", "run.batch_size=32"];
     Job::search().with(&small).with(&["--set", &format!("run.epochs={epochs}")])
@@ -29,12 +29,12 @@ fn long_enough(attempt: impl Fn(&Job) -> bool) {
 }
 
 #[test]
-fn pictures_that_are_gone_are_named_and_the_run_goes_on_once_they_are_back() {
+fn images_that_are_gone_are_named_and_the_run_goes_on_once_they_are_back() {
     long_enough(|job| {
         let mut tally = KillCounts::new("searches whose images were gone");
         let folder = temp();
         let (photos, elsewhere) = (folder.path().join("photos"), folder.path().join("elsewhere"));
-        let pictures = write_digits(&photos, 150);
+        let images = write_digits(&photos, 150);
         let end = kill::when(&mut job.start(folder.path()), || has_a_checkpoint(folder.path()));
         if !tally.hit(end) {
             return false;
@@ -43,11 +43,11 @@ fn pictures_that_are_gone_are_named_and_the_run_goes_on_once_they_are_back() {
         fail(&mut job.go_on(folder.path()), 1, &["photos", "no such file or folder"]);
         fs::rename(&elsewhere, &photos).unwrap();
 
-        fs::rename(&pictures[0], &elsewhere).unwrap();
-        let name = pictures[0].file_name().unwrap().to_str().unwrap();
+        fs::rename(&images[0], &elsewhere).unwrap();
+        let name = images[0].file_name().unwrap().to_str().unwrap();
         let code = refused(&mut job.go_on(folder.path()), &["photos", name]);
         assert!(code == 1 || code == 2, "{code}");
-        fs::rename(&elsewhere, &pictures[0]).unwrap();
+        fs::rename(&elsewhere, &images[0]).unwrap();
 
         let reached = job.finish(folder.path(), "the images are back");
         tally.bytes += undisturbed(job).assert_same(&reached, "the images are back");
@@ -56,7 +56,7 @@ fn pictures_that_are_gone_are_named_and_the_run_goes_on_once_they_are_back() {
 }
 
 #[test]
-fn pictures_that_vanish_while_a_run_works_are_in_its_memory() {
+fn images_that_vanish_while_a_run_works_are_in_its_memory() {
     long_enough(|job| {
         let mut tally = KillCounts::new("searches whose images vanished at work");
         let folder = temp();
@@ -80,7 +80,7 @@ fn pictures_that_vanish_while_a_run_works_are_in_its_memory() {
 }
 
 #[test]
-fn a_report_says_what_it_lacks_when_the_pictures_are_gone() {
+fn a_report_says_what_it_lacks_when_the_images_are_gone() {
     let job = Job::train().with(&["--data", "photos", "--set", "data.image_size=8"]);
     let job = job.with(&["--set", "run.batch_size=32", "--set", "run.epochs=1"]);
     let folder = temp();
