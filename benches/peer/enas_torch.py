@@ -183,14 +183,14 @@ def line(args, ms):
     """The same keys as `enas bench` prints."""
     ordered = sorted(ms)
     median = ordered[len(ms) // 2]
-    sees_pictures = args.mode != "controller-step"
+    takes_images = args.mode != "controller-step"
     result = {
         "mode": args.mode,
         "median_ms": round(median, 3),
         "mean_ms": round(sum(ms) / len(ms), 3),
         "min_ms": round(ordered[0], 3),
         "p90_ms": round(ordered[9 * (len(ms) - 1) // 10], 3),
-        "images_per_second": round(1e3 * args.batch / median, 3) if sees_pictures else None,
+        "images_per_second": round(1e3 * args.batch / median, 3) if takes_images else None,
         "peak_rss_mb": peak_rss_mb(),
     }
     settings = "threads batch size channels filters layers cells pools aux keep_prob drop_path_keep aggregate fold"
@@ -224,9 +224,9 @@ def arguments():
     timing.add_argument("--mode", required=True, choices=MODES)
     switch = {"type": int, "choices": (0, 1)}
     numbers = {
-        "batch": (128, "pictures per step"),
-        "size": (32, "height and width of the pictures"),
-        "channels": (1, "channels of the pictures"),
+        "batch": (128, "images per step"),
+        "size": (32, "height and width of the images"),
+        "channels": (1, "channels of the images"),
         "filters": (20, "channels of the first cells"),
         "layers": (6, "normal cells"),
         "cells": (5, "nodes per cell"),
@@ -234,9 +234,9 @@ def arguments():
         "drop-path-keep": (0.6, "probability of keeping a path in the last cell at the end"),
         "aggregate": (10, "architectures per controller update"),
         "threads": (2, "threads to compute with"),
-        "warmup": (5, "steps before the clock starts"),
+        "warmup": (5, "untimed warm-up steps"),
         "iters": (20, "steps that are timed"),
-        "seed": (0, "the number that pictures, weights and samples start from"),
+        "seed": (0, "the seed of images, weights and samples"),
     }
     for name, (default, text) in numbers.items():
         timing.add_argument("--" + name, type=type(default), default=default, help=f"{text} [{default}]")

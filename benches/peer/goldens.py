@@ -47,7 +47,7 @@ class Golden:
     def settings(self):
         config = self.config
         height, width, channels = config["image_hwc"]
-        assert height == width, "the program takes square pictures only"
+        assert height == width, "the program takes square images only"
         settings = argparse.Namespace(
             size=height,
             channels=channels,

@@ -132,7 +132,7 @@ class FixedCell:
 
 
 class FixedEdge:
-    """One operation on one input, dropped for some pictures while training."""
+    """One operation on one input, dropped for some images while training."""
 
     def __init__(self, weights, scope, state, op, channels, stride):
         self.scope, self.state, self.op, self.stride, self.part = scope, state, op, stride, None

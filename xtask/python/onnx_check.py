@@ -44,7 +44,7 @@ def check(folder):
     assert largest <= allowed, f"{path}: logits differ by {largest}, allowed are {allowed}"
     print(
         f"{folder.name}: ONNX Runtime {onnxruntime.__version__} differs by {largest:.1e} "
-        f"on {done} pictures of {'x'.join(map(str, pictures.shape[1:]))}"
+        f"on {done} images of {'x'.join(map(str, pictures.shape[1:]))}"
     )
 
 

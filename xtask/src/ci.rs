@@ -40,9 +40,9 @@ enum Step {
     Deny,
     /// The kernels' tests under AddressSanitizer
     Sanitize,
-    /// Made-up input for everything that reads what others wrote
+    /// Generated input for everything that reads files or requests of others
     Fuzz,
-    /// Exported models in ONNX Runtime, events in TensorBoard; skipped where Python has none and CI is not set
+    /// Exported models in ONNX Runtime, events in TensorBoard; skipped if Python lacks them and CI is not set
     Python,
     /// Whether the program links without any library of the system, and runs
     Static,

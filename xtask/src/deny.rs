@@ -14,7 +14,7 @@ use crate::{process, python, repo};
 /// Check the licences, sources and versions of all libraries.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Look for known weaknesses as well, in a database that is fetched from the network
+    /// Also look for known vulnerabilities, in a database from the network
     #[arg(long)]
     advisories: bool,
 }
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let deny = match program() {
         Ok(program) => program,
         Err(problem) if env::var_os("CI").is_none() => {
-            println!("deny: SKIPPED, the checker cannot be had: {problem:#}");
+            println!("deny: SKIPPED, the checker is not available: {problem:#}");
             return Ok(());
         }
         Err(problem) => return Err(problem.context("CI is set, so Python and cargo-deny are needed")),

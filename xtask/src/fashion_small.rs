@@ -21,7 +21,7 @@ pub(crate) struct Args {
     /// Take the published files, original *-ubyte.gz or *-ubyte, from this folder
     #[arg(long, value_name = "DIR")]
     from: Option<PathBuf>,
-    /// Replace what is in the repository rather than compare
+    /// Replace the file in the repository instead of comparing
     #[arg(long)]
     write: bool,
 }

@@ -11,15 +11,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// Download a public data set, or take it from archives on disk, and unpack it to folders of PNG files.
 ///
 /// The result is DEST/NAME/{train,valid,test}/CLASS/NNNNN.png, complete or absent. Interrupted downloads go
-/// on where they stopped. A data set that is already there is left alone. `enas data fetch` does the same.
+/// on where they stopped. A data set that exists already stays as it is. `enas data fetch` does the same.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Which data set
     #[arg(value_parser = names())]
     name: DataSet,
-    /// Take the archives from this folder instead of the network: the original *-ubyte.gz or *-ubyte files,
-    /// cifar-10-binary.tar.gz or cifar-10-python.tar.gz (or such an archive itself, whatever it is called), or
-    /// train.zip, valid.zip and test.zip whose top level is the class folders
+    /// Take the archives from this folder instead of the network. They are the original *-ubyte.gz or *-ubyte files; or
+    /// cifar-10-binary.tar.gz or cifar-10-python.tar.gz (PATH may also be such an archive, under any name); or
+    /// train.zip, valid.zip and test.zip with the class folders at their top level
     #[arg(long, value_name = "PATH")]
     from: Option<PathBuf>,
     /// Folder that will hold the data set's folder

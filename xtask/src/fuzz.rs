@@ -16,10 +16,10 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::{process, repo};
 
-/// Feed made-up input to everything that reads files or requests of others.
+/// Run generated input through everything that reads files or requests of others.
 ///
-/// Replays the inputs in `fuzz/corpus` and `fuzz/regressions`, then tries a fixed number of changed ones, the same at
-/// every run on one machine. An input that breaks something is kept in `fuzz/artifacts`.
+/// Replays the inputs in `fuzz/corpus` and `fuzz/regressions`, then tries a fixed number of mutated ones, which are the
+/// same in every run on one machine. An input that breaks something is kept in `fuzz/artifacts`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Only these targets
@@ -70,7 +70,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let names = TARGETS.map(|(name, _)| name).join(", ");
         ensure!(
             TARGETS.iter().any(|(known, _)| known == name),
-            "there is no target {name}; there are {names}"
+            "there is no target {name}; targets: {names}"
         );
     }
     let folder = repo::root().join("fuzz");
@@ -83,7 +83,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         println!("fuzz: {name:<12} {executed:>9} inputs {:>6.1} s", start.elapsed().as_secs_f64());
         done.push(executed);
     }
-    println!("fuzz: {} inputs for {} targets, none broke anything", done.iter().sum::<u64>(), done.len());
+    println!("fuzz: {} inputs for {} targets, no failures", done.iter().sum::<u64>(), done.len());
     Ok(())
 }
 
@@ -145,8 +145,8 @@ fn try_out(folder: &Path, program: &Path, name: &str, tries: u64, args: &Args) -
         let lines: Vec<&str> = said.lines().collect();
         eprintln!("{}", lines[lines.len().saturating_sub(60)..].join("\n"));
         bail!(
-            "target {name} ended with {status}: the input is in {artifacts}, all it said in {log}\n\
-             repeat it with: {program} FILE; once it is mended, keep the input in fuzz/regressions/{name}",
+            "target {name} ended with {status}: the input is in {artifacts}, its output in {log}\n\
+             repeat it with: {program} FILE; after the fix, keep the input in fuzz/regressions/{name}",
             artifacts = artifacts.display(),
             log = log.display(),
             program = program.display()

@@ -41,7 +41,7 @@ pub(crate) fn run() -> Result<()> {
     let python = match found {
         Ok(python) => python,
         Err(problem) if env::var_os("CI").is_none() => {
-            println!("python: SKIPPED, the packages cannot be had: {problem:#}");
+            println!("python: SKIPPED, the packages are not available: {problem:#}");
             return Ok(());
         }
         Err(problem) => return Err(problem.context("CI is set, so Python and its packages are needed")),

@@ -22,22 +22,22 @@ const LEAST_PERCENTILE: f64 = 60.0;
 /// search has collapsed to operations without computation.
 const LEAST_COST: f64 = 10.0;
 
-/// Measure the search: study its architectures beside random ones on Fashion-MNIST, which takes hours.
+/// Measure the search: compare its architectures with random ones on Fashion-MNIST, which takes hours.
 ///
 /// Every finished training is kept in DEST; the same command goes on where it was stopped.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// A study of minutes instead: the built-in digits, of which 15 % are to train on and 70 % to test with. Fails if
-    /// what was found is not among the better random architectures, or cheaper than nearly all of them
+    /// A study of minutes instead: the built-in digits, 15 % for training and 70 % for testing. Fails if the
+    /// architecture found is not among the better random ones, or is cheaper than nearly all of them
     #[arg(long)]
     small: bool,
     /// The folder of Fashion-MNIST, as `enas data fetch fashion-mnist` makes it
     #[arg(long, value_name = "DIR", default_value = "data/fashion-mnist", conflicts_with = "small")]
     data: PathBuf,
-    /// Where studies are kept [default: quality in cargo's target folder]
+    /// The folder of the studies [default: quality in cargo's target folder]
     #[arg(long, value_name = "DIR")]
     dest: Option<PathBuf>,
-    /// End after this long with what there is by then, as in 90s, 30m or 2h
+    /// End after this time with the results so far, as in 90s, 30m or 2h
     #[arg(long, value_name = "DURATION")]
     time: Option<String>,
     /// Further arguments of `enas study` for a study that begins, after --

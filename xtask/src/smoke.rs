@@ -60,7 +60,7 @@ pub(crate) fn run() -> Result<()> {
     let test = Path::new(&digits).join("test").display().to_string();
     let predictions = enas.lines(&["predict", "--model", &model, "--json", &test])?;
     compare(&predictions, &eval)?;
-    println!("smoke: {} pictures, accuracy {accuracy} in train, eval and predict", predictions.len());
+    println!("smoke: {} images, accuracy {accuracy} in train, eval and predict", predictions.len());
     Ok(())
 }
 

@@ -13,7 +13,7 @@ const MUSL: &str = "x86_64-unknown-linux-musl";
 /// Build `enas` without any library of the system, and check that it needs none and runs.
 ///
 /// With the musl target installed (rustup target add x86_64-unknown-linux-musl) that is built, in a build folder of its
-/// own. Otherwise the C library of the host's own target is linked in. Only the program is then linked anew.
+/// own. Otherwise the C library of the host's own target is linked in. Only the program is then linked again.
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 

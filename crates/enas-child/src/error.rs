@@ -24,7 +24,7 @@ pub enum Error {
     #[error("these weights do not fit the network: {0}")]
     State(String),
     /// A batch is too large for the GPU's memory.
-    #[error("a batch of {batch} is too large for the GPU: {} MB more were needed beside the {} MB in use{}", asked.div_ceil(1 << 20), held >> 20, remedy(*fits))]
+    #[error("a batch of {batch} is too large for the GPU: {} MB more were needed in addition to the {} MB in use{}", asked.div_ceil(1 << 20), held >> 20, remedy(*fits))]
     DeviceMemory {
         /// Bytes that were asked for.
         asked: usize,

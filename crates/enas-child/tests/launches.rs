@@ -53,7 +53,7 @@ fn a_training_step_waits_for_the_device_once() {
     }
 }
 
-/// Everything that grows with the batch is a map, but for pictures and the few numbers of an image behind the pool.
+/// Everything that grows with the batch is a map, but for images and the few numbers of an image behind the pool.
 #[test]
 fn activations_in_bfloat16_take_half_the_memory_and_as_many_launches() {
     let size = named("F2-step");
@@ -75,7 +75,7 @@ fn activations_in_bfloat16_take_half_the_memory_and_as_many_launches() {
 }
 
 #[test]
-fn pictures_and_labels_are_all_that_goes_to_the_device() {
+fn images_and_labels_are_all_that_goes_to_the_device() {
     for Steps { name, counts: [before, between, _], .. } in STEPS.iter() {
         assert_eq!(between.uploads - before.uploads, 2, "{name}");
     }

@@ -140,7 +140,7 @@ pub(crate) fn cell_given(given: &str) -> anyhow::Result<Arc> {
         && !Path::new(given).exists();
     if is_name {
         let names: Vec<&str> = cells.iter().map(|cell| cell.name).collect();
-        let problem = "there is no such cell; there are";
+        let problem = "there is no such cell; cells:";
         return Err(usage(format!("--cell {given}: {problem} {}", names.join(", "))));
     }
     cells_given("--cell", given)

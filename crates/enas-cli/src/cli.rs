@@ -20,12 +20,12 @@ pub(crate) struct Cli {
 
 const TOP_EXAMPLES: &str = "\
 Examples:
-  enas auto photos --time 2h                   from pictures to a model, in one command
-  enas data check photos                       look for trouble in your pictures first
+  enas auto photos --time 2h                   from images to a model, in one command
+  enas data check photos                       check your images first
   enas search                                  find an architecture for the built-in digits
   enas train --run runs/digits-search-1        train the architecture that was found
   enas predict --run runs/digits-train-1 photo.png
-  enas runs                                    compare what all runs came to
+  enas runs                                    compare the results of all runs
 
 Results go to stdout, progress and messages to stderr.
 Exit codes: 0 done, 1 the work failed, 2 bad usage or configuration, 130 or 143 interrupted (state saved).";

@@ -80,7 +80,7 @@ pub(crate) fn images(data: &Dataset) -> String {
     let (a, b, c) = (train.len(), valid.len(), test.len());
     let [all, to_train, to_choose, to_test] = [a + b + c, a, b, c].map(|n| grouped(n as u64));
     format!(
-        "{}: {all} images in {} classes; {to_train} to train on, {to_choose} to choose by, {to_test} to test with",
+        "{}: {all} images in {} classes; {to_train} for training, {to_choose} for validation, {to_test} for testing",
         visible(name),
         classes.len()
     )

@@ -266,7 +266,7 @@ impl Observer for Watcher<'_> {
             }
             Event::RanOutOfPatience { epochs } => {
                 let epochs = counted(*epochs, "epoch");
-                self.note(&format!("no better epoch for {epochs}: the training ends here"));
+                self.note(&format!("no improvement for {epochs}: the training ends here"));
             }
             Event::Refit { images, epochs } => {
                 let images = grouped(*images as u64);
@@ -283,7 +283,7 @@ impl Observer for Watcher<'_> {
             Event::SearchPlanned(plan) => self.note(&search_planned(plan)),
             Event::PolicyCollapsed { noun, what } => {
                 self.note(&format!(
-                    "the {noun} collapsed: {what}; it starts anew after an epoch of fair draws"
+                    "the {noun} collapsed: {what}; it restarts after an epoch of uniform sampling"
                 ));
             }
             Event::Trial { round, number, of, step, steps, loss } => {

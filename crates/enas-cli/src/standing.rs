@@ -29,12 +29,12 @@ pub(crate) fn after_refit(refit: &Refitted) -> String {
     match refit.images {
         RefitImages::None => String::new(),
         RefitImages::Validation => format!(
-            "the model then learned from the validation images as well, {all} in all; test is its accuracy, validation that \
-             of the network before"
+            "the model then also learned from the validation images, {all} images in all; the test accuracy is its \
+             own, the validation accuracy that of the network before"
         ),
         RefitImages::All => format!(
-            "the model then learned from the validation and test images as well, {all} in all; both accuracies are those of \
-             the network before (measured.safetensors)"
+            "the model then also learned from the validation and test images, {all} images in all; both accuracies are \
+             those of the network before (measured.safetensors)"
         ),
     }
 }
@@ -48,10 +48,10 @@ pub(crate) fn shared_images(data: &Dataset) -> Option<String> {
     let [train, valid, test] = Part::ALL.map(contents);
     let pairs = [(&train, &valid), (&train, &test), (&valid, &test)];
     let shared: BTreeSet<u64> = pairs.into_iter().flat_map(|(a, b)| a.intersection(b)).copied().collect();
-    let are = if shared.len() == 1 { "picture is" } else { "pictures are" };
+    let are = if shared.len() == 1 { "image is" } else { "images are" };
     (!shared.is_empty()).then(|| {
         format!(
-            "{} {are} in more than one split, so the accuracies flatter the network: keep each picture in one split \
+            "{} {are} in more than one split, so the accuracies flatter the network: keep each image in one split \
              only (enas data check names them)",
             grouped(shared.len() as u64)
         )
@@ -205,7 +205,7 @@ mod tests {
         let config = enas_data::Config { path: dir.path().into(), image_size: 8, ..Default::default() };
         let load =
             || enas_data::load(&config, &enas_data::LoadOptions::new(enas_data::Seed::new(1))).unwrap();
-        assert!(shared_images(&load()).unwrap().starts_with("2 pictures are in more than one split"));
+        assert!(shared_images(&load()).unwrap().starts_with("2 images are in more than one split"));
         for class in ["a", "b"] {
             std::fs::remove_file(dir.path().join("valid").join(class).join("valid5.png")).unwrap();
         }

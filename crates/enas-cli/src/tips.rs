@@ -95,7 +95,7 @@ const FLAGS: &[(&[&str], &str)] = &[
     (&["continue", "restart"], "use --resume DIR"),
     (&["overwrite", "yes", "f", "y"], "use --force"),
     (&["random-seed", "random-state"], "use --seed N"),
-    (&["resume"], "only search, train, auto and study are resumed"),
+    (&["resume"], "only search, train, auto and study can be resumed"),
 ];
 
 /// Words that users may try as commands below a command, and the right command.

@@ -81,7 +81,7 @@ pub enum Error {
         problem: String,
     },
     /// A class has no training image.
-    #[error("class {class:?} has no usable picture in {}{}", visible(location), visible(detail))]
+    #[error("class {class:?} has no usable image in {}{}", visible(location), visible(detail))]
     EmptyClass {
         /// The class.
         class: String,
@@ -91,7 +91,7 @@ pub enum Error {
         detail: String,
     },
     /// A split has no image.
-    #[error("the {split} split of {} has no picture: {detail}", visible(path))]
+    #[error("the {split} split of {} has no image: {detail}", visible(path))]
     EmptySplit {
         /// `train`, `valid` or `test`.
         split: &'static str,
@@ -125,7 +125,7 @@ pub enum Error {
     },
     /// An image that is read again for each batch has changed.
     #[error(
-        "cannot use {} any more: {reason}; put the picture back, or give the run so much --memory that it need not read it again",
+        "cannot use {} any more: {reason}; put the image back, or give the run enough --memory to keep it",
         visible(path)
     )]
     Lost {
@@ -143,7 +143,7 @@ pub enum Error {
         problem: String,
     },
     /// A batch of the requested size cannot be made.
-    #[error("cannot make batches of {batch_size} from the {n} pictures of the {split} split: {remedy}")]
+    #[error("cannot make batches of {batch_size} from the {n} images of the {split} split: {remedy}")]
     BatchSize {
         /// The batch size asked for.
         batch_size: usize,
@@ -192,7 +192,7 @@ pub enum ImageError {
     #[error("the file is empty")]
     Empty,
     /// The format is not supported.
-    #[error("not a PNG, JPEG, BMP, GIF, WebP or TIFF picture")]
+    #[error("not a PNG, JPEG, BMP, GIF, WebP or TIFF image")]
     UnknownFormat,
     /// The image would need too much memory.
     #[error("too large: {0}")]

@@ -201,13 +201,13 @@ mod tests {
         let finding = Finding {
             severity: Severity::Warning,
             kind: FindingKind::Leakage,
-            summary: "1 group of the same picture".into(),
+            summary: "1 group of the same image".into(),
             consequence: "kept".into(),
             cases: vec![Case { paths, detail: String::new() }],
         };
         assert_eq!(
             finding.line(),
-            "1 group of the same picture (such as a/00.png and a/01.png and a/02.png and 39 more): kept"
+            "1 group of the same image (such as a/00.png and a/01.png and a/02.png and 39 more): kept"
         );
     }
 

@@ -159,7 +159,7 @@ fn parse_python(bytes: &[u8]) -> Result<RawImages> {
         match label {
             Value::Int(label @ 0..=9) => images.labels.push(*label as u8),
             Value::Int(label) => bail!("label {i} is {label}, expected a number from 0 to 9"),
-            _ => bail!("label {i} is no number"),
+            _ => bail!("label {i} is not a number"),
         }
     }
     Ok(images)

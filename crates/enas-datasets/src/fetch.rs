@@ -105,7 +105,7 @@ fn read_published(set: &DataSetSource, from: Option<&Path>, progress: &dyn Progr
         None => (download(set, downloads.path(), progress)?, set.mirrors[0].to_owned()),
     };
     if matches!(files, SourceFiles::Zips(_)) {
-        bail!("{source}: the original files are needed, these are others");
+        bail!("{source}: the original files are needed, these are different");
     }
     let (parts, published) = read(set, &files)?;
     if !published {

@@ -45,7 +45,7 @@ pub(crate) fn pair(images: Idx, labels: Idx, images_name: &str, labels_name: &st
     if labels.data.len() != n {
         bail!("{images_name} holds {n} images, but {labels_name} holds {} labels", labels.data.len());
     }
-    ensure!(n > 0, "{images_name}: holds no image");
+    ensure!(n > 0, "{images_name}: holds no images");
     for side in [height, width] {
         ensure!((1..=MAX_SIDE).contains(&side), "{images_name}: images of {height}×{width} pixels");
     }

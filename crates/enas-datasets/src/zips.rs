@@ -60,8 +60,8 @@ fn extract_archive(
             Some((class, file)) => {
                 ensure!(
                     written.insert(normalized_name(&name)),
-                    "{name:?}: there is another file that only capitals or the writing of accents tell apart, \
-                     which some systems take for the same; rename one"
+                    "{name:?}: another file differs only in capitals or the encoding of accents, and some systems \
+                     treat both as the same; rename one"
                 );
                 write(entry, size, &to.join(class), file).with_context(|| format!("{name:?}"))?;
             }
@@ -84,7 +84,7 @@ fn normalized_name(name: &str) -> String {
 
 /// Class folder and file name of an image; `None` for entries that are skipped.
 fn class_and_file(name: &str, is_dir: bool, is_symlink: bool) -> Result<Option<(&str, &str)>> {
-    ensure!(!is_symlink, "a link, which a data set has no use for");
+    ensure!(!is_symlink, "a link, which a data set does not need");
     // Some archivers write this before every name.
     let name = name.strip_prefix("./").unwrap_or(name);
     if is_dir && name.is_empty() {
@@ -178,7 +178,7 @@ pub(crate) mod tests {
         {
             let (result, folder) = unpack_one(&[(one, b"X"), (other, b"Y")]);
             let text = format!("{:#}", result.unwrap_err());
-            assert!(text.contains("only capitals or the writing of accents"), "{one}, {other}: {text}");
+            assert!(text.contains("only in capitals or the encoding of accents"), "{one}, {other}: {text}");
             assert_eq!(fs::read_dir(folder.path().join("out/train")).unwrap().count(), 1, "{other}");
         }
     }

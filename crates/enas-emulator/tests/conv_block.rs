@@ -70,19 +70,19 @@ fn len((n, c, h, w): Shape) -> usize {
     n * c * h * w
 }
 
-fn cpu_map(pictures: &[f32], (n, c, h, w): Shape) -> FeatureMap {
-    FeatureMap::from_nchw(pictures, n, c, h, w)
+fn cpu_map(images: &[f32], (n, c, h, w): Shape) -> FeatureMap {
+    FeatureMap::from_nchw(images, n, c, h, w)
 }
 
-fn gpu_map(gpu: &Gpu, precision: Precision, pictures: &[f32], shape: Shape) -> GpuFeatureMap {
-    GpuFeatureMap::from_pictures(&gpu.upload(pictures), precision, shape)
+fn gpu_map(gpu: &Gpu, precision: Precision, images: &[f32], shape: Shape) -> GpuFeatureMap {
+    GpuFeatureMap::from_images(&gpu.upload(images), precision, shape)
 }
 
 /// As [`gpu_map`], but where there is no image with numbers that would spoil a sum. Maps can hold the numbers, and what
 /// is half less, if they are [`even`].
-fn littered_map(gpu: &Gpu, precision: Precision, pictures: &[f32], shape: Shape) -> GpuFeatureMap {
+fn littered_map(gpu: &Gpu, precision: Precision, images: &[f32], shape: Shape) -> GpuFeatureMap {
     let c = shape.1;
-    let halves: Vec<f32> = pictures.iter().map(|v| v - 0.5).collect();
+    let halves: Vec<f32> = images.iter().map(|v| v - 0.5).collect();
     let affine = [vec![1.0; c], vec![0.5; c]].concat();
     let inputs =
         [GpuActivation { map: gpu_map(gpu, precision, &halves, shape), affine: Some(gpu.upload(&affine)) }];
@@ -97,7 +97,7 @@ fn even(numbers: Vec<f32>) -> Vec<f32> {
     numbers.into_iter().map(|x| (64.0 * x).round() / 64.0).collect()
 }
 
-fn pictures(map: &GpuFeatureMap) -> Vec<f32> {
+fn nchw(map: &GpuFeatureMap) -> Vec<f32> {
     GpuActivation::plain(map.clone()).to_nchw().expect("the emulator found no fault")
 }
 
@@ -271,11 +271,11 @@ impl Case {
             .affine(gamma_span, beta_span)
             .download(0, 2 * self.all_outputs())
             .expect("the emulator found no fault");
-        let mut results = vec![("z".to_owned(), pictures(&z))];
+        let mut results = vec![("z".to_owned(), nchw(&z))];
         push_moments(&mut results, &stats.download().expect("the emulator found no fault"));
         results.push(("affine".to_owned(), affine));
         let again = conv_block.forward(false);
-        assert!(again.1.is_none() && pictures(&again.0) == results[0].1, "{self:?}: statistics change z");
+        assert!(again.1.is_none() && nchw(&again.0) == results[0].1, "{self:?}: statistics change z");
 
         let gy = littered_map(gpu, self.precision, &even(numbers(600, results[0].1.len())), z.shape());
         let mut targets: Vec<Option<GpuFeatureMap>> = (0..values.len())
@@ -302,7 +302,7 @@ impl Case {
             results.push((format!("filters {b}"), filters.from(&gradients)));
         }
         for (i, target) in targets.iter().flatten().enumerate() {
-            results.push((format!("input {i}"), pictures(target)));
+            results.push((format!("input {i}"), nchw(target)));
         }
         results
     }
@@ -476,7 +476,7 @@ fn far_from_zero(gpu: &Gpu, precision: Precision, shape: Shape) -> (GpuBatchStat
     let weight = gpu.upload(&weight);
     let branch = GpuConvBranch { rows: GpuIm2row::Pixels, weight: weight.span(0, (1 + c) * c), outputs: c };
     let (z, stats) = GpuConvBlock { inputs: &[ones, around], relu: false, branches: &[branch] }.forward(true);
-    (stats.expect("asked for"), BatchStats::of(&cpu_map(&pictures(&z), shape)))
+    (stats.expect("asked for"), BatchStats::of(&cpu_map(&nchw(&z), shape)))
 }
 
 #[test]

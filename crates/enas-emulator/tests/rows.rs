@@ -111,7 +111,7 @@ struct Answer<T>(Vec<Vec<T>>);
 fn on_gpu(gpu: &Gpu, case: &Case) -> Answer<f32> {
     let &Case { n, h, w, relu, .. } = case;
     let map =
-        |c, values: &[f32]| GpuFeatureMap::from_pictures(&gpu.upload(values), case.precision, (n, c, h, w));
+        |c, values: &[f32]| GpuFeatureMap::from_images(&gpu.upload(values), case.precision, (n, c, h, w));
     let inputs: Vec<GpuActivation> = (0..case.channels.len())
         .map(|i| GpuActivation {
             map: map(case.channels[i], &case.raw(i)),
@@ -129,7 +129,7 @@ fn on_gpu(gpu: &Gpu, case: &Case) -> Answer<f32> {
         Kind::Patches(k) => GpuIm2row::Patches { k },
     };
     let gathered = rows.gather(&inputs, relu);
-    let grad = GpuFeatureMap::from_pictures(&gpu.upload(&case.grad()), case.precision, gathered.shape());
+    let grad = GpuFeatureMap::from_images(&gpu.upload(&case.grad()), case.precision, gathered.shape());
     let quarter = gpu.upload(&[vec![1.0; case.rows()], vec![0.25; case.rows()]].concat());
     let grad = GpuIm2row::Pixels.gather(&[GpuActivation { map: grad, affine: Some(quarter) }], false);
     let old: Vec<Option<GpuFeatureMap>> = (0..case.channels.len())
@@ -356,7 +356,7 @@ fn both_paths_of_a_factorised_reduction_reach_their_input() {
     for gpu in iter::once(gpus::emulated(0)).chain(gpus::real()) {
         let (shape, half) = ((1, 1, 3, 3), (1, 1, 2, 2));
         let input = [GpuActivation::plain(GpuFeatureMap::zeros(&gpu, Precision::F32, shape))];
-        let grad = GpuFeatureMap::from_pictures(&gpu.upload(&[1.0, 2.0, 3.0, 4.0]), Precision::F32, half);
+        let grad = GpuFeatureMap::from_images(&gpu.upload(&[1.0, 2.0, 3.0, 4.0]), Precision::F32, half);
         let mut targets = [None];
         GpuIm2row::EverySecond { offset: 0 }.scatter(&input, false, &grad, &mut targets);
         GpuIm2row::EverySecond { offset: 1 }.scatter(&input, false, &grad, &mut targets);
@@ -384,8 +384,8 @@ fn pixels_that_are_used_as_they_are_cost_no_launch() {
 fn a_number_that_is_none_stays_none() {
     let gpus = iter::once(gpus::emulated(0)).chain(gpus::real());
     for (gpu, precision) in gpus.flat_map(|gpu| Precision::ALL.map(|precision| (gpu.clone(), precision))) {
-        let pictures = gpu.upload(&[f32::NAN, 1.0, -1.0, 2.0]);
-        let input = [GpuActivation::plain(GpuFeatureMap::from_pictures(&pictures, precision, (1, 1, 2, 2)))];
+        let images = gpu.upload(&[f32::NAN, 1.0, -1.0, 2.0]);
+        let input = [GpuActivation::plain(GpuFeatureMap::from_images(&images, precision, (1, 1, 2, 2)))];
         let filter = gpu.upload(&[0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
         let depthwise = GpuIm2row::Depthwise { filter: filter.span(0, 9), k: 3, stride: 1 };
         for rows in [GpuIm2row::Pixels, GpuIm2row::Patches { k: 1 }, depthwise] {

@@ -36,7 +36,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The independent runtime rejects the file.
-    #[error("{path} is no graph that another runtime can run: {problem}", path = visible(.path))]
+    #[error("{path} is not a graph that another runtime can run: {problem}", path = visible(.path))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -45,9 +45,8 @@ pub enum Error {
     },
     /// The independent runtime computes something else.
     #[error(
-        "{path}: the exported graph differs from the network by {difference:e} in {output} (picture {image}, \
-         class {class}); up to {tolerance:e} is allowed, so nothing was exported. If a difference \
-         of that size does no harm where the file is used, --tolerance allows more",
+        "{path}: the exported graph differs from the network by {difference:e} in {output} (image {image}, \
+         class {class}); up to {tolerance:e} is allowed, so nothing was exported. --tolerance allows a larger difference, where it does no harm",
         path = visible(.path)
     )]
     Differs {
@@ -65,7 +64,7 @@ pub enum Error {
         tolerance: f32,
     },
     /// The network computes infinite or NaN logits.
-    #[error("the network gives {value} for picture {image}: its training diverged, train again")]
+    #[error("the network gives {value} for image {image}: its training diverged, train again")]
     NotFinite {
         /// The logit.
         value: f32,

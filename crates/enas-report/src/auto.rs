@@ -108,7 +108,7 @@ impl Automatic {
         match (self.from, self.search_curves.is_empty()) {
             (_, true) if self.is_cell_given => "A given cell was trained",
             (Some(AutoPhase::First), _) => {
-                "A first model, of a random architecture, was trained and not beaten,"
+                "A first model, of a random architecture, was trained and stayed the best,"
             }
             (_, true) => "A ready cell was trained",
             (_, false) => "An architecture was searched, then trained",
@@ -119,7 +119,7 @@ impl Automatic {
     pub(crate) fn of_limit(&self) -> String {
         match self.limit {
             Some(limit) => {
-                format!("of the {} that were allowed, until this report was begun", duration(limit))
+                format!("of {} allowed, until this report was begun", duration(limit))
             }
             None => "until this report was begun; there was no time limit".into(),
         }

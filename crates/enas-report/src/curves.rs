@@ -119,7 +119,7 @@ fn loss(log: &Log, steps: u64) -> Option<Figure> {
         ],
         ..Chart::default()
     };
-    figure("loss", chart, "How far predictions on training pictures are from their labels.")
+    figure("loss", chart, "How far predictions on training images are from their labels.")
 }
 
 fn accuracies(log: &Log) -> Option<Figure> {
@@ -131,11 +131,11 @@ fn accuracies_as(id: &str, title: &str, log: &Log) -> Option<Figure> {
     let (valid, caption) = if searches {
         (
             "validation, likeliest arc",
-            "With the shared weights: training steps as they were seen, the policy's likeliest architecture on the \
-             whole validation split, and what the policy samples on single minibatches.",
+            "With the shared weights: each training step on its own batch, the policy's likeliest architecture on the \
+             full validation split, and sampled architectures on single minibatches.",
         )
     } else {
-        ("validation", "Training steps as they were seen, and the whole validation split after each epoch.")
+        ("validation", "Each training step on its own batch, and the full validation split after each epoch.")
     };
     let chart = Chart {
         title: title.into(),
@@ -199,7 +199,7 @@ fn entropy(log: &Log, updates: u64, n_nodes: usize) -> Option<Figure> {
         ..Chart::default()
     };
     let end = end.map_or(String::new(), |share| {
-        format!(" Its last value is {:.1}\u{a0}% of the most there is.", 100.0 * share)
+        format!(" Its last value is {:.1}\u{a0}% of the maximum.", 100.0 * share)
     });
     let caption = format!(
         "How undecided the policy is: {most:.1} nats when all architectures are equally likely, 0 when only one is left.{end}"
@@ -220,9 +220,9 @@ fn operations(log: &Log, cell: usize) -> Option<Figure> {
     let chart = Chart {
         title: format!("Operations in {name} cells"),
         x: epochs(log),
-        y: ChartAxis::new("share of the choices", Format::Percent),
+        y: ChartAxis::new("share of choices", Format::Percent),
         series: Op::ALL.iter().map(line).collect(),
-        rules: vec![Rule { label: "all alike".into(), y: 1.0 / Op::ALL.len() as f64 }],
+        rules: vec![Rule { label: "uniform choice".into(), y: 1.0 / Op::ALL.len() as f64 }],
         ..Chart::default()
     };
     let caption = format!("How often the policy samples each operation in {name} cells.");

@@ -11,7 +11,7 @@ pub enum Error {
     #[error(transparent)]
     Run(#[from] enas_run::Error),
     /// The page could not be rendered.
-    #[error("cannot lay out the report: {0}")]
+    #[error("cannot format the report: {0}")]
     Page(#[from] askama::Error),
 }
 

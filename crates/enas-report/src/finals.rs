@@ -22,7 +22,7 @@ pub(crate) struct Finals {
     pub(crate) random: Option<Random>,
     /// The network found.
     pub(crate) found: Finalist,
-    /// Number of validation images that no choice looked at.
+    /// Number of validation images that no choice used.
     pub(crate) images: usize,
     /// Whether the pick `small` has at most half the usual multiply-adds.
     pub(crate) has_small: bool,
@@ -88,10 +88,10 @@ fn front(outcome: &FinalsOutcome) -> Option<Figure> {
     let chart = Chart {
         title: "Accuracy and cost".into(),
         description: "Each dot is a network that was trained alone.".into(),
-        x: ChartAxis::new("million multiply-adds per picture", Format::Number),
+        x: ChartAxis::new("million multiply-adds per image", Format::Number),
         y: ChartAxis::new("accuracy", Format::Percent),
         series: vec![
-            series("trained shorter", 6, points(&|finalist| finalist.steps < last)),
+            series("shorter training", 6, points(&|finalist| finalist.steps < last)),
             series(
                 "random, trained as long",
                 2,
@@ -101,8 +101,7 @@ fn front(outcome: &FinalsOutcome) -> Option<Figure> {
         ],
         ..Chart::default()
     };
-    let caption = "Accuracy on pictures that no choice looked at. Up and to the left is better. Networks that were trained \
-                   shorter reach less.";
+    let caption = "Accuracy on images that no choice used. Up and to the left is better. Networks with a shorter training reach less.";
     figure("finals", chart, caption)
 }
 
@@ -110,7 +109,7 @@ fn front(outcome: &FinalsOutcome) -> Option<Figure> {
 fn verdict(outcome: &FinalsOutcome) -> String {
     let found = outcome.balanced();
     let mut said = format!(
-        "After {} of training alone the network found reaches {} of the {} validation pictures that no choice looked at.",
+        "After {} of training alone the network found reaches {} of the {} validation images that no choice used.",
         counted(found.steps, "step", "steps"),
         percent(found.valid_report),
         outcome.images[1]
@@ -188,8 +187,7 @@ mod tests {
         all.control = Some(Control { arcs: 3, best: 0.93, mean: 0.9 });
         assert_eq!(
             verdict(&all),
-            "After 30 steps of training alone the network found reaches 95.00\u{a0}% of the 51 validation pictures that \
-             no choice looked at. Beside 3 random architectures with the same training, 90.00\u{a0}% on average: +5.0 \
+            "After 30 steps of training alone the network found reaches 95.00\u{a0}% of the 51 validation images that no choice used. Beside 3 random architectures with the same training, 90.00\u{a0}% on average: +5.0 \
              points, 95\u{a0}% interval +0.5 to +9.5: measurably better. Random ones of nearly its size reach 92.50\u{a0}% \
              on average (4). After the first 3 steps it was more accurate than 1 of 2 random ones."
         );
@@ -201,8 +199,7 @@ mod tests {
         (alone.control, alone.gain, alone.first_round.random) = (None, None, 0);
         assert_eq!(
             verdict(&alone),
-            "After 30 steps of training alone the network found reaches 95.00\u{a0}% of the 51 validation pictures that \
-             no choice looked at."
+            "After 30 steps of training alone the network found reaches 95.00\u{a0}% of the 51 validation images that no choice used."
         );
     }
 

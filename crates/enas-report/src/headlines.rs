@@ -48,11 +48,9 @@ pub(crate) fn headlines(facts: &RunSummary) -> Vec<Headline> {
     all.push(match facts.manifest.kind {
         Kind::Train => network.and_then(|n| headline("multiply-adds", Some(short(n.macs)), speed(n))),
         Kind::Search => match &facts.finals {
-            Some(finals) => headline(
-                "multiply-adds",
-                Some(short(finals.found.macs)),
-                "per picture, in that network".into(),
-            ),
+            Some(finals) => {
+                headline("multiply-adds", Some(short(finals.found.macs)), "per image, in that network".into())
+            }
             None => {
                 let macs = facts.number("macs").map(|n| short(n as u64));
                 headline("multiply-adds", macs, "per image, in the search network".into())
@@ -74,7 +72,7 @@ fn of_search(facts: &RunSummary) -> [Option<Headline>; 3] {
         None => "of the best architecture, shared weights",
     };
     let best_random = |random: Random| {
-        let how = if facts.finals.is_some() { "as long trained" } else { "with the same shared weights" };
+        let how = if facts.finals.is_some() { "trained as long" } else { "with the same shared weights" };
         let remark = format!("of {}, {how}", random.count);
         headline("best random architecture", Some(percent(random.best)), remark)
     };
@@ -111,7 +109,7 @@ fn test_interval(facts: &RunSummary) -> String {
 }
 
 fn speed(network: &Network) -> String {
-    network.seconds_per_image.map_or("per picture".into(), |s| format!("{} per picture", time_of(s)))
+    network.seconds_per_image.map_or("per image".into(), |s| format!("{} per image", time_of(s)))
 }
 
 /// Formats a short time in µs, ms or s.
@@ -152,7 +150,7 @@ pub(crate) fn comparison(facts: &RunSummary) -> Vec<Compared> {
             }
             let Some(test) = facts.test_accuracy() else { return vec![] };
             let other = match &facts.predicted {
-                Some(p) => compared("always the most frequent class", p.most_frequent, false),
+                Some(p) => compared("always predicting the most frequent class", p.most_frequent, false),
                 None => match chance(facts) {
                     Some(chance) => compared("guessing", chance, false),
                     None => return vec![],

@@ -101,7 +101,7 @@ fn done(facts: &RunSummary) -> String {
         // A search without shared weights has no epochs.
         if n == 0 { String::new() } else { format!(" for {}", counted(n, "epoch", "epochs")) }
     });
-    let files = counted(facts.manifest.fingerprint.files as u64, "picture", "pictures");
+    let files = counted(facts.manifest.fingerprint.files as u64, "image", "images");
     let classes = facts.split.as_ref().map_or(String::new(), |split| {
         format!(" of {}", counted(split.classes.len() as u64, "class", "classes"))
     });
@@ -111,7 +111,7 @@ fn done(facts: &RunSummary) -> String {
 /// The result in one sentence.
 fn outcome(facts: &RunSummary) -> String {
     if facts.result.is_none() {
-        return "The run is not finished yet; this is how far it has come.".into();
+        return "The run is not finished yet; this is its current state.".into();
     }
     match facts.manifest.kind {
         Kind::Search => searched(facts),
@@ -123,13 +123,13 @@ fn searched(facts: &RunSummary) -> String {
     let found = facts.number("valid_accuracy").map_or("–".into(), percent);
     if let Some(finals) = &facts.finals {
         return format!(
-            "After a short training alone, the network found recognises {found} of the {} that no choice looked at.",
-            counted(finals.images as u64, "validation picture", "validation pictures")
+            "After a short training alone, the network found recognises {found} of the {} that no choice used.",
+            counted(finals.images as u64, "validation image", "validation pictures")
         );
     }
     let verdict = facts.choice.as_ref().map_or(String::new(), |choice| format!(" {}", choice.verdict));
     format!(
-        "With the shared weights, the architecture found recognises {found} of the validation pictures.{verdict}"
+        "With the shared weights, the architecture found recognises {found} of the validation images.{verdict}"
     )
 }
 
@@ -137,10 +137,10 @@ fn trained(facts: &RunSummary) -> String {
     let test = facts.test_accuracy().map_or("–".into(), percent);
     let beside = facts.predicted.as_ref().map_or_else(
         || chance(facts).map_or(String::new(), |share| format!("; guessing would reach {}", percent(share))),
-        |p| format!("; always naming the most frequent class would reach {}", percent(p.most_frequent)),
+        |p| format!("; always predicting the most frequent class would reach {}", percent(p.most_frequent)),
     );
     format!(
-        "The network recognises {test} of the test pictures, which nothing looked at before{beside}.{}",
+        "The network recognises {test} of the test images, which were not used before{beside}.{}",
         balanced(facts).map_or(String::new(), in_words)
     )
 }
@@ -177,7 +177,7 @@ fn network_facts(facts: &RunSummary) -> Vec<Fact> {
     if let Some(seconds) = network.seconds_per_image {
         let place = machine::name();
         let value = format!("{}, measured in batches of {} on {place}", time_of(seconds), machine::BATCH);
-        all.push(fact("Time per picture", value));
+        all.push(fact("Time per image", value));
     }
     all
 }
@@ -204,7 +204,7 @@ fn provenance(facts: &RunSummary) -> Vec<Fact> {
     if let Some(split) = &facts.split {
         let [train, valid, test] =
             [&split.train, &split.valid, &split.test].map(|part| grouped(part.len() as u64));
-        all.push(fact("Split", format!("{train} training, {valid} validation, {test} test pictures")));
+        all.push(fact("Split", format!("{train} training, {valid} validation, {test} test images")));
     }
     all
 }
@@ -250,11 +250,11 @@ impl Page<'_> {
         let limited =
             limit.is_some() || self.facts.settings.get("run.time").is_some_and(|time| time != "off");
         if limited {
-            "The run had a time limit: how far it comes depends on the speed of the machine, and so does its result."
+            "The run had a time limit: its number of steps depends on the speed of the machine, and so does its result."
         } else if self.facts.manifest.device == "cpu" {
-            "The same revision, settings and pictures give the same bytes, whatever the number of threads."
+            "The same revision, settings and images give the same bytes, whatever the number of threads."
         } else {
-            "The same revision, settings and pictures give the same bytes on the same kind of device."
+            "The same revision, settings and images give the same bytes on the same kind of device."
         }
     }
 
@@ -285,7 +285,7 @@ impl Page<'_> {
     }
 
     fn counted_images(&self, n: impl Borrow<u64>) -> String {
-        text::counted(*n.borrow(), "picture", "pictures")
+        text::counted(*n.borrow(), "image", "images")
     }
 }
 

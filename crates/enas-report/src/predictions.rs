@@ -219,14 +219,13 @@ impl Trust {
     pub(crate) fn remark(&self) -> String {
         let t = self.temperature;
         if is_at_lower_bound(t) {
-            return "The temperature lies at the lower bound of what is looked for: the validation split has too few \
-                    mistakes to tell how sure is too sure. Predictions are left as they are."
+            return "The temperature is at the lower bound of its range: the validation split has too few mistakes to \
+                    measure overconfidence. Predictions stay unchanged."
                 .into();
         }
         if is_at_upper_bound(t) {
-            return "The temperature lies at the upper bound of what is looked for: the network is sure of itself \
-                    whether it is right or wrong, so its probabilities say next to nothing. Train it for longer, or on \
-                    more images."
+            return "The temperature is at the upper bound of its range: the network is equally sure when it is right \
+                    and when it is wrong, so its probabilities say almost nothing. Train it longer, or on more images."
                 .into();
         }
         let says = if t > 1.0 {
@@ -272,11 +271,11 @@ fn reliability(before: &Calibration, after: &Calibration) -> Figure {
     let svg = chart.svg("reliability");
     chart.title = "Predictions of the test split by confidence".into();
     let mut table = chart.table(BINS);
-    table.head = ["confidence", "pictures", "mean confidence", "right"].map(str::to_owned).to_vec();
+    table.head = ["confidence", "images", "mean confidence", "right"].map(str::to_owned).to_vec();
     table.rows =
         before.bins.iter().enumerate().filter(|(_, bin)| bin.count > 0).map(|(i, bin)| row(i, bin)).collect();
-    let caption = "An honest network is right nine times in ten where it says 90\u{a0}%: its bars end on the diagonal. \
-                   Bars of few pictures are mostly chance; the numbers say how many there are.";
+    let caption = "A calibrated network is right in nine of ten cases where it says 90\u{a0}%: its bars end on the \
+                   diagonal. Bars of few images are mostly chance; the numbers say how many images each has.";
     Figure { id: "reliability".into(), title: "Reliability".into(), caption: caption.into(), svg, table }
 }
 

@@ -112,12 +112,12 @@ impl Related {
         let (role, result) = match run.manifest().kind {
             Kind::Search => {
                 let how = match facts["finalists"].is_array() {
-                    true => "of the validation pictures that report, after a short training alone",
+                    true => "of the validation images that report, after a short training alone",
                     false => "with shared weights",
                 };
                 ("search", share("valid_accuracy").map(|p| format!("{p} {how}")))
             }
-            Kind::Train => ("training", share("test_accuracy").map(|p| format!("{p} of the test pictures"))),
+            Kind::Train => ("training", share("test_accuracy").map(|p| format!("{p} of the test images"))),
         };
         let page = run.dir().join(FILE_NAME);
         let link = page.is_file().then(|| relative(report, &page)).flatten();

@@ -27,7 +27,7 @@ use crate::thumbnails::{self, Views};
 
 /// A note on the time per picture, if it was not measured.
 const NOT_TIMED: &str =
-    "The time per picture was not measured, as time was short: enas report writes this page again with it.";
+    "The time per image was not measured, as time was short: enas report writes this page again with it.";
 /// The name of the file of the measured network.
 const MEASURED: &str = "measured.safetensors";
 
@@ -103,7 +103,7 @@ impl RunSummary {
         let settings = RunSettings::read(&record.config_path());
         let log = Log::read(&record.metrics_path());
         let mut notes: Vec<String> = log.of("collapse").filter_map(collapse).collect();
-        let split = noted(&mut notes, "The split of the pictures cannot be read", record.split());
+        let split = noted(&mut notes, "The split of the images cannot be read", record.split());
         let arch = record.best_arch().ok().or_else(|| manifest.arc.clone()).or_else(|| likeliest(&log));
         let model = (manifest.kind == Kind::Train)
             .then(|| noted(&mut notes, "The model cannot be read", Model::load(&record.measured_path())))
@@ -179,9 +179,7 @@ impl RunSummary {
 /// A note on a collapsed policy that was reset, from the event of the search.
 fn collapse(event: &Value) -> Option<String> {
     let (epoch, what) = (event["epoch"].as_u64()?, event["what"].as_str()?);
-    Some(format!(
-        "Epoch {epoch}: {what}. What proposes architectures started anew, after an epoch of fair draws."
-    ))
+    Some(format!("Epoch {epoch}: {what}. The strategy restarted after an epoch of uniform sampling."))
 }
 
 /// A note on which network the page describes, if training continued (refit) after the measurement.
@@ -192,7 +190,7 @@ fn refit_note(log: &Log) -> Option<String> {
     let more = counted(epochs, "more epoch", "more epochs");
     let delivered = match (refit["images"].as_str(), result["test_accuracy"].as_f64()) {
         (Some("validation"), Some(test)) => {
-            format!(" The network afterwards recognises {} of the test pictures.", percent(test))
+            format!(" The network afterwards recognises {} of the test images.", percent(test))
         }
         _ => String::new(),
     };
@@ -326,8 +324,8 @@ fn looked_at(
             }
             Err(e) => {
                 notes.push(format!(
-                    "The pictures of the run cannot be loaded, so classes, confusions, calibration, mistakes and \
-                     varied pictures are left out: {e}."
+                    "The images of the run cannot be loaded, so classes, confusions, calibration, mistakes and \
+                     varied images are left out: {e}."
                 ));
                 return (None, Vec::new());
             }
@@ -336,16 +334,16 @@ fn looked_at(
     if model.refit().is_some() {
         notes.push(format!(
             "The network that was measured ({MEASURED}) is missing. The one beside it learned from validation or test \
-             pictures afterwards, so its predictions would say nothing: classes, confusions, calibration and mistakes \
+             images afterwards, so its predictions would say nothing: classes, confusions, calibration and mistakes \
              are left out."
         ));
-        let views = noted(notes, "The pictures of the run cannot be read any more", thumbnails::views(data));
+        let views = noted(notes, "The images of the run cannot be read any more", thumbnails::views(data));
         return (None, views.unwrap_or_default());
     }
     let placed = options.place.map_or(Ok(()), |place| place(&mut model));
     let result = placed.and_then(|()| predicted(&model, data, options.left));
-    let found = noted(notes, "The model cannot predict the pictures of the run", result);
-    let views = noted(notes, "The pictures of the run cannot be read any more", thumbnails::views(data));
+    let found = noted(notes, "The model cannot predict the images of the run", result);
+    let views = noted(notes, "The images of the run cannot be read any more", thumbnails::views(data));
     (found, views.unwrap_or_default())
 }
 

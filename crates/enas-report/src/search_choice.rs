@@ -123,7 +123,8 @@ fn verdict(random: Option<Random>, difference: Option<PairedDifference>) -> Stri
     let compared = difference.map_or(String::new(), |difference| {
         let PairedDifference { points, low, high } = difference;
         format!(
-            " Beside the best of them, on the same pictures: {points:+.1} points, 95\u{a0}% interval {low:+.1} to {high:+.1}: {}.",
+            " Compared with the best of them, on the same images: {points:+.1} points, 95\u{a0}% interval {low:+.1} to \
+             {high:+.1}: {}.",
             difference.verdict().words()
         )
     });

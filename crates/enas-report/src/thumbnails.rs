@@ -100,7 +100,7 @@ fn embedded(image: &RgbImage) -> EmbeddedImage {
     let mut png = Vec::new();
     image
         .write_with_encoder(PngEncoder::new(&mut png))
-        .expect("memory can be written, and PNG holds any RGB picture");
+        .expect("memory can be written, and PNG holds any RGB image");
     let source = format!("data:image/png;base64,{}", base64(&png));
     EmbeddedImage { source, width: image.width(), height: image.height() }
 }

@@ -28,7 +28,7 @@ pub struct Divergence {
     /// `None` if it did not happen in a training step, or no such layer was found.
     pub layer: Option<String>,
     /// Names of images in the step, the most suspicious first.
-    pub pictures: Vec<String>,
+    pub images: Vec<String>,
     /// Whether the run had gone back once already.
     pub again: bool,
 }
@@ -40,18 +40,18 @@ impl fmt::Display for Divergence {
         if let Some(layer) = &self.layer {
             write!(f, "; first not finite: {layer}")?;
         }
-        if !self.pictures.is_empty() {
+        if !self.images.is_empty() {
             write!(
                 f,
-                "; pictures of the step, the most suspicious first: {}",
-                visible(&self.pictures.join(", "))
+                "; images of the step, the most suspicious first: {}",
+                visible(&self.images.join(", "))
             )?;
         }
         if self.again {
             write!(
                 f,
                 "; the run had gone back once already and went on with {LOWERED} times the learning rate; look at \
-                 these pictures, lower schedule.lr_max or set child.clip_norm, and start a new run"
+                 these images, lower schedule.lr_max or set child.clip_norm, and start a new run"
             )?;
         }
         Ok(())

@@ -48,7 +48,7 @@ pub enum Error {
     Mismatch(String),
     /// A function for cells was used with an architecture of the macro space. A usage error.
     #[error(
-        "{0} works with cells only, and this architecture is of the macro space; it can be searched for, trained, \
+        "{0} works with cells only, and this architecture is of the macro space. It can be searched for, trained, \
          measured (enas eval), used (enas predict), drawn and exported, on the CPU"
     )]
     CellsOnly(&'static str),

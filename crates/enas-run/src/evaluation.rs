@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn balanced_accuracy_is_the_mean_recall_of_classes_with_pictures() {
+    fn balanced_accuracy_is_the_mean_recall_of_classes_with_images() {
         assert_eq!(three_classes().balanced_accuracy(), (0.75 + 0.5) / 2.0);
         assert_eq!(Evaluation::new(&["x".into()]).balanced_accuracy(), 0.0);
     }
@@ -265,7 +265,7 @@ mod tests {
     fn even_batches_leave_no_crumb() {
         for (n, most, expected) in [(101, 100, 51), (100, 100, 100), (7, 100, 7), (5001, 100, 99), (0, 9, 9)]
         {
-            assert_eq!(even_batch(n, most), expected, "{n} pictures, at most {most}");
+            assert_eq!(even_batch(n, most), expected, "{n} images, at most {most}");
         }
     }
 }

@@ -122,10 +122,10 @@ impl ImageSource {
 
 fn place(gpu: &Gpu, split: &Split, child: &Child) -> Result<Option<ResidentImages>> {
     let tables: Vec<[f32; 256]> = split.normalization().tables().collect();
-    let image = |i| split.decoded(i).expect("only decoded pictures are placed");
+    let image = |i| split.decoded(i).expect("only decoded images are placed");
     let resident = ResidentImages::place(gpu, child.input(), image, split.labels(), &tables)?;
     if resident.is_none() {
-        tracing::info!("the {} pictures stay with the host: they would fill the GPU", split.part().name());
+        tracing::info!("the {} images stay with the host: they would fill the GPU", split.part().name());
     }
     Ok(resident)
 }

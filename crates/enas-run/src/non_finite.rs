@@ -14,7 +14,7 @@ use crate::files::safetensors::NamedTensor;
 use crate::network::Network;
 
 /// Maximum number of images that an explanation names.
-const PICTURES: usize = 8;
+const MOST_IMAGES: usize = 8;
 
 /// A quantity that is not finite.
 #[derive(Clone, Debug)]
@@ -52,7 +52,7 @@ impl NonFinite {
     /// If they are not a contiguous F32 tensor on the CPU.
     pub fn of_logits(logits: &Tensor) -> Result<Option<Self>> {
         let value = read(logits, |logits| logits.iter().copied().find(|x| !x.is_finite()))?;
-        let what = || "a class score on validation pictures".to_owned();
+        let what = || "a class score on validation images".to_owned();
         Ok(value.map(|value| Self { what: what(), value, layer: None }))
     }
 
@@ -78,7 +78,7 @@ impl NonFinite {
     /// The divergence at this epoch and step, both counted from 1.
     pub fn at(self, epoch: u64, step: u64) -> Divergence {
         let Self { what, value, layer } = self;
-        Divergence { what, value, epoch, step, layer, pictures: Vec::new(), again: false }
+        Divergence { what, value, epoch, step, layer, images: Vec::new(), again: false }
     }
 }
 
@@ -118,7 +118,7 @@ pub fn explain(
     // Networks of the macro space cannot locate the cause.
     let (Network::Micro(child), Arch::Micro(arc)) = (network, arch) else { return found };
     match evidence(child, arc, train, plan, step) {
-        Ok((layer, pictures)) => (found.layer, found.pictures) = (layer, pictures),
+        Ok((layer, images)) => (found.layer, found.images) = (layer, images),
         // The divergence is the error to report, even if it cannot be explained.
         Err(error) => tracing::warn!("the step cannot be computed again to be explained: {error}"),
     }
@@ -136,15 +136,15 @@ fn evidence(
     let indices = batch.indices.clone();
     let (images, labels) = batch.into_tensors(&Device::Cpu)?;
     let diagnosis = child.find_non_finite(arc, &images, &labels, step)?;
-    let mut pictures: Vec<String> = Vec::new();
+    let mut names: Vec<String> = Vec::new();
     for image in diagnosis.ranked_images {
         let name = train.path(indices[image]);
         // Copies of an image have its name.
-        if pictures.len() < PICTURES && !pictures.iter().any(|known| known == name) {
-            pictures.push(name.to_owned());
+        if names.len() < MOST_IMAGES && !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
         }
     }
-    Ok((diagnosis.fault.map(|fault| fault.to_string()), pictures))
+    Ok((diagnosis.fault.map(|fault| fault.to_string()), names))
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ mod tests {
     use crate::config::{ConfigBuilder, TrainConfig};
 
     #[test]
-    fn a_picture_and_its_mirror_image_get_the_same_mean_of_their_probabilities() {
+    fn an_image_and_its_mirror_image_get_the_same_mean_of_their_probabilities() {
         let small = ["child.filters=4", "child.layers=1", "child.nodes=2"];
         let layers = small.iter().fold(ConfigBuilder::preset("quick"), |layers, a| layers.set(*a));
         let config: TrainConfig = layers.load().unwrap();

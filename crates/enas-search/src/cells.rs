@@ -23,13 +23,13 @@ pub(crate) const LIGHT_CELL: &str = "wide-light";
 const CELLS: [(&str, &str, &str); 3] = [
     (
         "wide",
-        "five nodes side by side, mostly separable convolutions; made by hand for this program",
+        "five nodes in parallel, mostly separable convolutions; designed by hand for this program",
         "1 0 0 0 1 1 0 0 1 0 1 4 0 0 1 2 1 1 0 4 \
          1 0 0 0 1 1 0 1 1 3 0 0 1 0 1 2 0 0 1 3",
     ),
     (
         "wide-light",
-        "three nodes side by side, for small images and slow machines; made by hand for this program",
+        "three nodes in parallel, for small images and slow machines; designed by hand for this program",
         "1 0 0 0 1 0 1 4 0 0 1 3 \
          1 0 0 0 1 3 0 0 1 0 1 2",
     ),

@@ -34,10 +34,10 @@ impl Refinement {
             return Ok(None);
         }
         let wanted = (config.batch_size as u64).saturating_mul(config.bn_reestimate);
-        let pictures = usize::try_from(wanted).unwrap_or(usize::MAX).min(train.len());
-        let chosen = train.draw_indices(&POSITION, pictures)?;
+        let n_images = usize::try_from(wanted).unwrap_or(usize::MAX).min(train.len());
+        let chosen = train.draw_indices(&POSITION, n_images)?;
         // Batches of equal size, because every batch has the same weight in the statistics.
-        let batches = chosen.chunks(even_batch(pictures, config.batch_size)).map(<[usize]>::to_vec).collect();
+        let batches = chosen.chunks(even_batch(n_images, config.batch_size)).map(<[usize]>::to_vec).collect();
         Ok(Some(Self { averaged: config.ema_decay > 0.0, batches }))
     }
 

@@ -116,7 +116,8 @@ impl<'a> Session<'a> {
             step: u64,
             what: &'a str,
             layer: Option<&'a str>,
-            pictures: &'a [String],
+            #[serde(rename = "pictures")]
+            images: &'a [String],
             lr_factor: f32,
         }
         tracing::warn!(
@@ -124,9 +125,9 @@ impl<'a> Session<'a> {
         );
         let checkpoint = self.run.end_of_last_epoch(complete)?;
         self.run.forget_events(checkpoint.as_ref().map_or(Some(EventsOffset::START), |c| c.events))?;
-        let Divergence { what, epoch, step, layer, pictures, .. } = found;
+        let Divergence { what, epoch, step, layer, images, .. } = found;
         let line =
-            Line { epoch: *epoch, step: *step, what, layer: layer.as_deref(), pictures, lr_factor: LOWERED };
+            Line { epoch: *epoch, step: *step, what, layer: layer.as_deref(), images, lr_factor: LOWERED };
         self.run.log("rollback", *epoch, &line)?;
         self.observer.event(&Event::WentBack { divergence: found, epoch: complete });
         Ok(checkpoint)
@@ -157,8 +158,8 @@ pub(crate) fn check_position(dir: &Path, epoch: u64, epochs: u64, step: u64) -> 
         return Ok(());
     }
     let problem = format!(
-        "the newest checkpoint stands after epoch {epoch} of {epochs}, step {step}, where no run of this program can be; \
-         remove the checkpoint"
+        "the newest checkpoint is from epoch {epoch} of {epochs}, step {step}, which is impossible; remove the \
+         checkpoint"
     );
     Err(Error::RunDirectory { path: dir.to_owned(), problem })
 }
@@ -169,7 +170,8 @@ pub(crate) struct RunningMean {
     steps: u64,
     loss: f64,
     correct: u64,
-    pictures: u64,
+    #[serde(rename = "pictures")]
+    images: u64,
 }
 
 impl RunningMean {
@@ -177,7 +179,7 @@ impl RunningMean {
         self.steps += 1;
         self.loss += f64::from(stats.loss);
         self.correct += stats.correct as u64;
-        self.pictures += stats.n as u64;
+        self.images += stats.n as u64;
     }
 
     /// Mean loss per step, in nats.
@@ -187,7 +189,7 @@ impl RunningMean {
 
     /// Share of the images classified correctly, 0 to 1.
     pub(crate) fn accuracy(&self) -> f64 {
-        mean(self.correct as f64, self.pictures)
+        mean(self.correct as f64, self.images)
     }
 }
 

@@ -44,8 +44,8 @@ pub enum TableError {
     Rows,
     /// The columns have too many different values.
     #[error(
-        "{location}: column {name} has {n} different values so far, and all columns together more than {}; a decision \
-         is one of a few alternatives, so leave out columns that are measurements or numbers of rows",
+        "{location}: column {name} has {n} different values so far, and all columns together more than {}. A decision \
+         is one of a few alternatives; leave out columns that are measurements or numbers of rows",
         MOST_VALUES
     )]
     Values {

@@ -115,7 +115,7 @@ impl StudyConfig {
         if self.search.child.nodes != self.train.child.nodes {
             return wrong(
                 "train.child.nodes",
-                "architectures that are searched and those that are trained have equally many nodes",
+                "searched and trained architectures must have the same number of nodes",
             );
         }
         Ok(())
@@ -206,6 +206,6 @@ mod tests {
         config.counts.pool = 1;
         assert!(config.check().unwrap_err().to_string().contains("at least 2 random"));
         let error = StudyConfig::new(search, &["child.nodes=3".to_owned()]).unwrap_err();
-        assert!(error.to_string().contains("equally many nodes"), "{error}");
+        assert!(error.to_string().contains("the same number of nodes"), "{error}");
     }
 }

@@ -124,7 +124,7 @@ impl Study {
         }
         let (now, then) = (&data.fingerprint, &self.manifest.fingerprint);
         Err(Error::Mismatch(format!(
-            "{}: this study was begun with {} image files of {}, and what is there now ({} files) has other contents; put \
+            "{}: this study was begun with {} image files of {}. What is there now ({} files) has other contents; put \
              the images back, or begin another study",
             visible(self.dir()),
             then.files,

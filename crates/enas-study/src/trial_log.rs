@@ -66,7 +66,7 @@ pub(crate) fn read(dir: &Path) -> Result<Vec<LogLine>> {
 fn read_whole_lines(path: &Path, file: &File) -> Result<Vec<LogLine>> {
     let (text, whole) = text(path)?;
     if whole < text.len() {
-        tracing::warn!("{}: the last line is not complete; what it was about is done again", visible(&path));
+        tracing::warn!("{}: the last line is not complete; its training is repeated", visible(&path));
         let cut = file.set_len(whole as u64);
         cut.map_err(|source| Error::Io { action: "cannot write", path: path.to_owned(), source })?;
     }
@@ -84,8 +84,10 @@ fn text(path: &Path) -> Result<(String, usize)> {
 fn parse(path: &Path, text: &str) -> Result<Vec<LogLine>> {
     let line = |(i, line): (usize, &str)| {
         serde_json::from_str(line).map_err(|error| {
-            let problem =
-                format!("line {} is none of a study ({error}); remove it to do its work again", i + 1);
+            let problem = format!(
+                "line {} is not a line of a study ({error}); remove it to repeat its training",
+                i + 1
+            );
             Error::File { path: path.to_owned(), problem }
         })
     };
@@ -138,6 +140,6 @@ mod tests {
         trial_log.append(&lines(1)[0]).unwrap();
         std::fs::write(dir.path().join(TRIALS), "{\"kind\":\"poem\"}\n").unwrap();
         let error = TrialLog::open(dir.path()).unwrap_err().to_string();
-        assert!(error.contains("trials.jsonl: line 1 is none of a study"), "{error}");
+        assert!(error.contains("trials.jsonl: line 1 is not a line of a study"), "{error}");
     }
 }

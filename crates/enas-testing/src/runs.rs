@@ -137,7 +137,7 @@ pub fn train_on(
 ) -> (TrainOutcome, u64) {
     let mut data = digits(&config.data, config.run.seed());
     if gpu.is_some() {
-        // An emulated GPU is slow, and one set of pictures is as good a test split as another.
+        // An emulated GPU is slow, and one set of images is as good a test split as another.
         data.test = data.valid.clone();
     }
     let mut run = Run::for_training(Some(dir), config, arc(), &data).unwrap();

@@ -13,7 +13,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// The directory does not exist.
-    #[error("{path}: there is no such folder; name a run, or a folder that holds some", path = visible(.path))]
+    #[error("{path}: there is no such folder; name a run, or a folder of runs", path = visible(.path))]
     NoFolder {
         /// The requested path.
         path: PathBuf,
@@ -30,7 +30,7 @@ pub enum Error {
     #[error("cannot serve pages: {0}")]
     Io(#[from] io::Error),
     /// A page could not be rendered.
-    #[error("cannot lay out the page: {0}")]
+    #[error("cannot format the page: {0}")]
     Page(#[from] askama::Error),
     /// A figure could not be rendered.
     #[error(transparent)]

@@ -71,10 +71,9 @@ mod tests {
 
     #[test]
     fn a_chart_names_its_axis_and_shows_each_point() {
-        let text =
-            svg("pictures per step", Ideal::Proportional, &[point(16, 10.0), point(32, 21.0)]).unwrap();
+        let text = svg("images per step", Ideal::Proportional, &[point(16, 10.0), point(32, 21.0)]).unwrap();
         assert!(text.starts_with("<svg") && text.trim_end().ends_with("</svg>"), "{text}");
-        assert!(text.contains("pictures per step"));
+        assert!(text.contains("images per step"));
         assert_eq!(text.matches("<circle").count(), 1 + 2, "in the legend, and one for each point");
     }
 

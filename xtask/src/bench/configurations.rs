@@ -158,7 +158,7 @@ pub(crate) fn positions(names: &[&str], only: &[String]) -> Result<Vec<usize>> {
         name == wanted || name.strip_prefix(&wanted).is_some_and(|rest| rest.starts_with('-'))
     };
     if let Some(wanted) = only.iter().find(|wanted| !names.iter().any(|name| is(name, wanted))) {
-        bail!("--only: there is no {wanted:?}; there are {}", names.join(", "));
+        bail!("--only: there is no {wanted:?}; configurations: {}", names.join(", "));
     }
     let chosen = |i: &usize| only.is_empty() || only.iter().any(|wanted| is(names[*i], wanted));
     Ok((0..names.len()).filter(chosen).collect())

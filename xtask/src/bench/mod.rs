@@ -22,17 +22,17 @@ use peer::Peer;
 use program::Program;
 use table::{Row, Setting};
 
-/// Time single steps of searching, training and predicting, beside the same steps in PyTorch.
+/// Time single steps of searching, training and predicting, compared with the same steps in PyTorch.
 ///
 /// Builds `enas` and runs `enas bench` and `benches/peer/enas_torch.py` in turn, with the same arguments. The
 /// result is a Markdown table on standard output. The peer is left out where no Python with PyTorch is found.
 ///
-/// With --sweep DIR, PyTorch is not needed: one search step is timed while its batch, filters, layers, picture
-/// size or threads grow, and DIR gets a CSV file and an SVG chart for each.
+/// With --sweep DIR, PyTorch is not needed: one search step is timed while its batch, filters, layers, image size or
+/// threads grow. DIR gets a CSV file and an SVG chart for each.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  cargo xtask bench                                    the whole table; some four minutes on two cores
+  cargo xtask bench                                    the whole table; about four minutes on two cores
   cargo xtask bench --only S3 --rounds 3               two rows, three times each
   cargo xtask bench --python V/bin/python --out t.md   the peer in a virtual environment; table also in a file
   cargo xtask bench --device cuda                      both on the first GPU; needs nvcc, and PyTorch for CUDA
@@ -54,7 +54,7 @@ pub(crate) struct Args {
     /// Steps that are timed, each run
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     iters: u32,
-    /// Steps before the clock starts, each run
+    /// Untimed warm-up steps, each run
     #[arg(long, value_name = "N", default_value_t = 3)]
     warmup: u32,
     /// Runs of each program, in turn; medians over them are shown

@@ -29,7 +29,7 @@ pub(crate) struct Axis {
 const AXES: &[Axis] = &[
     Axis {
         name: "batch",
-        label: "pictures per step",
+        label: "images per step",
         values: &[16, 32, 64, 96, 128, 192, 256],
         ideal: Ideal::Proportional,
     },
@@ -47,7 +47,7 @@ const AXES: &[Axis] = &[
     },
     Axis {
         name: "size",
-        label: "height and width of the pictures",
+        label: "height and width of the images",
         values: &[16, 24, 32, 40, 48, 64],
         ideal: Ideal::Quadratic,
     },

@@ -26,7 +26,7 @@ use compiler::Compiler;
 Examples:
   cargo xtask cuda-check                               with the CUDA toolkit of this machine
   cargo xtask cuda-check --install                     gets a compiler from Python packages first (300 MB)
-  cargo xtask cuda-check --only lint --only link       without anything of NVIDIA's")]
+  cargo xtask cuda-check --only lint --only link       without NVIDIA software")]
 pub(crate) struct Args {
     /// Run only this part (may be repeated)
     #[arg(long, value_name = "PART")]

@@ -166,7 +166,7 @@ pub(super) fn layering(package: &Package) -> Vec<Problem> {
     let problem = |what, why| Problem { place: format!("{} (Cargo.toml)", package.name), what, why };
     let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == package.name) else {
         let what = "has no place in the layers; add it to LAYERS in xtask/src/tidy/crates.rs".into();
-        return vec![problem(what, "a crate that nobody placed soon knows everything")];
+        return vec![problem(what, "a crate without a layer may soon depend on every other")];
     };
     let mut problems = Vec::new();
     for dependency in &package.dependencies {
@@ -212,10 +212,11 @@ pub(super) fn named_crates(architecture: &str, packages: &[Package]) -> Vec<Prob
     let problem = |what| Problem {
         place: "ARCHITECTURE.md".into(),
         what,
-        why: "a map that shows other crates than there are misleads whoever trusts it",
+        why: "a wrong list of crates misleads readers",
     };
     let missing = existing.difference(&named).map(|name| problem(format!("does not name the crate {name}")));
-    let unknown = named.difference(&existing).map(|name| problem(format!("names {name}, which is no crate")));
+    let unknown =
+        named.difference(&existing).map(|name| problem(format!("names {name}, which is not a crate")));
     missing.chain(unknown).collect()
 }
 
@@ -287,7 +288,7 @@ mod tests {
         assert_eq!(whats(named_crates("`enas-arc`", &packages)), ["does not name the crate xtask"]);
         assert_eq!(
             whats(named_crates("enas-arc, xtask, enas-old.", &packages)),
-            ["names enas-old, which is no crate"]
+            ["names enas-old, which is not a crate"]
         );
     }
 }

@@ -39,7 +39,7 @@ fn classes(labels: &Tensor) -> Result<Vec<u32>, Error> {
 pub(super) fn check_gpu(of_images: &Gpu, of_network: &Gpu) -> Result<(), Error> {
     match of_images.is(of_network) {
         true => Ok(()),
-        false => Err(Error::Batch("the pictures are on another GPU than the network".to_owned())),
+        false => Err(Error::Batch("the images are on another GPU than the network".to_owned())),
     }
 }
 

@@ -85,7 +85,7 @@ impl Batch {
         match &self.storage {
             Storage::Host { images, targets } => Ok((images, targets)),
             Storage::Uploaded(_) | Storage::Resident(_) => {
-                Err(Error::Batch("the pictures are on a GPU, the network is not".to_owned()))
+                Err(Error::Batch("the images are on a GPU, the network is not".to_owned()))
             }
         }
     }
@@ -149,7 +149,7 @@ impl Batch {
             Storage::Host { images, .. } => {
                 let buffer = buffer_of(images, gpu)?;
                 let shape = (self.len(), input.channels, input.height, input.width);
-                GpuFeatureMap::from_pictures(&buffer, precision, shape)
+                GpuFeatureMap::from_images(&buffer, precision, shape)
             }
             Storage::Uploaded(batch) => batch.images(input, precision),
             Storage::Resident(batch) => batch.choose()?.map(precision),

@@ -41,9 +41,7 @@ impl ResidentImages {
         }
         if let Some(i) = (0..n).find(|i| image(*i).len() != channels * height * width) {
             let got = image(i).len();
-            return Err(Error::Batch(format!(
-                "picture {i} has {got} bytes, not {channels}x{height}x{width}"
-            )));
+            return Err(Error::Batch(format!("image {i} has {got} bytes, not {channels}x{height}x{width}")));
         }
         let fits = |bytes: usize| gpu.free_bytes().is_none_or(|free| bytes <= free / SHARE);
         if !GpuImages::bytes(n, shape).is_some_and(fits) {
@@ -77,7 +75,7 @@ pub(super) struct ResidentBatch {
 impl ResidentBatch {
     pub(super) fn new(set: &ResidentImages, indices: Vec<usize>) -> Result<Self, Error> {
         let Some(&largest) = indices.iter().max() else {
-            return Err(Error::Batch("a batch of no pictures".to_owned()));
+            return Err(Error::Batch("a batch of no images".to_owned()));
         };
         if largest >= set.len() {
             return Err(no_such_image(largest, set.len()));
@@ -95,7 +93,7 @@ impl ResidentBatch {
         let (channels, height, width) = self.set.set.shape();
         if (channels, height, width) != (c, h, w) {
             let got = format!("{channels}x{height}x{width}, not {c}x{h}x{w}");
-            return Err(Error::Batch(format!("the pictures on the GPU are of {got}")));
+            return Err(Error::Batch(format!("the images on the GPU are of {got}")));
         }
         Ok(self.indices.len())
     }
@@ -120,5 +118,5 @@ impl ResidentBatch {
 }
 
 fn no_such_image(index: usize, n: usize) -> Error {
-    Error::Batch(format!("there is no picture {index} among the {n} on the GPU, counted from 0"))
+    Error::Batch(format!("there is no image {index} among the {n} on the GPU, counted from 0"))
 }

@@ -82,7 +82,7 @@ impl UploadedBatch {
 
     pub(super) fn images(&self, input: InputShape, precision: Precision) -> GpuFeatureMap {
         let shape = (self.len(), input.channels, input.height, input.width);
-        GpuFeatureMap::from_pictures(&self.images, precision, shape)
+        GpuFeatureMap::from_images(&self.images, precision, shape)
     }
 
     pub(super) fn targets(&self) -> GpuTargets {

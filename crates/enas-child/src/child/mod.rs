@@ -248,7 +248,6 @@ fn check_values(config: &Config, layout: &NetworkLayout) -> Result<(), Error> {
         return Ok(());
     }
     let value = format!("{} on {height}x{width} pixels", config.filters);
-    let allowed =
-        format!("{MAX_VALUES} numbers in a layer, here are {largest}; use fewer or smaller pictures");
+    let allowed = format!("{MAX_VALUES} numbers in a layer, here are {largest}; use fewer or smaller images");
     Err(Error::Config { key: "child.filters", value, allowed })
 }

@@ -40,8 +40,7 @@ impl Evaluation {
         let mut running = device.running();
         let backend = device.backend(params, &stats, &running);
         let mut tape = Tape::new(&backend, self.statistics, self.gradients.is_some());
-        let input =
-            tape.input(GpuFeatureMap::from_pictures(images, device.precision(self.statistics), shape));
+        let input = tape.input(GpuFeatureMap::from_images(images, device.precision(self.statistics), shape));
         let noise = self.noise();
         let training = self.training(noise.as_ref());
         let features = network.forward(&mut tape, arc, input, PassOptions::store_all(training))?;

@@ -187,7 +187,7 @@ impl Network {
         let n = images.len() / (channels * height * width);
         let start = profile::start();
         let map = FeatureMap::from_nchw(images, n, channels, height, width);
-        profile::stop(start, ("pictures", "in"), 0.0, (8 * images.len()) as f64);
+        profile::stop(start, ("images", "in"), 0.0, (8 * images.len()) as f64);
         map
     }
 

@@ -156,8 +156,8 @@ fn batches_that_do_not_fit_are_refused_with_a_reason() {
     let uploaded =
         |images: &Tensor, labels: &Tensor| batch(images, labels).upload(&gpu).expect("the GPU does not fail");
     let mut run = |batch: Batch| child.train_on(&arc(), &batch, &step(0), &mut || ());
-    refused(resident.batch(vec![3, 30]), "no picture 30 among the 30");
-    refused(resident.batch(vec![]), "no pictures");
+    refused(resident.batch(vec![3, 30]), "no image 30 among the 30");
+    refused(resident.batch(vec![]), "no images");
     refused(run(uploaded(&pixels, &few)), "1 labels for 2");
     let flat = pixels.flatten_all().expect("contiguous");
     refused(run(uploaded(&flat, &classes)), "images are [90] of F32, the network takes [n, 1, 5, 9]");
@@ -184,7 +184,7 @@ fn sets_of_another_shape_are_refused() {
     };
     place(45, &set.tables).expect("it fits");
     let error = place(44, &set.tables).expect_err("a byte is missing");
-    assert!(error.to_string().contains("picture 0 has 44 bytes"), "{error}");
+    assert!(error.to_string().contains("image 0 has 44 bytes"), "{error}");
     let error = place(45, &[]).expect_err("a channel has no table");
     assert!(error.to_string().contains("0 tables for 1 channels"), "{error}");
 }

@@ -161,7 +161,7 @@ fn any_size_works() {
     }
 }
 
-/// A image's logits do not depend on what else is in the batch once statistics are fixed.
+/// An image's logits do not depend on what else is in the batch once statistics are fixed.
 #[test]
 fn running_statistics_make_images_independent() {
     let mut child = Child::fixed(&config(), &arc(), INPUT, 3, Seed::new(1)).expect("valid");
@@ -171,7 +171,7 @@ fn running_statistics_make_images_independent() {
     for i in 0..37 {
         let image = images.narrow(0, i, 1).expect("there are so many");
         let alone = child.logits(&arc(), &image, Norm::RunningStatistics, None).expect("it runs");
-        assert_eq!(flat(&alone), together[3 * i..3 * i + 3], "picture {i}");
+        assert_eq!(flat(&alone), together[3 * i..3 * i + 3], "image {i}");
     }
 }
 
@@ -280,7 +280,7 @@ fn what_does_not_fit_is_refused_with_a_reason() {
     let both = "images are [2, 8, 8, 1] of F32, the network takes [n, 1, 8, 8] of F32";
     let turned = images.permute((0, 2, 3, 1)).expect("four axes");
     assert!(message(&arc(), &turned).contains(both), "{}", message(&arc(), &turned));
-    let (one, none) = (images.get(0).expect("a picture"), images.narrow(0, 0, 0).expect("an empty batch"));
+    let (one, none) = (images.get(0).expect("an image"), images.narrow(0, 0, 0).expect("an empty batch"));
     assert!(message(&arc(), &one).contains("images are [1, 8, 8] of F32"), "{}", message(&arc(), &one));
     assert!(message(&arc(), &none).contains("images are [0, 1, 8, 8] of F32"), "{}", message(&arc(), &none));
     let padded_stride =

@@ -60,7 +60,7 @@ impl Size {
         Ok(child)
     }
 
-    /// One training step on a batch of `n` blank pictures.
+    /// One training step on a batch of `n` blank images.
     pub(crate) fn step(&self, child: &mut Child, n: usize) -> Result<StepStats, Error> {
         let InputShape { channels, height, width } = self.input;
         let step = Step { lr: 0.05, global_step: 0, total_steps: 1_000_000, seed: Seed::new(1) };

@@ -6,8 +6,8 @@ use clap::{Args, ValueEnum};
 
 /// Check that architectures are well formed
 ///
-/// Reads the argument, --file or stdin; a file may hold one architecture on each line. The first that is wrong ends
-/// with exit code 2 and says where it is wrong and what is allowed there.
+/// Reads the argument, --file or stdin; a file may hold one architecture on each line. The first invalid one ends the
+/// command with exit code 2 and a message that says where it is wrong and what is allowed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -21,7 +21,7 @@ pub(crate) struct ArcInput {
     /// A file that holds it (text, or a run's best.arc.json)
     #[arg(long, value_name = "FILE", visible_alias = "arc-file", conflicts_with = "arc")]
     pub(crate) file: Option<PathBuf>,
-    /// A finished search, training or `enas auto`, whose architecture is meant
+    /// The directory of a finished search, training or `enas auto`: use its architecture
     #[arg(long, value_name = "DIR", conflicts_with_all = ["arc", "file"])]
     pub(crate) run: Option<PathBuf>,
 }

@@ -45,7 +45,7 @@ pub(crate) struct Settings {
     /// One setting, as in child.filters=16; repeatable, wins over the file
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
-    /// The number all randomness starts from; equal seeds give equal results
+    /// The seed of all random numbers; equal seeds give equal results
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = seed)]
     pub(crate) seed: Option<u64>,
 }
@@ -82,13 +82,13 @@ pub(crate) struct Memory {
 /// When to stop, and which unfinished run to go on with.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Extent {
-    /// Passes over the training pictures
+    /// Passes over the training images
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = epochs)]
     pub(crate) epochs: Option<u64>,
-    /// Stop after this long, saved and usable: 90s, 30m or 2h
+    /// Stop after this time, with a usable result: 90s, 30m or 2h
     #[arg(long, value_name = "DURATION", value_parser = time_limit)]
     pub(crate) time: Option<TimeLimit>,
-    /// Go on with an interrupted run, with its own settings; others are taken if no result depends on them
+    /// Continue an interrupted run with its own settings; only settings that change no result may differ
     #[arg(long, value_name = "DIR")]
     pub(crate) resume: Option<PathBuf>,
 }

@@ -56,7 +56,7 @@ pub(crate) struct ModelPlace {
     /// A model.safetensors that `enas train` wrote, or the directory of its run
     #[arg(long, value_name = "FILE", conflicts_with = "run")]
     pub(crate) model: Option<PathBuf>,
-    /// A training or an `enas auto`, whose model is meant
+    /// The directory of a training or an `enas auto`: use its model
     #[arg(long, value_name = "DIR")]
     pub(crate) run: Option<PathBuf>,
 }

@@ -17,12 +17,12 @@ use crate::failure::SUCCESS;
 use crate::output::cost;
 use crate::terminal::stdout_paragraph;
 
-/// Check, explain, draw, convert and make up architectures
+/// Check, explain, draw, convert and sample architectures
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 An architecture is a normal and a reduction cell. As integers it is 4 per node (input, operation, input, operation),
 first the normal cell, then the reduction cell: 40 for 5 nodes. Operations: 0 sep-conv-3x3, 1 sep-conv-5x5,
-2 avg-pool-3x3, 3 max-pool-3x3, 4 identity. Architectures of the macro space are taken as well, in the form
+2 avg-pool-3x3, 3 max-pool-3x3, 4 identity. Architectures of the macro space are accepted as well, in the form
 \"1 = conv-3x3(0); 2 = max-pool-3x3(1) + 0\": each layer reads the one before, and + adds the output of an earlier one.
 
 Examples:
@@ -51,14 +51,14 @@ its directory, it is the network for the run's images; else that of the settings
 pub(crate) struct ArcShow {
     #[command(flatten)]
     pub(crate) input: ArcInput,
-    /// Classes to tell apart, for the size of the classifier [default: those of the run, else 10]
+    /// Number of classes, for the size of the classifier [default: those of the run, else 10]
     #[arg(long, value_name = "N", value_parser = whole(2, 1_000_000))]
     pub(crate) classes: Option<usize>,
     #[command(flatten)]
     pub(crate) settings: Settings,
 }
 
-/// Make up architectures by lot, all equally likely
+/// Sample random architectures, all equally likely
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -75,7 +75,7 @@ pub(crate) struct ArcRandom {
     /// Layers, for architectures of the macro space
     #[arg(long, value_name = "N", conflicts_with = "nodes", value_parser = whole(1, 200))]
     pub(crate) layers: Option<usize>,
-    /// The number the lot starts from
+    /// The seed of the random numbers
     #[arg(long, value_name = "N", default_value = "0")]
     pub(crate) seed: u64,
 }

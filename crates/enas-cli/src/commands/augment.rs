@@ -66,7 +66,7 @@ pub(crate) fn run(context: &Context, args: &Augment) -> Result<u8> {
     let config = settings::train(&followed.settings, args.images.path(), None)?;
     drop(checking);
     let out = target(args, &config.data.path)?;
-    let loading = context.console.activity("reading and varying the images");
+    let loading = context.console.activity("reading and augmenting the images");
     let data = enas_data::load(&config.data, &enas_data::LoadOptions::new(config.run.seed()))?;
     let groups = contact_tiles(&data, args.n_images, args.copies)?;
     drawn(&groups).save(&out).with_context(|| format!("cannot write {}", visible(&out)))?;
@@ -74,7 +74,7 @@ pub(crate) fn run(context: &Context, args: &Augment) -> Result<u8> {
     let images = groups.iter().map(Vec::len).sum();
     let document = Written { path: &out, images };
     if images == groups.len() {
-        context.console.note("these settings do not vary pictures: see data.augment.mode");
+        context.console.note("these settings do not augment images: see data.augment.mode");
     }
     context.out.print(&document, |to| writeln!(to, "{}: {images} images", visible(&out)))?;
     Ok(SUCCESS)
@@ -118,7 +118,7 @@ fn target(args: &Augment, data: &Path) -> Result<PathBuf> {
     }
     if !args.force && is_below(out, data) {
         let problem = "this is among the images, where the sheet would become one of them";
-        return Err(usage(format!("--out {shown}: {problem}; name another place, or insist with --force")));
+        return Err(usage(format!("--out {shown}: {problem}; name another place, or use --force")));
     }
     Ok(out.clone())
 }

@@ -51,7 +51,7 @@ pub(crate) struct ConfigCheck {
     /// The TOML file
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// Which command the settings are for [default: seen from the file]
+    /// Which command the settings are for [default: derived from the file]
     #[arg(long = "for", value_enum, value_name = "COMMAND")]
     pub(crate) job: Option<Job>,
     /// One setting on top of the file; repeatable

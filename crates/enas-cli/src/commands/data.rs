@@ -18,7 +18,7 @@ use crate::failure::{FAILED, SUCCESS};
 use crate::output::{sentence, visible};
 use crate::terminal::stdout_paragraph;
 
-/// Get public images, and look at images before anything is trained on them
+/// Download public data sets, and check images before a training
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
@@ -32,9 +32,9 @@ pub(crate) enum Data {
 
 /// Report everything noteworthy about a data set, and what the program will do about it
 ///
-/// Reads every picture: broken and odd files, duplicates and near duplicates within and across splits, wrong and
-/// missing labels, classes of very different sizes, sizes and proportions. Changes nothing. The settings are those of a
-/// training, so splits that the folders leave open are those that a run with the same seed would make.
+/// Reads every image: broken and odd files, duplicates and near duplicates within and across splits, wrong and missing
+/// labels, classes of very different sizes, sizes and proportions. Changes nothing. The settings are those of a
+/// training: a run with the same seed makes the same splits where the folders define none.
 ///
 /// Exit codes: 0 a run can start, 1 an error stops it, 2 bad usage.
 #[derive(Debug, Args)]
@@ -47,7 +47,7 @@ Examples:
 pub(crate) struct Check {
     #[command(flatten)]
     images: Images,
-    /// Cases shown of each finding; JSON has them all
+    /// Cases to show of each finding; JSON has all of them
     #[arg(long, value_name = "N", default_value = "3", value_parser = whole(0, 1_000_000))]
     examples: usize,
     /// Threads to read with [default: all cores]
@@ -102,7 +102,7 @@ pub(crate) fn in_short(report: &Report) -> Vec<String> {
 fn write(report: &Report, examples: usize, out: &mut dyn Write) -> io::Result<()> {
     let Report { path, files, usable, classes, .. } = report;
     if !classes.is_empty() {
-        let all = format!("{}: {files} pictures, {usable} usable, {} classes", visible(path), classes.len());
+        let all = format!("{}: {files} images, {usable} usable, {} classes", visible(path), classes.len());
         writeln!(out, "{}\n", stdout_paragraph("", &all))?;
         write_classes(classes, &report.drawn, out)?;
     }
@@ -132,7 +132,7 @@ fn write_classes(classes: &[ClassCount], drawn: &[Part], out: &mut dyn Write) ->
     }
     if !drawn.is_empty() {
         let parts: Vec<&str> = drawn.iter().map(|part| part.name()).collect();
-        let made = format!("made by chance from the seed: {}", parts.join(", "));
+        let made = format!("drawn at random from the seed: {}", parts.join(", "));
         writeln!(out, "{}", stdout_paragraph("", &made))?;
     }
     writeln!(out)
@@ -142,7 +142,7 @@ fn write_sizes(sizes: &Sizes, out: &mut dyn Write) -> io::Result<()> {
     let ([w0, w, w1], [h0, h, h1]) = (sizes.widths, sizes.heights);
     let range = if sizes.distinct > 1 { format!(", {w0} x {h0} to {w1} x {h1}") } else { String::new() };
     let median = if sizes.distinct > 1 { " (median)" } else { "" };
-    let sizes = format!("pictures are {w} x {h} pixels{median}{range}");
+    let sizes = format!("images are {w} x {h} pixels{median}{range}");
     writeln!(out, "{}\n", stdout_paragraph("", &sizes))
 }
 

@@ -17,23 +17,23 @@ use crate::output::visible;
 
 /// Draw architectures: both cells and the whole network, as SVG, PNG or DOT
 ///
-/// Writes cells.svg and network.svg, or what --part and --format say; several architectures are numbered. Files that
-/// are there already are replaced. The network is the final one, which `enas train` builds: with --run, or for a file
-/// in the directory of a run, for the run's images; else with the settings and --classes given.
+/// Writes cells.svg and network.svg, or what --part and --format say. With several architectures, file names are
+/// numbered. Existing files are replaced. The network is the final one, which `enas train` builds. With --run, or for a
+/// file in a run's directory, it is the network for the run's images; else that of the settings and --classes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  enas arc draw --run runs/digits-search-1 --out pictures
+  enas arc draw --run runs/digits-search-1 --out drawings
   enas arc draw runs/digits-search-1/best.arc.json --out best.png
   enas arc random | enas arc draw --part network --preset cifar10 --format png --theme dark
   enas arc random | enas arc draw --out both.dot && dot -Tpdf both.dot > both.pdf")]
 pub(crate) struct ArcDraw {
     #[command(flatten)]
     pub(crate) input: ArcInput,
-    /// A folder, or one file .svg, .png or .dot, of both cells unless --part says otherwise
+    /// A folder, or one .svg, .png or .dot file, which shows both cells unless --part says otherwise
     #[arg(long, value_name = "PATH", value_parser = output_path(), default_value = ".")]
     pub(crate) out: PathBuf,
-    /// What to write [default: as --out ends, else svg]
+    /// The format of the files [default: the extension of --out, else svg]
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub(crate) format: Option<Format>,
     /// What to draw; several with commas [default: cells,network; network for the macro space]
@@ -45,7 +45,7 @@ pub(crate) struct ArcDraw {
     /// Size of a PNG [default: 2]
     #[arg(long, value_name = "FACTOR", allow_negative_numbers = true)]
     pub(crate) scale: Option<f32>,
-    /// Classes to tell apart, for the size of the classifier [default: those of the run, else 10]
+    /// Number of classes, for the size of the classifier [default: those of the run, else 10]
     #[arg(long, value_name = "N", value_parser = whole(2, 1_000_000))]
     pub(crate) classes: Option<usize>,
     #[command(flatten)]
@@ -197,7 +197,7 @@ impl Style {
             return Err(usage(format!("--scale is for PNG; this would be {}", word(format))));
         }
         if args.theme.is_some() && format == Format::Dot {
-            return Err(usage("--theme is for SVG and PNG; a DOT file gets its look from Graphviz"));
+            return Err(usage("--theme is for SVG and PNG; a DOT file gets its colours from Graphviz"));
         }
         let theme = match args.theme {
             None | Some(Theme::Auto) => enas_draw::Theme::Auto,

@@ -88,7 +88,7 @@ pub(crate) fn run(context: &Context, args: &Eval) -> Result<u8> {
     };
     if learned_more && model.refit().is_none() {
         context.console.note(
-            "the model learned from these images once it had been measured: this is the network of before",
+            "after its measurement the model also learned from these images: this is the network from before that",
         );
     }
     if let Some(gpu) = &gpu {

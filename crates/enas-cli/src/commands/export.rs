@@ -16,12 +16,12 @@ use crate::locate;
 use crate::output::{grouped, visible};
 use crate::terminal::stdout_paragraph;
 
-/// Write a model as an ONNX file, for programs and devices that know nothing of this one
+/// Write a model as an ONNX file, for other programs and devices
 ///
-/// The file takes pictures of any number as [batch, channels, height, width], grey or RGB, values byte/255 from 0 to 1;
-/// normalisation is inside. It gives `logits` and `probabilities`. Class names, architecture, and how training resized
-/// its pictures are in the metadata. Before the file gets its name it is run by an independent implementation of ONNX
-/// on 144 images; if a logit differs from ours by more than rounding explains, nothing is written.
+/// The input is a batch of any size, [batch, channels, height, width], grey or RGB, values byte/255 from 0 to 1.
+/// Normalisation is part of the graph. The outputs are `logits` and `probabilities`. Class names, architecture, and how
+/// training resized its images are in the metadata. An independent implementation of ONNX runs the graph on 144 images
+/// first. If a logit differs from ours by more than rounding explains, nothing is written.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -40,16 +40,16 @@ pub(crate) struct Export {
     /// The format to write
     #[arg(long, value_enum, default_value_t = Format::Onnx)]
     format: Format,
-    /// The file to write [default: model.onnx beside the model]
+    /// The file to write [default: model.onnx next to the model]
     #[arg(long, value_name = "FILE", value_parser = output_path())]
     out: Option<PathBuf>,
     /// Replace files that exist
     #[arg(long)]
     force: bool,
-    /// Also write the pictures of the check and our logits to this folder, as pictures.npy and logits.npy
+    /// Also write the images of the check and our logits to this folder, as pictures.npy and logits.npy
     #[arg(long, value_name = "DIR")]
     samples: Option<PathBuf>,
-    /// Largest difference of a logit or a probability that passes [default: what rounding explains]
+    /// Largest accepted difference of a logit or a probability [default: what rounding explains]
     #[arg(long, value_name = "X", value_parser = positive)]
     tolerance: Option<f32>,
     /// Threads to compute with [default: all cores]
@@ -90,20 +90,18 @@ pub(crate) fn run(context: &Context, args: &Export) -> Result<u8> {
     };
     drop(checking);
     if let Some(problem) = &exported.problem {
-        context
-            .console
-            .note(&format!("checked with synthetic pictures, for want of the model's own: {problem}"));
+        context.console.note(&format!(
+            "checked with synthetic images, because the model's own are not available: {problem}"
+        ));
     }
     let document = Document::new(&out, &exported);
     context.out.print(&document, |to| {
         let (path, bytes, opset) = (visible(&document.path), grouped(document.bytes as u64), document.opset);
         let file = format!("{path}: {bytes} bytes, ONNX operators of version {opset}");
         writeln!(to, "{}", stdout_paragraph("", &file))?;
-        let (n, difference) = (document.pictures, document.max_abs_difference);
-        let compared = format!(
-            "largest difference of a logit on {n} pictures ({}): {difference:.1e}",
-            source(&exported)
-        );
+        let (n, difference) = (document.images, document.max_abs_difference);
+        let compared =
+            format!("largest difference of a logit on {n} images ({}): {difference:.1e}", source(&exported));
         writeln!(to, "{}", stdout_paragraph("", &compared))
     })?;
     Ok(SUCCESS)
@@ -150,18 +148,19 @@ struct Document {
     path: String,
     max_abs_difference: f32,
     tolerance: f32,
-    pictures: usize,
-    synthetic_pictures: usize,
+    #[serde(rename = "pictures")]
+    images: usize,
+    #[serde(rename = "synthetic_pictures")]
+    synthetic: usize,
     opset: i64,
     bytes: usize,
 }
 
 impl Document {
     fn new(path: &Path, exported: &Exported) -> Self {
-        let &Exported { max_abs_difference, tolerance, images: pictures, synthetic, opset, bytes, .. } =
-            exported;
+        let &Exported { max_abs_difference, tolerance, images, synthetic, opset, bytes, .. } = exported;
         let path = path.display().to_string();
-        Self { path, max_abs_difference, tolerance, pictures, synthetic_pictures: synthetic, opset, bytes }
+        Self { path, max_abs_difference, tolerance, images, synthetic, opset, bytes }
     }
 }
 

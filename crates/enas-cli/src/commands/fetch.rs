@@ -19,9 +19,9 @@ use crate::output;
 /// Download a public data set, or take it from archives on disk, as folders of PNG files
 ///
 /// The result is DEST/NAME/{train,valid,test}/CLASS/NNNNN.png, complete or absent. Everything downloaded is checked by
-/// its SHA-256 sum. An interrupted download goes on where it stopped. A data set that is already there is left alone.
+/// its SHA-256 sum. An interrupted download goes on where it stopped. A data set that exists already stays as it is.
 ///
-/// Exit codes: 0 the folder is complete, 1 it cannot be had, 2 bad usage.
+/// Exit codes: 0 the folder is complete, 1 it is not available, 2 bad usage.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -33,9 +33,9 @@ pub(crate) struct Fetch {
     /// Which data set
     #[arg(value_name = "NAME", value_parser = names())]
     name: DataSet,
-    /// Take the archives from this folder instead of the network: the original *-ubyte.gz or *-ubyte files,
-    /// cifar-10-binary.tar.gz or cifar-10-python.tar.gz (or such an archive itself, whatever it is called), or
-    /// train.zip, valid.zip and test.zip whose top level is the class folders
+    /// Take the archives from this folder instead of the network. They are the original *-ubyte.gz or *-ubyte files; or
+    /// cifar-10-binary.tar.gz or cifar-10-python.tar.gz (PATH may also be such an archive, under any name); or
+    /// train.zip, valid.zip and test.zip with the class folders at their top level
     #[arg(long, value_name = "PATH")]
     from: Option<PathBuf>,
     /// Folder that will hold the data set's folder

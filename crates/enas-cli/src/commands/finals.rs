@@ -17,7 +17,7 @@ pub(super) fn write_result(
     let found = finals.balanced();
     writeln!(out, "{}", stdout_paragraph("validation      ", &strong(&standing.line())))?;
     let trained = format!(
-        "on {} that no choice looked at, after {} of training alone",
+        "on {} that no choice used, after {} of training alone",
         counted(finals.images[1] as u64, "image"),
         in_steps(found.steps)
     );
@@ -25,7 +25,7 @@ pub(super) fn write_result(
     writeln!(out, "{}", stdout_paragraph("random          ", &beside_random(finals)))?;
     if let Some(equal_size) = &finals.equal_size {
         let line = format!(
-            "{} of nearly the same size, as long trained: mean {}",
+            "{} of nearly the same size, trained as long: mean {}",
             of(equal_size),
             percent(equal_size.mean)
         );
@@ -83,7 +83,7 @@ fn network_fields(name: &str, network: &Finalist) -> Vec<Field> {
 /// The random architectures with the same training, and the difference to them, in words.
 fn beside_random(finals: &FinalsOutcome) -> String {
     let Some(control) = &finals.control else {
-        return "no random architecture was trained as long, so nothing says what searching brought".into();
+        return "no random architecture was trained as long, so the gain of the search is unknown".into();
     };
     let (mean, best) = (percent(control.mean), percent(control.best));
     let gain = finals.gain.map_or(String::new(), |gain| format!(". {}", in_words(gain)));
@@ -105,7 +105,9 @@ pub(super) fn in_words(gain: Gain) -> String {
     let verdict = gain.verdict();
     let than = if verdict == Verdict::NoMeasurableDifference { "" } else { " than they are on average" };
     let words = verdict.words();
-    format!("The one found: {points:+.1} points, 95 % interval {low:+.1} to {high:+.1}, {words}{than}")
+    format!(
+        "The architecture found: {points:+.1} points, 95 % interval {low:+.1} to {high:+.1}, {words}{than}"
+    )
 }
 
 #[cfg(test)]

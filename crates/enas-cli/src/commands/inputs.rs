@@ -13,7 +13,7 @@ use crate::output::visible;
 
 /// An image to classify, or a path without images.
 pub(super) enum Input {
-    Picture(PathBuf),
+    Image(PathBuf),
     /// An image in an archive, by its index there.
     Packed {
         archive: PathBuf,
@@ -30,7 +30,7 @@ impl Input {
     /// The path of the input; for an image in an archive, the archive's path followed by the name in it.
     pub(super) fn name(&self) -> String {
         match self {
-            Self::Picture(path) | Self::Useless { path, .. } => path.display().to_string(),
+            Self::Image(path) | Self::Useless { path, .. } => path.display().to_string(),
             Self::Packed { archive, zip, index } => format!("{}/{}", archive.display(), zip.names()[*index]),
         }
     }
@@ -41,7 +41,7 @@ impl Input {
     /// A message that says why the image is not available.
     pub(super) fn pixels(&self, spec: &InputSpec) -> Result<Vec<u8>, String> {
         match self {
-            Self::Picture(path) => prepare_file(path, spec).map_err(|error| error.to_string()),
+            Self::Image(path) => prepare_file(path, spec).map_err(|error| error.to_string()),
             Self::Packed { zip, index, .. } => zip.prepare(*index, spec).map_err(|error| error.to_string()),
             Self::Useless { reason, .. } => Err(reason.clone()),
         }
@@ -72,9 +72,9 @@ impl Reason {
     fn words(self) -> [&'static str; 3] {
         match self {
             Self::Misnamed => [
-                "file that is an image but not called like one",
-                "files that are images but not called like one",
-                "; let the names end in jpg, png, … to use them",
+                "file that is an image but not named like one",
+                "files that are images but not named like one",
+                "; give them names that end in jpg, png, … to use them",
             ],
             Self::OtherKind => [
                 "file of a kind that is not read",
@@ -90,7 +90,7 @@ impl Reason {
             Self::System => ["folder of a system or a program", "folders of systems or programs", ""],
             Self::Special => ["pipe, socket or device", "pipes, sockets or devices", ""],
             Self::NotAnImage => {
-                ["file that is not called like an image", "files that are not called like images", ""]
+                ["file that is not named like an image", "files that are not named like images", ""]
             }
         }
     }
@@ -130,7 +130,7 @@ const ARCHIVES: [&str; 8] = ["zip", "tar", "gz", "tgz", "bz2", "xz", "7z", "rar"
 /// Files that systems put into folders of images.
 const SYSTEM_FILES: [&str; 3] = ["thumbs.db", "ehthumbs.db", "desktop.ini"];
 
-/// Why the file `name`, which is not called like an image, is left out; `None` for files of systems and hidden files.
+/// Why the file `name`, which is not named like an image, is left out; `None` for files of systems and hidden files.
 fn reason(name: &str, is_image: impl FnOnce() -> bool) -> Option<Reason> {
     let shown = name.trim_start_matches('.');
     if name.starts_with("._") || SYSTEM_FILES.contains(&name.to_lowercase().as_str()) {
@@ -184,7 +184,7 @@ fn inputs_at(path: &Path, left_out: &mut LeftOut) -> Vec<Input> {
         let mut found = Vec::new();
         return match walk(path, path, &mut Vec::new(), &mut found, left_out) {
             Err(error) => useless(error.to_string()),
-            Ok(()) if found.is_empty() => useless("no pictures in this folder".to_owned()),
+            Ok(()) if found.is_empty() => useless("no images in this folder".to_owned()),
             Ok(()) => found,
         };
     }
@@ -193,13 +193,13 @@ fn inputs_at(path: &Path, left_out: &mut LeftOut) -> Vec<Input> {
             true => useless(
                 "an archive of a kind that is not read; unpack it first, or make a zip of it".to_owned(),
             ),
-            false => vec![Input::Picture(path.to_owned())],
+            false => vec![Input::Image(path.to_owned())],
         };
     }
     leave_out_packed(path, left_out);
     match ImageZip::open(path) {
         Err(error) => useless(error.to_string()),
-        Ok(zip) if zip.names().is_empty() => useless("no pictures in this archive".to_owned()),
+        Ok(zip) if zip.names().is_empty() => useless("no images in this archive".to_owned()),
         Ok(zip) => {
             let n = zip.names().len();
             let zip = SyncArc::new(zip);
@@ -216,7 +216,7 @@ fn is_other_archive(path: &Path) -> bool {
     is_archive && path.is_file() && !begins_as_image(path)
 }
 
-/// Adds the files of an archive that are not called like images. Their content is not read.
+/// Adds the files of an archive that are not named like images. Their content is not read.
 fn leave_out_packed(path: &Path, left_out: &mut LeftOut) {
     let Ok(archive) = enas_data::open_zip(path) else { return };
     let mut names: Vec<_> = archive.file_names().filter_map(Result::ok).collect();
@@ -260,7 +260,7 @@ fn walk(
             Ok(metadata) if metadata.is_dir() => left_out.add(root, Reason::System, &path),
             // Pipes and devices are skipped: reading them could block forever.
             Ok(metadata) if !metadata.is_file() => left_out.add(root, Reason::Special, &path),
-            _ if is_image_name(&name) => found.push(Input::Picture(path)),
+            _ if is_image_name(&name) => found.push(Input::Image(path)),
             _ => {
                 if let Some(reason) = reason(&name, || begins_as_image(&path)) {
                     left_out.add(root, reason, &path);
@@ -302,7 +302,7 @@ mod tests {
             [
                 "new: left out 4 files of kinds that are not read (x/a.heic, x/b.heic, x/c.heic, …); \
                  convert them to JPEG or PNG to use them",
-                "new: left out 1 file that is not called like an image (notes.txt)",
+                "new: left out 1 file that is not named like an image (notes.txt)",
             ]
         );
     }

@@ -17,9 +17,9 @@ use crate::messages::Activity;
 use crate::output::visible;
 use crate::{device, locate};
 
-/// Label pictures with a model
+/// Label images with a model
 ///
-/// Prints one line per picture. A file that cannot be read gets a line with the reason; the others go on, and the
+/// Prints one line per image. A file that cannot be read gets a line with the reason; the others go on, and the
 /// exit code is 1 at the end.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -34,10 +34,10 @@ pub(crate) struct Predict {
     /// Images, folders or zips of images; - reads paths from stdin, one a line
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
-    /// How many labels to give for each picture
+    /// How many labels to give for each image
     #[arg(long, value_name = "K", default_value = "1", value_parser = whole(1, 1_000_000))]
     pub(crate) top: usize,
-    /// Give the probabilities as the network was trained to, not calibrated on its validation images
+    /// Print the network's own probabilities, without calibration on its validation images
     #[arg(long)]
     pub(crate) raw: bool,
     /// Print comma-separated values with a header
@@ -64,7 +64,7 @@ pub(crate) fn run(context: &Context, args: &Predict) -> Result<u8> {
     let listing = context.console.activity("looking for images");
     let (inputs, left_out) = inputs(&args.paths)?;
     drop(listing);
-    ensure!(!inputs.is_empty(), "no picture to label: - reads paths from stdin, and there was none");
+    ensure!(!inputs.is_empty(), "no image to label: - reads paths from stdin, and there was none");
     left_out.lines().iter().for_each(|line| context.console.note(line));
     let form = if args.csv { Form::Csv } else { Form::Human { width: path_width(&inputs) } };
     if form == Form::Csv {
@@ -124,9 +124,9 @@ struct Guess {
 fn label(model: &Model, batch: &[Input], top: usize, raw: bool) -> Result<Vec<Line>> {
     let spec = model.input_spec();
     let decoded: Vec<Result<Vec<u8>, String>> = batch.par_iter().map(|input| input.pixels(&spec)).collect();
-    let pictures: Vec<&Vec<u8>> = decoded.iter().flatten().collect();
-    let images = model.images(&pictures)?;
-    let probabilities = match (pictures.is_empty(), raw) {
+    let pixels: Vec<&Vec<u8>> = decoded.iter().flatten().collect();
+    let images = model.images(&pixels)?;
+    let probabilities = match (pixels.is_empty(), raw) {
         (true, _) => Vec::new(),
         (false, true) => model.raw_probabilities(&images)?.to_vec2::<f32>()?,
         (false, false) => model.probabilities(&images)?.to_vec2::<f32>()?,
@@ -136,7 +136,7 @@ fn label(model: &Model, batch: &[Input], top: usize, raw: bool) -> Result<Vec<Li
         let path = input.name();
         match decoded {
             Ok(_) => {
-                let row = rows.next().context("the model gave fewer answers than it was shown pictures")?;
+                let row = rows.next().context("the model gave fewer predictions than there are images")?;
                 Ok(Line::labelled(path, model.classes(), row, top))
             }
             Err(error) => Ok(Line::Unreadable { path, error: error.clone() }),

@@ -18,11 +18,11 @@ use crate::{device, locate};
 
 /// Repeat the claim of a search with other seeds; exit code 1 if it does not hold
 ///
-/// A search claims that what it found is better than random architectures with the same training. This trains what was
-/// found again with other seeds, and random architectures beside it as long and by the same settings: those of the
-/// search, and others by lot. The claim holds if the 95 % interval of the difference on the test images, which the
-/// search never saw, lies above zero. A search that found no measurable difference claims nothing, and there is nothing
-/// to prove.
+/// A search claims that the architecture found is better than random architectures with the same training. This command
+/// trains the architecture found again with other seeds. It also trains random architectures as long and with the same
+/// settings: those of the search, and newly drawn ones. The claim holds if the 95 % interval of the difference on the
+/// test images, which the search never used, lies above zero. A search that found no measurable difference makes no
+/// claim, and there is nothing to prove.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -68,7 +68,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
     let interrupt = Interrupt::listen()?;
     let working = context.console.activity("reading the images");
     let plan = MemoryPlan::for_search(&config, gpu.is_some())?;
-    record.find_pictures(&config.data)?;
+    record.find_images(&config.data)?;
     let data =
         record.load_data(&config.data, config.run.seed(), Some(&plan)).context("the images of the run")?;
     let counts = ReplicationCounts { seeds: args.seeds as u64, random: args.random };
@@ -81,7 +81,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
     let proof = claim.replicate(&config, &data, gpu.as_ref(), Some(&plan), counts, &mut goes_on)?;
     drop(working);
     let Some(proof) = proof else {
-        let _ = writeln!(io::stderr(), "interrupted; a proof is not kept in parts, begin it again");
+        let _ = writeln!(io::stderr(), "interrupted; partial results are not kept, start the command again");
         return Ok(interrupt.code());
     };
     let document = Document { run: dir, claims: true, proof: Some(&proof) };
@@ -103,8 +103,7 @@ fn nothing(context: &Context, dir: &Path) -> Result<u8> {
     let document = Document { run: dir, claims: false, proof: None };
     context.out.print(&document, |out| {
         let text = format!(
-            "{} claims nothing: its search compared with no random architectures, or found no measurable difference to \
-             them. `enas study` measures whether such searches find anything.",
+            "{} makes no claim: its search had no random architectures to compare with, or found no measurable difference. `enas study` measures whether such searches find anything.",
             visible(&dir)
         );
         writeln!(out, "{}", paragraph("", &text, stdout_width()))
@@ -123,7 +122,7 @@ fn write_proof(out: &mut dyn Write, proof: &Replication) -> io::Result<()> {
     let again = format!("{}: {}", line(gain.mean, gain.low, gain.high), proof.comparison);
     let mean = |values: &[f64]| percent(values.iter().sum::<f64>() / values.len().max(1) as f64);
     let accuracies = format!(
-        "mean {} of what was found ({}), {} of {}; {} steps each, on {} test images",
+        "mean {} of the architecture found ({}), {} of {}; {} steps each, on {} test images",
         mean(&proof.found),
         counted(proof.found.len() as u64, "seed"),
         mean(&proof.random),

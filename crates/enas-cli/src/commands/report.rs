@@ -17,8 +17,8 @@ use crate::{device, locate};
 
 /// Write one HTML file about a run: result, drawings, curves, mistakes, and how to repeat it
 ///
-/// The file needs no network and nothing beside it. Searches, trainings and automatic runs write it at their end; this
-/// command writes it again, also for runs that are not finished. That of an automatic run tells of all its phases.
+/// The file needs no network connection and no other file. Searches, trainings and automatic runs write it at their
+/// end. This command writes it again, also for unfinished runs. The report of an automatic run covers all its phases.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -26,7 +26,7 @@ Examples:
   enas report --run runs/digits-search-1 --out search.html
   enas report runs/photos-auto-1               all phases of an automatic run
 
-Classes, confusions, calibration and mistakes need the pictures of the run where they were.")]
+Classes, confusions, calibration and mistakes need the images of the run at their original place.")]
 pub(crate) struct Args {
     #[command(flatten)]
     place: RunPlace,
@@ -69,7 +69,7 @@ pub(crate) fn at_the_end(run: &Path, data: &Dataset, gpu: Option<&Gpu>, left: Op
     let options = ReportOptions { data: Some(data), left, ..ReportOptions::default() };
     if let Err(error) = write(run, options, gpu) {
         tracing::warn!(
-            "no report was written: {error}; mend that and run enas report --run {}",
+            "no report was written: {error}; solve that and run enas report --run {}",
             shell_word(run)
         );
     }
@@ -107,7 +107,7 @@ pub(crate) fn of_auto(run: &AutoRun, data: &Dataset, time: TimeLimit, gpu: Optio
     write(run.dir(), options, gpu)
         .inspect_err(|error| {
             let again = format!("enas report --run {}", shell_word(run.dir()));
-            tracing::warn!("no report was written: {error}; mend that and run {again}");
+            tracing::warn!("no report was written: {error}; solve that and run {again}");
         })
         .ok()
 }

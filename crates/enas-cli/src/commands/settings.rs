@@ -79,7 +79,7 @@ pub(crate) fn train_after(
 /// None in practice: settings are plain data.
 pub(crate) fn inherited(searched: &SearchConfig, settings: &args::Settings) -> Result<Vec<String>> {
     let named = settings.preset.is_some() || settings.config.is_some();
-    if named { Ok(Vec::new()) } else { how_pictures_are_read(&searched.data) }
+    if named { Ok(Vec::new()) } else { how_images_are_read(&searched.data) }
 }
 
 /// The settings of a resumed run: its own with `--set` on top, or those of a preset or file instead.
@@ -95,13 +95,13 @@ pub(crate) fn beside<C: Settings>(
     extent: Option<&Extent>,
 ) -> Result<C> {
     let mut config: C = over(base(settings).unwrap_or(own), settings).load().or_usage()?;
-    let (of_run, pictures) = config.parts_mut();
-    apply(of_run, pictures, settings, meant(data).as_deref(), extent)?;
+    let (of_run, images) = config.parts_mut();
+    apply(of_run, images, settings, meant(data).as_deref(), extent)?;
     Ok(config)
 }
 
 /// Assignments that repeat how `data` reads images. Each command has its own settings for augmentation.
-fn how_pictures_are_read(data: &enas_data::Config) -> Result<Vec<String>> {
+fn how_images_are_read(data: &enas_data::Config) -> Result<Vec<String>> {
     let table = toml::Table::try_from(data).context("settings that TOML cannot express")?;
     let inherited = table.iter().filter(|(key, value)| *key != "path" && !value.is_table());
     Ok(inherited.map(|(key, value)| format!("data.{key}={value}")).collect())
@@ -142,7 +142,7 @@ pub(crate) fn limit_memory(run: &mut RunConfig, args: args::Memory) {
 
 fn apply(
     run: &mut RunConfig,
-    pictures: &mut enas_data::Config,
+    images: &mut enas_data::Config,
     settings: &args::Settings,
     data: Option<&Path>,
     extent: Option<&Extent>,
@@ -156,10 +156,10 @@ fn apply(
                 visible(&path)
             )));
         }
-        pictures.path = path.to_owned();
+        images.path = path.to_owned();
     }
     if settings.set.iter().any(|assignment| assignment.starts_with("data.path=")) {
-        pictures.path = enas_data::resolve_path(&pictures.path);
+        images.path = enas_data::resolve_path(&images.path);
     }
     if let Some(extent) = extent {
         run.epochs = extent.epochs.unwrap_or(run.epochs);

@@ -14,7 +14,7 @@ use crate::args::output_path;
 use crate::failure::SUCCESS;
 use crate::output::visible;
 
-/// Print a script that teaches a shell to complete commands, flags and values
+/// Print a script for shell completion of commands, flags and values
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -33,7 +33,7 @@ pub(crate) struct Completions {
 Examples:
   enas man --out ~/.local/share/man/man1        then: man enas, man enas-search, …")]
 pub(crate) struct Man {
-    /// The folder to write to; is made if it is missing
+    /// The folder to write to; created if it is missing
     #[arg(long, value_name = "DIR", value_parser = output_path())]
     pub(crate) out: PathBuf,
 }

@@ -17,8 +17,8 @@ use crate::output::visible;
 
 /// Show runs in the browser while they run
 ///
-/// Serves pages for this machine alone, with the curves of the report, the architecture so far and the time left, and
-/// keeps them up to date. It only reads: runs can be watched and left at any time without noticing. Ctrl-C ends it.
+/// Serves pages to this machine only, with the curves of the report, the current architecture and the time left, and
+/// keeps them up to date. It only reads, so it does not disturb runs. Ctrl-C ends it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -8,7 +8,7 @@ pub(super) fn planned(plan: &AutoPlan, is_cell_given: bool) -> String {
     let total = duration(plan.total());
     let network = plan.network.map_or(String::new(), |network| {
         format!(
-            " with child.filters={} and child.layers={}, what there is time for",
+            " with child.filters={} and child.layers={}, as the time allows",
             network.filters, network.layers
         )
     });
@@ -21,8 +21,8 @@ pub(super) fn planned(plan: &AutoPlan, is_cell_given: bool) -> String {
     }
     if is_cell_given {
         return format!(
-            "plan: training of the given cell {train}{network}, afterwards {finish}; in all about {total}. There is \
-             no search, as --cell names what to train"
+            "plan: training of the given cell {train}{network}, afterwards {finish}; in all about {total}. There is no \
+             search, because --cell gives the cell"
         );
     }
     if !plan.searches {
@@ -66,7 +66,8 @@ pub(super) fn search_planned(plan: &SearchPlan) -> String {
         )
     };
     format!(
-        "{phases}. {} validation images report the result: differences below about {visible:.1} points may be chance",
+        "{phases}. The result is measured on {} validation images: differences below about {visible:.1} points may be \
+         chance",
         grouped(reporting as u64)
     )
 }

@@ -83,7 +83,7 @@ fn misuse_is_named() {
         (&["--mode", "search-step", "--arcs", "none"], "--arcs: cannot read none"),
         (&["--mode", "search-step", "--activations", "f16"], "write f32 or bf16"),
         (&["--mode", "search-step", "--activations", "bf16", "--device", "cpu"], "bf16 is for GPUs"),
-        (&["--mode", "controller-step", "--activations", "bf16"], "this mode has no passes"),
+        (&["--mode", "controller-step", "--activations", "bf16"], "bf16 is for modes with batch statistics"),
         (&["--mode", "fixed-step"], "--arc <ARC>"),
         (
             &["--mode", "fixed-step", "--arc", TINY_ARC],

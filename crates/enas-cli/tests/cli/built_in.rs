@@ -13,7 +13,7 @@ fn fashion_small_is_searched_trained_and_measured_without_a_file() {
     let folder = temp();
     let dir = folder.path();
     let check = stdout(dir, &["data", "check", "fashion-small"]);
-    assert!(check.starts_with("fashion-small: 6000 pictures, 6000 usable, 10 classes\n"), "{check}");
+    assert!(check.starts_with("fashion-small: 6000 images, 6000 usable, 10 classes\n"), "{check}");
     assert!(check.contains("7-sneaker"), "{check}");
     stdout(dir, &["augment", "fashion-small", "--out", "sheet.png"]);
     assert!(dir.join("sheet.png").is_file());
@@ -58,5 +58,5 @@ fn a_folder_that_is_called_fashion_small_wins() {
     let dir = folder.path();
     write_digits(&dir.join("fashion-small"), 179);
     let check = stdout(dir, &["data", "check", "fashion-small"]);
-    assert!(check.starts_with("./fashion-small: 179 pictures, 179 usable, 10 classes"), "{check}");
+    assert!(check.starts_with("./fashion-small: 179 images, 179 usable, 10 classes"), "{check}");
 }

@@ -109,7 +109,7 @@ fn with_a_time_limit_a_training_takes_the_network_that_there_is_time_for() {
     let folder = folder.path();
     let said = succeed(folder, &["train", "photos", "--cell", "wide-light", "--time", "6s", "--epochs", "2"]);
     let line = said.lines().find(|line| line.contains("--set child.filters=")).unwrap_or(&said);
-    assert!(line.contains("there is time to train"), "{said}");
+    assert!(line.contains("can be trained in the time"), "{said}");
     let (taken, kept) = (config(folder, "photos-train-1"), manifest(folder, "photos-train-1"));
     let chosen = kept["choices"].as_array().unwrap().iter().find(|c| c["key"] == "child.filters").unwrap();
     let filters = taken["child"]["filters"].as_integer().unwrap();
@@ -136,7 +136,7 @@ fn the_automatic_run_learns_from_all_images_in_the_end_and_reports_what_it_measu
     let output = run(folder, &args);
     let said = text(&output.stderr);
     assert!(output.status.success() && said.contains("--set refit.images=all "), "{said}");
-    assert!(said.contains("goes on for 1 epoch with all 150 images"), "{said}");
+    assert!(said.contains("now trains for 1 epoch with all 150 images"), "{said}");
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&told["refit"]["images"], &told["refit"]["fitted"]), (&"all".into(), &150.into()));
     let measured = |args: &[&str]| -> (f64, String) {
@@ -147,7 +147,7 @@ fn the_automatic_run_learns_from_all_images_in_the_end_and_reports_what_it_measu
     // The images of the test split are measured with the network that had not seen them.
     let (accuracy, said) = measured(&["eval", "--run", "runs/photos-auto-1"]);
     assert_eq!(accuracy, told["test_accuracy"].as_f64().unwrap());
-    assert!(said.contains("this is the network of before"), "{said}");
+    assert!(said.contains("this is the network from before that"), "{said}");
     let (accuracy, _) = measured(&["eval", "photos", "--run", "runs/photos-auto-1", "--split", "valid"]);
     assert_eq!(accuracy, told["valid_accuracy"].as_f64().unwrap());
     // Without that network, nobody is left in the belief that the model is so good.

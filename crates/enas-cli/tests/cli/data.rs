@@ -6,7 +6,7 @@ use std::path::Path;
 use enas_testing::images::write_digits;
 use enas_testing::program::{json, keys, refused, run, stdout, temp, text};
 
-/// Copies a picture.
+/// Copies an image.
 fn copy(folder: &Path, from: &Path, to: &str) {
     let to = folder.join(to);
     fs::create_dir_all(to.parent().unwrap()).unwrap();
@@ -34,9 +34,9 @@ fn the_table_says_what_was_found_and_what_happens() {
     digits(folder);
     fs::write(folder.join("photos/train/3/broken.png"), b"\x89PNG\r\n\x1a\nrubbish").unwrap();
     let table = stdout(folder, &check(&["--examples", "1"]));
-    assert!(table.starts_with("photos: 538 pictures, 537 usable, 10 classes\n"), "{table}");
+    assert!(table.starts_with("photos: 538 images, 537 usable, 10 classes\n"), "{table}");
     assert!(table.contains("class    train    valid     test\n0  "), "{table}");
-    assert!(table.contains("179 groups of the same picture in more than one split  [leakage]"), "{table}");
+    assert!(table.contains("179 groups of the same image in more than one split  [leakage]"), "{table}");
     assert!(table.contains("… 178 more"), "{table}");
     assert!(
         table.contains(
@@ -71,8 +71,8 @@ fn the_document_has_every_path_and_repeats_to_the_byte() {
 fn what_stops_a_run_ends_with_one_and_is_the_verdict() {
     let folder = temp();
     let folder = folder.path();
-    let pictures = write_digits(folder, 1);
-    copy(folder, &pictures[0], "photos/only/a.png");
+    let images = write_digits(folder, 1);
+    copy(folder, &images[0], "photos/only/a.png");
     let output = run(folder, &check(&[]));
     assert_eq!(output.status.code(), Some(1));
     let table = text(&output.stdout);
@@ -129,10 +129,10 @@ fn the_check_describes_the_split_that_a_run_makes() {
 fn competition_layouts_are_refused_by_checks_and_runs_alike() {
     let folder = temp();
     let folder = folder.path();
-    let pictures = write_digits(&folder.join("digits"), 56);
-    for (i, picture) in pictures.iter().enumerate() {
+    let images = write_digits(&folder.join("digits"), 56);
+    for (i, image) in images.iter().enumerate() {
         let part = if i % 2 == 0 { "train" } else { "test1" };
-        copy(folder, picture, &format!("photos/{part}/{i}.png"));
+        copy(folder, image, &format!("photos/{part}/{i}.png"));
     }
     fs::write(folder.join("photos/labels.csv"), "id,label\n").unwrap();
     let output = run(folder, &check(&[]));
@@ -148,8 +148,8 @@ fn competition_layouts_are_refused_by_checks_and_runs_alike() {
 fn a_class_name_of_two_lines_keeps_the_table() {
     let folder = temp();
     let folder = folder.path();
-    for (i, picture) in write_digits(&folder.join("digits"), 40).iter().enumerate() {
-        copy(folder, picture, &format!("photos/{}/{i}.png", ["two\nlines", "one"][i % 2]));
+    for (i, image) in write_digits(&folder.join("digits"), 40).iter().enumerate() {
+        copy(folder, image, &format!("photos/{}/{i}.png", ["two\nlines", "one"][i % 2]));
     }
     fs::write(folder.join("photos/two\nlines/broken.png"), b"\x89PNG\r\n\x1a\nrubbish").unwrap();
     let table = stdout(folder, &check(&[]));

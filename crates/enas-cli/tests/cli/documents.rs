@@ -80,17 +80,17 @@ fn commands(document: &str) -> Vec<String> {
     typed.map(bare).filter(|command| !command.is_empty()).collect()
 }
 
-/// Small pictures of three classes that differ in colour.
-pub(crate) fn pictures(dir: &Path) {
+/// Small images of three classes that differ in colour.
+pub(crate) fn write_images(dir: &Path) {
     for (class, name) in ["bolt", "nut", "washer"].into_iter().enumerate() {
         fs::create_dir_all(dir.join("photos").join(name)).unwrap();
         for i in 0..30u32 {
-            let picture = RgbImage::from_fn(20, 20, |x, y| {
+            let image = RgbImage::from_fn(20, 20, |x, y| {
                 let mut channels = [60; 3];
                 channels[class] = 150 + ((x * 7 + y * 13 + i * 31) % 90) as u8;
                 Rgb(channels)
             });
-            picture.save(dir.join(format!("photos/{name}/{i}.png"))).unwrap();
+            image.save(dir.join(format!("photos/{name}/{i}.png"))).unwrap();
         }
     }
     fs::write(dir.join("table.csv"), table()).unwrap();
@@ -110,7 +110,7 @@ fn table() -> String {
 
 fn type_all(document: &str) {
     let dir = tempfile::tempdir().unwrap();
-    pictures(dir.path());
+    write_images(dir.path());
     for command in commands(document) {
         if ELSEWHERE.iter().any(|(elsewhere, _)| *elsewhere == command) {
             continue;

@@ -48,8 +48,8 @@ fn a_file_name_chooses_the_format() {
         &["arc", "draw", ARC, "--out", "a/b.png", "--part", "normal", "--theme", "dark", "--scale", "0.5"],
     );
     let png = fs::read(folder.join("a/b.png")).unwrap();
-    let picture = image::load_from_memory(&png).unwrap().to_rgb8();
-    assert!(picture.get_pixel(picture.width() / 2, 3).0.iter().all(|c| *c < 40), "the paper is dark");
+    let image = image::load_from_memory(&png).unwrap().to_rgb8();
+    assert!(image.get_pixel(image.width() / 2, 3).0.iter().all(|c| *c < 40), "the paper is dark");
 
     stdout(folder, &["arc", "draw", ARC, "--out", "both.dot"]);
     assert!(read(folder, "both.dot").starts_with("digraph cells {"));
@@ -129,7 +129,7 @@ fn what_cannot_be_drawn_is_refused_and_leaves_no_file() {
         (&[OTHER, "--part", "stem"], "invalid value 'stem'"),
         (&[OTHER, "--set", "child.filters=3"], "child.filters"),
         (&[OTHER, "--run", "x"], "cannot be used with"),
-        (&["--run", "x", "--classes", "3"], "--run: x: this is no run directory"),
+        (&["--run", "x", "--classes", "3"], "--run: x: this is not a run directory"),
     ] {
         refused(path, &[&["arc", "draw"], args].concat(), 2, message);
     }

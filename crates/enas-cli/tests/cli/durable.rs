@@ -8,7 +8,7 @@ use enas_testing::images::write_digits;
 use enas_testing::program::{TINY, TINY_ARC, TINY_SEARCH, json, refused, run, start, temp, text};
 use enas_testing::signals::{send, wait_for_text};
 
-/// Settings of a tiny training on pictures of one's own.
+/// Settings of a tiny training on images of one's own.
 const SMALL: [&str; 8] = [
     "--set",
     "data.image_size=8",
@@ -59,7 +59,7 @@ fn two_automatic_runs_do_not_share_a_folder() {
     first.wait().unwrap();
 }
 
-/// A training on pictures of its own that is complete.
+/// A training on images of its own that is complete.
 fn trained_on_photos(folder: &Path) {
     write_digits(&folder.join("photos"), 120);
     let train = ["train", "--arc", TINY_ARC, "--data", "photos", "--epochs", "1", "--out", "r"];
@@ -67,16 +67,16 @@ fn trained_on_photos(folder: &Path) {
 }
 
 #[test]
-fn pictures_that_changed_are_refused_by_name() {
+fn images_that_changed_are_refused_by_name() {
     let folder = temp();
     let folder = folder.path();
     trained_on_photos(folder);
-    let mut pictures: Vec<_> =
+    let mut images: Vec<_> =
         fs::read_dir(folder.join("photos/3")).unwrap().map(|e| e.unwrap().path()).collect();
-    pictures.sort();
-    let name = |i: usize| format!("3/{}", pictures[i].file_name().unwrap().to_str().unwrap());
+    images.sort();
+    let name = |i: usize| format!("3/{}", images[i].file_name().unwrap().to_str().unwrap());
 
-    fs::copy(&pictures[0], folder.join("photos/3/more.png")).unwrap();
+    fs::copy(&images[0], folder.join("photos/3/more.png")).unwrap();
     refused(
         folder,
         &["train", "--resume", "r"],
@@ -85,16 +85,16 @@ fn pictures_that_changed_are_refused_by_name() {
     );
     fs::remove_file(folder.join("photos/3/more.png")).unwrap();
 
-    fs::copy(&pictures[1], &pictures[0]).unwrap();
+    fs::copy(&images[1], &images[0]).unwrap();
     let changed = format!(": 1 changed\n  changed  {}\nrestore them, or start a new run", name(0));
     refused(folder, &["train", "--resume", "r"], 2, &changed);
 
-    fs::remove_file(&pictures[2]).unwrap();
+    fs::remove_file(&images[2]).unwrap();
     let both = format!(": 1 removed, 1 changed\n  changed  {}\n  removed  {}\n", name(0), name(2));
     refused(folder, &["train", "--resume", "r"], 2, &both);
 
     for i in 0..15 {
-        fs::copy(&pictures[1], folder.join(format!("photos/3/x{i:02}.png"))).unwrap();
+        fs::copy(&images[1], folder.join(format!("photos/3/x{i:02}.png"))).unwrap();
     }
     let output = run(folder, &["train", "--resume", "r"]);
     let stderr = text(&output.stderr);
@@ -103,14 +103,14 @@ fn pictures_that_changed_are_refused_by_name() {
 }
 
 #[test]
-fn pictures_that_are_gone_are_asked_for_and_found_where_they_were_moved() {
+fn images_that_are_gone_are_asked_for_and_found_where_they_were_moved() {
     let folder = temp();
     let folder = folder.path();
     trained_on_photos(folder);
     let before = fs::read(folder.join("r/best.arc.json")).unwrap();
     fs::rename(folder.join("photos"), folder.join("moved")).unwrap();
-    let gone = "no data at photos: there is no such file or folder; r needs the pictures it was started with: bring them \
-                back, or say by --data where they are now";
+    let gone = "no data at photos: there is no such file or folder; r needs the images it was started with: bring them \
+                back, or give their new place with --data";
     refused(folder, &["train", "--resume", "r"], 1, gone);
     json(folder, &["train", "--resume", "r", "--data", "moved"]);
     assert_eq!(fs::read(folder.join("r/best.arc.json")).unwrap(), before);

@@ -7,7 +7,7 @@ use std::path::Path;
 use enas_testing::program::{stdout, temp};
 use zip::write::SimpleFileOptions;
 
-use crate::documents::{pictures, smaller, type_one};
+use crate::documents::{smaller, type_one, write_images};
 /// An architecture of five nodes, in place of one that an example only begins.
 const ARC: &str = "0 1 0 3 2 3 0 1 1 4 0 0 4 1 2 0 1 1 1 2 1 1 0 3 0 3 0 0 2 1 1 1 4 1 3 1 1 2 1 1";
 
@@ -53,7 +53,7 @@ fn examples(help: &str) -> Vec<String> {
 
 /// What the examples speak of.
 fn furnish(dir: &Path) {
-    pictures(dir);
+    write_images(dir);
     for folder in
         ["app", "holiday", ".zfunc", ".config/fish/completions", ".local/share/bash-completion/completions"]
     {

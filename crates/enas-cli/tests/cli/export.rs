@@ -7,7 +7,7 @@ use enas_testing::images::write_digits;
 use enas_testing::program::{TINY, TINY_ARC, enas, json, keys, refused, run, stdout, temp, text, trained};
 
 #[test]
-fn an_export_is_checked_on_the_models_own_pictures() {
+fn an_export_is_checked_on_the_models_own_images() {
     let folder = temp();
     let exported = json(folder.path(), &["export", "--model", &trained().model(), "--out", "m.onnx"]);
     let wanted =
@@ -55,7 +55,7 @@ fn the_file_lies_beside_the_model_and_is_the_same_each_time() {
     let model = folder.path().join("my.safetensors");
     fs::copy(trained().model(), &model).unwrap();
     let human = stdout(folder.path(), &["export", "--model", "my.safetensors", "--format", "onnx"]);
-    assert!(human.starts_with("my.onnx: ") && human.contains("144 pictures"), "{human}");
+    assert!(human.starts_with("my.onnx: ") && human.contains("144 images"), "{human}");
     let first = fs::read(folder.path().join("my.onnx")).unwrap();
     stdout(folder.path(), &["export", "--model", "my.safetensors", "--force"]);
     assert!(first == fs::read(folder.path().join("my.onnx")).unwrap());
@@ -102,7 +102,7 @@ fn an_export_that_differs_is_not_delivered() {
 }
 
 #[test]
-fn samples_are_pictures_and_logits_for_other_runtimes() {
+fn samples_are_images_and_logits_for_other_runtimes() {
     let folder = temp();
     let args = ["export", "--model", &trained().model(), "--out", "m.onnx", "--samples", "a/b"];
     json(folder.path(), &args);
@@ -124,7 +124,7 @@ fn samples_are_pictures_and_logits_for_other_runtimes() {
 }
 
 #[test]
-fn a_model_whose_pictures_are_gone_is_checked_with_synthetic_ones() {
+fn a_model_whose_images_are_gone_is_checked_with_synthetic_ones() {
     let folder = temp();
     write_digits(&folder.path().join("pictures"), 120);
     let args = ["train", "--data", "pictures", "--arc", TINY_ARC, "--epochs", "1", "--out", "run"];
@@ -133,11 +133,15 @@ fn a_model_whose_pictures_are_gone_is_checked_with_synthetic_ones() {
     let few = run(folder.path(), &export);
     let printed: serde_json::Value = serde_json::from_str(&text(&few.stdout)).unwrap();
     let synthetic = printed["synthetic_pictures"].as_u64().unwrap();
-    assert!(synthetic > 0 && synthetic < 144, "a few pictures are filled up: {printed}");
+    assert!(synthetic > 0 && synthetic < 144, "a few images are filled up: {printed}");
     fs::remove_dir_all(folder.path().join("pictures")).unwrap();
     let none = run(folder.path(), &export);
     let printed: serde_json::Value = serde_json::from_str(&text(&none.stdout)).unwrap();
     assert_eq!(printed["synthetic_pictures"], 144);
-    assert!(text(&none.stderr).contains("for want of the model's own"), "{}", text(&none.stderr));
+    assert!(
+        text(&none.stderr).contains("because the model's own are not available"),
+        "{}",
+        text(&none.stderr)
+    );
     assert!(folder.path().join("run/model.onnx").is_file());
 }

@@ -63,10 +63,10 @@ fn flags_of_computing_commands_are_checked_one_by_one() {
         (&["--set", "child.filters=3"], "child.filters = 3 is out of range; allowed: even numbers"),
         (&["--set", "data.channels=2"], "data.channels = 2"),
         (&["--set", "run.epochs=many"], "--set run.epochs=many"),
-        (&["--preset", "quik"], "preset quik: there is no such preset; there are quick,"),
+        (&["--preset", "quik"], "preset quik: there is no such preset; presets: quick,"),
         (&["--config", "missing.toml"], "missing.toml"),
         (&["--config", "a.toml", "--preset", "quick"], "cannot be used with"),
-        (&["--resume", "nowhere"], "nowhere: this is no run directory"),
+        (&["--resume", "nowhere"], "nowhere: this is not a run directory"),
         (&["--quiet", "--verbose"], "cannot be used with"),
         (&["--colour", "red"], "unexpected argument '--colour'"),
     ];
@@ -131,7 +131,7 @@ fn training_needs_exactly_one_architecture() {
         (&["--cell", "wide", "--arc", TINY_ARC], "cannot be used with"),
         (&["--cell", "wide", "--seeds", "0"], "write a whole number from 1 to 1000"),
         (&["--cell", "wide", "--find-lr", "--out", "x"], "cannot be used with"),
-        (&["--run", "nowhere"], "--run: nowhere: this is no run directory"),
+        (&["--run", "nowhere"], "--run: nowhere: this is not a run directory"),
     ];
     for (flags, fragment) in cases {
         refused(folder, &[&["train"], flags].concat(), 2, fragment);
@@ -145,7 +145,7 @@ fn a_wrong_architecture_or_setting_is_said_before_the_images_are_read() {
     let folder = folder.path();
     let layers = "1 = conv-3x3(0); 2 = sep-conv-5x5(1) + 0; 3 = max-pool-3x3(2) + 0 + 1";
     let cases: [(&[&str], &str); 9] = [
-        (&["auto", "nowhere", "--cell", "wyde"], "--cell wyde: there is no such cell; there are wide,"),
+        (&["auto", "nowhere", "--cell", "wyde"], "--cell wyde: there is no such cell; cells: wide,"),
         (&["auto", "nowhere", "--cell", "0 1 2"], "--cell: 3 integers do not make an arc"),
         (&["auto", "nowhere", "--cell", "my.arc"], "--cell: cannot read my.arc"),
         (&["auto", "nowhere", "--set", "space=macro"], "enas auto works with cells only"),
@@ -161,7 +161,7 @@ fn a_wrong_architecture_or_setting_is_said_before_the_images_are_read() {
 }
 
 #[test]
-fn flags_of_models_and_pictures_are_checked() {
+fn flags_of_models_and_images_are_checked() {
     let folder = temp();
     let cases: [(&[&str], &str); 7] = [
         (&["eval"], "no model given: --model <FILE> or --run <DIR>"),
@@ -206,7 +206,7 @@ fn a_directory_that_holds_something_is_never_a_new_run() {
 }
 
 #[test]
-fn an_augmentation_sheet_is_a_picture() {
+fn an_augmentation_sheet_is_an_image() {
     let folder = temp();
     let args = [
         "augment",

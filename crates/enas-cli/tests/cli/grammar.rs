@@ -151,11 +151,11 @@ fn a_file_in_a_run_is_explained_for_the_task_of_that_run() {
 fn a_sheet_replaces_nothing_unless_it_is_told_to() {
     let folder = temp();
     let dir = folder.path();
-    let picture = write_digits(&dir.join("photos"), 150).remove(0);
-    let (shown, before) = (picture.display().to_string(), fs::read(&picture).unwrap());
+    let image = write_digits(&dir.join("photos"), 150).remove(0);
+    let (shown, before) = (image.display().to_string(), fs::read(&image).unwrap());
     let exists = "this file exists already; --force replaces it";
     refused(dir, &["augment", "photos", "--out", &shown], 2, exists);
-    assert!(fs::read(&picture).unwrap() == before);
+    assert!(fs::read(&image).unwrap() == before);
     refused(dir, &["augment", "photos", "--out", "photos/sheet.png"], 2, "this is among the images");
     assert_eq!(json(dir, &["augment", "photos"])["path"], "photos-augment-1.png");
     assert_eq!(json(dir, &["augment", "photos"])["path"], "photos-augment-2.png");
@@ -176,7 +176,7 @@ fn training_images_are_never_measured_as_test_wherever_they_lie() {
     }
     let output = run(dir, &["eval", "moved", "--run", "r"]);
     assert!(
-        text(&output.stderr).contains("are left out, which the model's training knows"),
+        text(&output.stderr).contains("are left out: the model's training had them"),
         "{}",
         text(&output.stderr)
     );
@@ -189,7 +189,7 @@ fn training_images_are_never_measured_as_test_wherever_they_lie() {
     // A model apart from its run says that it cannot tell.
     fs::copy(dir.join("r/model.safetensors"), dir.join("alone.safetensors")).unwrap();
     let output = run(dir, &["eval", "moved", "--model", "alone.safetensors"]);
-    assert!(text(&output.stderr).contains("cannot be told"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("it is unknown"), "{}", text(&output.stderr));
     // Only images that it was trained on.
     let split: serde_json::Value =
         serde_json::from_str(&fs::read_to_string(dir.join("r/split.json")).unwrap()).unwrap();

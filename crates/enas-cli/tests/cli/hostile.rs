@@ -55,7 +55,7 @@ fn replace(metadata: &mut serde_json::Map<String, Value>, field: &str, key: &str
 #[test]
 fn a_model_that_describes_what_it_does_not_hold_is_refused_before_it_is_built() {
     let folder = temp();
-    let picture = write_digits(folder.path(), 1)[0].display().to_string();
+    let image = write_digits(folder.path(), 1)[0].display().to_string();
     let cases: [(&str, &str, Value, &str); 9] = [
         ("child", "filters", 4096.into(), "weights"),
         ("child", "filters", u64::MAX.into(), "child.filters = 18446744073709551615 is out of range"),
@@ -69,7 +69,7 @@ fn a_model_that_describes_what_it_does_not_hold_is_refused_before_it_is_built() 
     ];
     for (field, key, value, expected) in cases {
         let model = model_with(folder.path(), |metadata| replace(metadata, field, key, value.clone()));
-        let args = ["predict", "--model", &model, &picture];
+        let args = ["predict", "--model", &model, &image];
         changes_nothing(folder.path(), &args, 1, "model.safetensors", expected);
     }
     let model = model_with(folder.path(), |metadata| drop(metadata.insert("eval_batch".into(), "0".into())));
@@ -78,14 +78,14 @@ fn a_model_that_describes_what_it_does_not_hold_is_refused_before_it_is_built() 
         &["eval", "--model", &model],
         1,
         "model.safetensors",
-        "0 pictures at a time",
+        "0 images at a time",
     );
 }
 
 #[test]
 fn a_model_file_whose_header_lies_is_refused() {
     let folder = temp();
-    let picture = write_digits(folder.path(), 1)[0].display().to_string();
+    let image = write_digits(folder.path(), 1)[0].display().to_string();
     let tensor = r#"{"a":{"dtype":"F32","shape":[1099511627776],"data_offsets":[0,4398046511104]}}"#;
     let with_length = |n: u64, rest: &[u8]| [&n.to_le_bytes(), rest].concat();
     let files = [
@@ -97,10 +97,10 @@ fn a_model_file_whose_header_lies_is_refused() {
     ];
     for (name, bytes, expected) in files {
         fs::write(folder.path().join(name), bytes).unwrap();
-        changes_nothing(folder.path(), &["predict", "--model", name, &picture], 1, name, expected);
+        changes_nothing(folder.path(), &["predict", "--model", name, &image], 1, name, expected);
     }
     for (name, expected) in [("/dev/zero", "no header"), ("nothing", "cannot read nothing")] {
-        changes_nothing(folder.path(), &["predict", "--model", name, &picture], 1, name, expected);
+        changes_nothing(folder.path(), &["predict", "--model", name, &image], 1, name, expected);
     }
 }
 
@@ -115,7 +115,7 @@ fn bomb() -> Vec<u8> {
 }
 
 #[test]
-fn a_picture_that_claims_to_be_huge_is_an_error_of_its_own() {
+fn an_image_that_claims_to_be_huge_is_an_error_of_its_own() {
     let folder = temp();
     let folder = folder.path();
     let good = write_digits(folder, 1)[0].display().to_string();
@@ -129,14 +129,14 @@ fn a_picture_that_claims_to_be_huge_is_an_error_of_its_own() {
     assert_eq!(listing(folder), before);
 }
 
-/// An archive of pictures with one more entry.
+/// An archive of images with one more entry.
 fn archive(path: &Path, name: &str, bytes: &[u8]) {
-    let pictures = temp();
+    let images = temp();
     let mut zip = ZipWriter::new(fs::File::create(path).unwrap());
-    for picture in write_digits(pictures.path(), 100) {
-        let inner = picture.strip_prefix(pictures.path()).unwrap().to_str().unwrap();
+    for image in write_digits(images.path(), 100) {
+        let inner = image.strip_prefix(images.path()).unwrap().to_str().unwrap();
         zip.start_file(inner, SimpleFileOptions::default()).unwrap();
-        zip.write_all(&fs::read(&picture).unwrap()).unwrap();
+        zip.write_all(&fs::read(&image).unwrap()).unwrap();
     }
     zip.start_file(name, SimpleFileOptions::default()).unwrap();
     zip.write_all(bytes).unwrap();
@@ -175,7 +175,7 @@ fn an_archive_that_unpacks_into_a_hundred_times_as_much_is_refused() {
     let last = bytes.windows(4).rposition(|w| w == b"PK\x01\x02").unwrap();
     bytes[last + 24..last + 28].copy_from_slice(&u32::MAX.wrapping_sub(1).to_le_bytes());
     fs::write(&path, bytes).unwrap();
-    changes_nothing(folder.path(), &["data", "check", "data.zip"], 1, "data.zip", "no honest archive");
+    changes_nothing(folder.path(), &["data", "check", "data.zip"], 1, "data.zip", "no real archive");
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn a_run_directory_of_somebody_else_is_only_read_and_within_limits() {
     for (content, expected) in [
         ("[".repeat(100_000), "not a manifest of this version"),
         ("{\"kind\":\"search\"}".into(), "not a manifest of this version"),
-        (" ".repeat(5 << 20), "its manifest.json is none (it has more than"),
+        (" ".repeat(5 << 20), "its manifest.json is invalid (it has more than"),
     ] {
         fs::write(dir.join("manifest.json"), content).unwrap();
         changes_nothing(
@@ -247,7 +247,7 @@ fn names_with_control_characters_stay_within_their_line() {
     let folder = temp();
     let folder = folder.path();
     write_digits(&folder.join("photos"), 120);
-    fs::write(folder.join("photos/0/bro\nerror: all is lost\u{1b}[31m.png"), "no picture").unwrap();
+    fs::write(folder.join("photos/0/bro\nerror: all is lost\u{1b}[31m.png"), "no image").unwrap();
     fs::create_dir(folder.join("photos/0/mas\nks")).unwrap();
     let escaped = r"bro\nerror: all is lost\u{1b}[31m.png";
     for args in [&["augment", "photos"][..], &["data", "check", "photos"]] {

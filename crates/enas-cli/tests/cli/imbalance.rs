@@ -79,8 +79,7 @@ fn runs_warn_of_imbalance_and_leakage_in_a_line_each() {
     let plain = warnings(&[]);
     assert_eq!(plain.len(), 2, "{plain:?}");
     assert!(
-        plain[0]
-            .contains("1 group of the same picture in more than one split (such as test/3/again.png and "),
+        plain[0].contains("1 group of the same image in more than one split (such as test/3/again.png and "),
         "{plain:?}"
     );
     assert!(plain[1].contains("run.class_weights"), "{plain:?}");

@@ -123,7 +123,7 @@ fn what_does_not_go_together_is_said_once() {
     for (args, fragment) in [
         (&["search", "--space", "macro", "--strategy", "wide"][..], "a kind of cells"),
         (&["search", "--space", "macro", "--set", "finals.steps=9"], "finals train cells only"),
-        (&["search", "--space", "macro", "--max-params", "9"], "limits are kept by finals"),
+        (&["search", "--space", "macro", "--max-params", "9"], "only finals apply limits"),
         (&["search", "--space", "macro", "--repeat", "2"], "--repeat works with cells only"),
         (&["search", "--space", "macro", "--set", "macro.filters=3"], "macro.filters"),
         (&["auto", "--set", "space=macro", "--set", "finals.steps=0"], "enas auto works with cells only"),

@@ -72,8 +72,8 @@ fn high_water(status: &str) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| 1024 * kib)
 }
 
-/// Coloured noise with a hint of the class, `n` pictures of each of two classes, in the format `ending`.
-fn pictures(n: usize, side: u32, ending: &str) -> TempDir {
+/// Coloured noise with a hint of the class, `n` images of each of two classes, in the format `ending`.
+fn noise_images(n: usize, side: u32, ending: &str) -> TempDir {
     let folder = temp();
     let mut state = 1u32;
     for class in ["dim", "lit"] {
@@ -81,12 +81,12 @@ fn pictures(n: usize, side: u32, ending: &str) -> TempDir {
         fs::create_dir_all(&dir).unwrap();
         for i in 0..n {
             let bright = u8::from(class == "lit") * 90;
-            let picture = image::RgbImage::from_fn(side, side, |_, _| {
+            let image = image::RgbImage::from_fn(side, side, |_, _| {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
                 let value = (state >> 24) as u8 / 3 * 2;
                 image::Rgb([value / 2 + bright, value, value / 3 + bright / 2])
             });
-            picture.save(dir.join(format!("{i:05}.{ending}"))).unwrap();
+            image.save(dir.join(format!("{i:05}.{ending}"))).unwrap();
         }
     }
     folder
@@ -124,7 +124,7 @@ const COLOUR: [&str; 4] = ["--set", "data.channels=3", "--set", "data.image_size
 
 #[test]
 fn less_memory_changes_no_byte_of_a_training_and_is_kept_to() {
-    let folder = pictures(150, 32, "png");
+    let folder = noise_images(150, 32, "png");
     let plenty = measure(folder.path(), "plenty", &train(&COLOUR));
     assert_eq!(plenty.plan["recompute"], "nothing");
     let mut ways = Vec::new();
@@ -142,7 +142,7 @@ fn less_memory_changes_no_byte_of_a_training_and_is_kept_to() {
 
 #[test]
 fn the_estimate_is_within_a_fifth_of_what_is_measured() {
-    let folder = pictures(150, 32, "png");
+    let folder = noise_images(150, 32, "png");
     // Long enough to meet arcs of all kinds: what a search may take is what all arcs in a row would.
     let settings = [
         "child.nodes=3",
@@ -178,8 +178,8 @@ fn the_estimate_is_within_a_fifth_of_what_is_measured() {
 /// 62 MB decoded, under a limit that leaves no room for them.
 #[test]
 fn a_data_set_larger_than_the_memory_trains_to_the_same_bytes() {
-    let folder = pictures(2550, 64, "bmp");
-    // Most pictures are for measuring, which is quicker than training on them.
+    let folder = noise_images(2550, 64, "bmp");
+    // Most images are for measuring, which is quicker than training on them.
     let small: Vec<&str> = [
         "data.channels=3",
         "data.image_size=64",
@@ -204,7 +204,7 @@ fn a_data_set_larger_than_the_memory_trains_to_the_same_bytes() {
 
 #[test]
 fn too_little_is_refused_with_the_number_that_would_do() {
-    let folder = pictures(10, 8, "png");
+    let folder = noise_images(10, 8, "png");
     let args = train(&["--memory", "8M"]);
     let output = run(folder.path(), &args);
     let stderr = text(&output.stderr);

@@ -60,7 +60,7 @@ fn eval_prints_tables_for_people() {
 }
 
 #[test]
-fn eval_refuses_pictures_of_other_classes() {
+fn eval_refuses_images_of_other_classes() {
     let trained = trained();
     let folder = temp();
     for class in ["cat", "dog"] {
@@ -72,7 +72,7 @@ fn eval_refuses_pictures_of_other_classes() {
 }
 
 #[test]
-fn predict_gives_a_line_per_picture_and_goes_on_after_bad_ones() {
+fn predict_gives_a_line_per_image_and_goes_on_after_bad_ones() {
     let trained = trained();
     let folder = temp();
     let folder = folder.path();
@@ -144,7 +144,7 @@ fn stdin_without_paths_and_archives_that_are_not_read_are_errors() {
         let args = ["predict", "--model", &model, "--csv", "-"];
         let output = enas(folder.path()).args(args).write_stdin(nothing).output().unwrap();
         assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), String::new()));
-        assert!(text(&output.stderr).contains("no picture to label"), "{}", text(&output.stderr));
+        assert!(text(&output.stderr).contains("no image to label"), "{}", text(&output.stderr));
     }
     fs::write(folder.path().join("photos.tar"), [0; 1024]).unwrap();
     let output = run(folder.path(), &["predict", "--model", &model, "photos.tar"]);
@@ -156,10 +156,10 @@ fn stdin_without_paths_and_archives_that_are_not_read_are_errors() {
 fn a_folder_without_pictures_is_a_bad_path() {
     let trained = trained();
     let folder = temp();
-    fs::write(folder.path().join("notes.txt"), "no picture").unwrap();
+    fs::write(folder.path().join("notes.txt"), "no image").unwrap();
     let output = run(folder.path(), &["predict", "--model", &trained.model(), "--quiet", "."]);
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(text(&output.stdout), ".: error: no pictures in this folder\n");
+    assert_eq!(text(&output.stdout), ".: error: no images in this folder\n");
     assert_eq!(text(&output.stderr), "");
 }
 

@@ -1,4 +1,4 @@
-//! Where pictures may lie: folders with names that mean something else, run directories among them, links and archives.
+//! Where images may lie: folders with names that mean something else, run directories among them, links and archives.
 
 use std::fs;
 use std::path::Path;
@@ -31,10 +31,10 @@ fn a_folder_that_is_called_digits_wins_over_the_built_in_ones() {
     let folder = folder.path();
     write_digits(&folder.join("digits"), 179);
     let first = |args: &[&str]| stdout(folder, args).lines().next().unwrap().to_owned();
-    assert_eq!(first(&["data", "check", "digits"]), "./digits: 179 pictures, 179 usable, 10 classes");
-    assert!(first(&["data", "check", "--set", "data.path=digits"]).starts_with("./digits: 179 pictures"));
+    assert_eq!(first(&["data", "check", "digits"]), "./digits: 179 images, 179 usable, 10 classes");
+    assert!(first(&["data", "check", "--set", "data.path=digits"]).starts_with("./digits: 179 images"));
     // Without a word about data, nothing in a folder changes what is meant.
-    assert!(first(&["data", "check"]).starts_with("digits: 1797 pictures"));
+    assert!(first(&["data", "check"]).starts_with("digits: 1797 images"));
     let measured = json(folder, &["eval", "--model", &trained().model(), "--data", "digits"]);
     assert_eq!(measured["total"], 179);
     let help = stdout(folder, &["search", "--help"]);
@@ -42,7 +42,7 @@ fn a_folder_that_is_called_digits_wins_over_the_built_in_ones() {
 }
 
 #[test]
-fn inside_the_folder_of_pictures_one_command_follows_the_other() {
+fn inside_the_folder_of_images_one_command_follows_the_other() {
     let folder = temp();
     let folder = folder.path();
     write_digits(folder, 179);
@@ -65,16 +65,16 @@ fn inside_the_folder_of_pictures_one_command_follows_the_other() {
 fn what_a_run_leaves_out_is_said_in_the_run() {
     let folder = temp();
     let folder = folder.path();
-    let pictures = write_digits(&folder.join("photos"), 60);
-    fs::copy(&pictures[0], folder.join("photos/cover.png")).unwrap();
+    let images = write_digits(&folder.join("photos"), 60);
+    fs::copy(&images[0], folder.join("photos/cover.png")).unwrap();
     fs::write(folder.join("photos/labels.csv"), "a,b").unwrap();
     let args = ["augment", "--data", "photos", "--out", "sheet.png", "--set", "data.image_size=8"];
     let output = run(folder, &args);
     let stderr = text(&output.stderr);
     assert!(output.status.success(), "{stderr}");
     for expected in [
-        "photos: left out 1 image in no class folder (cover.png)",
-        "left out 1 file that is not called like an image (labels.csv)",
+        "photos: left out 1 image outside of the class folders (cover.png)",
+        "left out 1 file that is not named like an image (labels.csv)",
     ] {
         assert_eq!(stderr.matches(expected).count(), 1, "{stderr}");
     }
@@ -84,8 +84,8 @@ fn what_a_run_leaves_out_is_said_in_the_run() {
 fn predict_reads_an_archive_as_the_folder_it_was_made_from() {
     let (folder, model) = (temp(), trained().model());
     let folder = folder.path();
-    let pictures = write_digits(&folder.join("photos"), 12);
-    pack(folder, &pictures, &folder.join("packed.zip"));
+    let images = write_digits(&folder.join("photos"), 12);
+    pack(folder, &images, &folder.join("packed.zip"));
     let labels = |path: &str| -> Vec<(String, Value)> {
         let lines = lines(&stdout(folder, &["predict", "--model", &model, "--json", path]));
         lines.iter().map(|line| (line["path"].as_str().unwrap().to_owned(), line["label"].clone())).collect()
@@ -125,7 +125,7 @@ fn predict_follows_links_as_a_search_does() {
 }
 
 #[test]
-fn a_model_of_twelve_bits_reads_other_pictures_as_its_own() {
+fn a_model_of_twelve_bits_reads_other_images_as_its_own() {
     let folder = temp();
     let folder = folder.path();
     for (class, most) in [("dark", 1200u32), ("light", 4095)] {
@@ -145,7 +145,10 @@ fn a_model_of_twelve_bits_reads_other_pictures_as_its_own() {
     let output = run(folder, &train);
     let stderr = text(&output.stderr);
     assert!(output.status.success(), "{stderr}");
-    assert!(stderr.contains("the largest samples let white be 4095 (data.white_level sets it)"), "{stderr}");
+    assert!(
+        stderr.contains("from the largest samples, white is 4095 (data.white_level sets it)"),
+        "{stderr}"
+    );
     let runs: Vec<_> =
         fs::read_dir(folder.join("runs")).unwrap().map(|entry| entry.unwrap().path()).collect();
     // TensorList from its run, a model measures all images, those that it was trained on included.

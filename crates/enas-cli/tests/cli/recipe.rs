@@ -100,7 +100,7 @@ fn folds_test_every_image_once() {
     assert_eq!((&eval["accuracy"], &eval["total"]), (&trained["test_accuracy"], &trained["test_total"]));
     let human = stdout(folder, &["train", "--resume", "runs/photos-train-1"]);
     assert!(human.starts_with("all images  ") && human.contains(" of 100), 95 % interval "), "{human}");
-    assert!(human.contains("fold 3 ") && human.contains("whose model is delivered"), "{human}");
+    assert!(human.contains("fold 3 ") && human.contains("which gives the model"), "{human}");
     assert!(!human.contains("--folds 5"), "it is just being done: {human}");
     assert!(folder.join("runs/photos-train-1/fold-2/split.json").is_file());
 

@@ -91,7 +91,7 @@ fn a_report_is_written_again_wherever_it_is_wanted() {
     assert_eq!(stdout(folder, &["report", "--run", "r", "--out", "x.html"]), "x.html\n");
     let html = fs::read_to_string(folder.join("x.html")).unwrap();
     assert!(html.contains("Worst mistakes") && html.contains("enas train --arc "), "{html}");
-    refused(folder, &["report", "--run", "missing"], 2, "missing: this is no run directory");
+    refused(folder, &["report", "--run", "missing"], 2, "missing: this is not a run directory");
     refused(folder, &["report", "--run", "r", "--out", "no/x.html"], 1, "cannot write no/x.html");
 }
 
@@ -125,7 +125,7 @@ fn people_are_told_what_was_found_and_what_to_type_next() {
         human.contains("random architecture with the same training") && !human.contains("beat"),
         "{human}"
     );
-    assert!(human.contains("points, 95 % interval") && human.contains("that no choice looked at"), "{human}");
+    assert!(human.contains("points, 95 % interval") && human.contains("that no choice used"), "{human}");
     assert!(human.ends_with("next: enas train --run 'my run'\n"), "{human}");
     let stderr = text(&output.stderr);
     assert!(stderr.starts_with("digits: ") && stderr.contains(" images in 10 classes; "), "{stderr}");
@@ -175,7 +175,7 @@ fn the_same_seed_gives_the_same_result_with_one_thread_and_with_two() {
 }
 
 #[test]
-fn own_pictures_train_with_the_splits_of_their_search() {
+fn own_images_train_with_the_splits_of_their_search() {
     let folder = temp();
     let folder = folder.path();
     enas_testing::images::write_digits(&folder.join("photos"), 150);

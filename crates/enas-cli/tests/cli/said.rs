@@ -57,7 +57,7 @@ fn the_first_line_says_data_work_and_limit() {
         let lines = said(folder, &[command, &small[..], more].concat());
         assert!(lines[0].starts_with(data) && lines[0].ends_with(work), "{command:?}: {lines:#?}");
         // Each kind of file that is left out is reported once.
-        assert_eq!(count(&lines, "called like one"), 1, "{lines:#?}");
+        assert_eq!(count(&lines, "named like one"), 1, "{lines:#?}");
         assert_eq!(count(&lines, "a kind that is not read"), 1, "{lines:#?}");
         assert!(count(&lines, "the time limit leaves") <= 1, "{lines:#?}");
     }
@@ -73,7 +73,7 @@ fn an_automatic_run_names_its_data_first_and_its_cell() {
     assert!(lines[0].starts_with("photos: 150 images in 9 classes; "), "{lines:#?}");
     assert!(lines[0].ends_with("Training of a ready cell, without a search, no time limit"), "{lines:#?}");
     assert_eq!(count(&lines[1..], "verdict: a run can start"), 1, "{lines:#?}");
-    assert_eq!(count(&lines, "in no class folder"), 1, "{lines:#?}");
+    assert_eq!(count(&lines, "outside of the class folders"), 1, "{lines:#?}");
     let cell = lines.iter().find(|line| line.starts_with("network: the ready cell wide-light, "));
     let cell = cell.unwrap_or_else(|| panic!("{lines:#?}"));
     assert!(cell.ends_with("; enas train photos --cell NAME trains another"), "{cell}");
@@ -114,7 +114,7 @@ fn a_cell_that_cannot_be_given_is_refused() {
         (&["--cell", "wide", "--resume", "runs/x"], "cannot be used with"),
         (
             &["--cell", "narrow"],
-            "--cell narrow: there is no such cell; there are wide, wide-light, enas-cifar10",
+            "--cell narrow: there is no such cell; cells: wide, wide-light, enas-cifar10",
         ),
         (&["--cell", "0 1 2"], "--cell: 3 integers do not make an arc"),
     ];
@@ -143,11 +143,11 @@ fn files_that_are_not_classified_are_counted_and_named() {
     let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success() && stdout.lines().count() == 150, "{stderr}");
     for line in [
-        "photos: left out 2 files that are images but not called like one (",
-        "/other.jfif); let the names end in jpg, png, … to use them",
+        "photos: left out 2 files that are images but not named like one (",
+        "/other.jfif); give them names that end in jpg, png, … to use them",
         "photos: left out 1 file of a kind that is not read (",
         "/phone.HEIC); convert them to JPEG or PNG to use them",
-        "photos: left out 1 file that is not called like an image (",
+        "photos: left out 1 file that is not named like an image (",
     ] {
         assert!(stderr.contains(line), "no {line:?} in {stderr}");
     }

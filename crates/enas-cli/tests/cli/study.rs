@@ -94,7 +94,7 @@ fn what_cannot_be_studied_is_refused() {
     refused(folder, &["study", "--resume", "nothing"], 2, "not the directory of a study");
     refused(folder, &["study", "--set", "train.run.epoch=1"], 2, "did you mean run.epochs?");
     refused(folder, &["study", "--set", "train.data.path=x"], 2, "the same images");
-    refused(folder, &["study", "--set", "train.child.nodes=2"], 2, "equally many nodes");
+    refused(folder, &["study", "--set", "train.child.nodes=2"], 2, "the same number of nodes");
     refused(folder, &["study", "--train-images", "1000000"], 2, "at most");
     assert!(!folder.join("runs").exists(), "nothing is left of what was refused");
 }

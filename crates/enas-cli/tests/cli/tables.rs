@@ -68,7 +68,7 @@ fn unusable_tables_and_strategies_are_refused_with_the_remedy() {
     let folder = temp();
     let dir = folder.path();
     write_table(dir);
-    refused(dir, &study("wide", "10"), 2, "take uniform, reinforce or evolution");
+    refused(dir, &study("wide", "10"), 2, "use uniform, reinforce or evolution");
     refused(dir, &study("annealing", "10"), 2, "possible values: uniform, reinforce, evolution, wide");
     refused(dir, &study("uniform", "0"), 2, "whole number from 1 to");
     refused(dir, &["study", "--table", "none.csv"], 1, "none.csv");

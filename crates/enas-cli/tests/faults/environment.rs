@@ -105,7 +105,7 @@ fn names_that_are_no_text_work_or_are_refused_in_words() {
     let manifest = fs::read_to_string(odd.join("after/manifest.json")).unwrap();
     assert!(manifest.contains("caf\u{fffd}/deeper/run"), "{manifest}");
 
-    // Pictures there cannot be named in the settings of a run, which are text.
+    // Images there cannot be named in the settings of a run, which are text.
     let mut command = enas(folder.path());
     command.args(["train", "--arc", enas_testing::program::TINY_ARC, "--out", "third", "--data"]);
     fail(command.arg(odd.join("photos")), 2, &["photos", "UTF-8"]);

@@ -1,4 +1,4 @@
-//! The program under faults: killed at random moments, stopped, out of space, without its pictures, in odd
+//! The program under faults: killed at random moments, stopped, out of space, without its images, in odd
 //! surroundings. Real processes, real files.
 //!
 //! Each story ends with the bytes that an undisturbed run has, or with one clear message. What was done is printed
@@ -12,9 +12,9 @@ mod auto;
 mod disk;
 mod environment;
 mod files;
+mod images;
 mod job;
 mod kills;
-mod pictures;
 mod pipes;
 mod results;
 mod signals;

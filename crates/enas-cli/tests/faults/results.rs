@@ -114,7 +114,7 @@ fn lines(bytes: &[u8], each: impl Fn(&str) -> String) -> Vec<u8> {
 
 /// Whether a line of a report tells a time, a speed or the number of threads.
 fn is_of_clock(line: &str) -> bool {
-    ["Written ", "µs", "\u{a0}ms", "wall time", "time used", "class=\"clock\"", "Time per picture", "thread"]
+    ["Written ", "µs", "\u{a0}ms", "wall time", "time used", "class=\"clock\"", "Time per image", "thread"]
         .iter()
         .any(|w| line.contains(w))
 }

@@ -15,7 +15,7 @@ pub(super) fn scarcity(classes: &[String], items: &[Item], counts: &[ClassCount]
     let tiny: Vec<Case> = tiny
         .map(|c| Case {
             paths: vec![c.class.clone()],
-            detail: count(c.train, "training picture", "training pictures"),
+            detail: count(c.train, "training image", "training images"),
         })
         .collect();
     let missing = lacking(classes, items).into_iter().flat_map(|(part, classes)| {
@@ -31,8 +31,8 @@ pub(super) fn scarcity(classes: &[String], items: &[Item], counts: &[ClassCount]
         Finding {
             severity: Severity::Warning,
             kind: FindingKind::TinyClass,
-            summary: format!("{} {has} fewer than {TINY} training pictures", tiny.len()),
-            consequence: "they are used as they are, but little can be learnt from them: add pictures".into(),
+            summary: format!("{} {has} fewer than {TINY} training images", tiny.len()),
+            consequence: "they are used as they are, but little can be learnt from them: add images".into(),
             cases: tiny,
         },
         Finding {

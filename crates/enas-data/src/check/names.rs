@@ -36,7 +36,7 @@ fn unlabelled_finding(source: &Source, layout: &Layout, left_out: &LeftOut) -> F
     Finding {
         severity: Severity::Warning,
         kind: FindingKind::Unlabelled,
-        summary: format!("{} in no class folder", count(cases.len(), "picture lies", "pictures lie")),
+        summary: format!("{} outside of the class folders", count(cases.len(), "image is", "images are")),
         consequence: "left out: put each into a folder named after its class".into(),
         cases,
     }
@@ -88,8 +88,8 @@ fn empty_folders(source: &Source) -> Finding {
     Finding {
         severity: Severity::Warning,
         kind: FindingKind::EmptyFolder,
-        summary: format!("{} no picture", count(cases.len(), "folder holds", "folders hold")),
-        consequence: "nothing is learnt or measured there: add pictures, or remove the folder".into(),
+        summary: format!("{} no images", count(cases.len(), "folder has", "folders have")),
+        consequence: "nothing is learnt or measured there: add images, or remove the folder".into(),
         cases,
     }
 }
@@ -122,7 +122,7 @@ fn same_but_for_case(source: &Source) -> Finding {
 
 fn not_images(source: &Source) -> Finding {
     let detail = |i: usize, name: &str| match (kind_of_other(name), source.kind_of_content(i)) {
-        (_, Some(kind)) => format!("its content is a {kind} picture: rename it to use it"),
+        (_, Some(kind)) => format!("its content is a {kind} image: rename it to use it"),
         (Some(LeftOutReason::OtherKind), None) => {
             "of a kind that is not read: convert it to JPEG or PNG".into()
         }
@@ -134,8 +134,8 @@ fn not_images(source: &Source) -> Finding {
     Finding {
         severity: Severity::Note,
         kind: FindingKind::NotAnImage,
-        summary: format!("{} not called like a picture", count(cases.len(), "file is", "files are")),
-        consequence: "left out: names of pictures end in png, jpg, jpeg, bmp, gif, webp, tif or tiff".into(),
+        summary: format!("{} not named like an image", count(cases.len(), "file is", "files are")),
+        consequence: "left out: names of images end in png, jpg, jpeg, bmp, gif, webp, tif or tiff".into(),
         cases,
     }
 }

@@ -10,8 +10,10 @@ use crate::image::white_level::WhiteLevels;
 pub(super) fn unreadable(config: &Config, skipped: &[Skipped]) -> Option<Finding> {
     let case = |s: &Skipped| Case { paths: vec![s.path.clone()], detail: s.reason.clone() };
     let (severity, consequence) = match config.strict {
-        true => (Severity::Error, "refused, as data.strict = true: mend or remove them, or set it to false"),
-        false => (Severity::Warning, "skipped, each with a warning: mend or remove them"),
+        true => {
+            (Severity::Error, "refused, as data.strict = true: repair or remove them, or set it to false")
+        }
+        false => (Severity::Warning, "skipped, each with a warning: repair or remove them"),
     };
     (!skipped.is_empty()).then(|| Finding {
         severity,
@@ -85,14 +87,14 @@ fn mistakes(images: Images<'_>) -> Vec<Finding> {
     let all = [
         images.warning(
             FindingKind::CutOff,
-            ["file ends before its picture does", "files end before their pictures do"],
+            ["file ends before its image does", "files end before their images do"],
             "kept; where pixels are missing, the decoder makes them up: copy the files anew or remove them",
             &|t| t.cut_off,
         ),
         images.warning(
             FindingKind::Constant,
-            ["picture is of one colour throughout", "pictures are of one colour throughout"],
-            "kept, though there is nothing to see: remove them if they are failures",
+            ["image is of one colour throughout", "images are of one colour throughout"],
+            "kept, although they show nothing: remove them if they are defects",
             &|t| t.constant,
         ),
         images.finding(
@@ -111,21 +113,21 @@ fn conversions(images: Images<'_>, colours: &str, white: WhiteLevels) -> Vec<Fin
     let all = [
         images.note(
             FindingKind::Deep,
-            ["picture has more than 8 bits per sample", "pictures have more than 8 bits per sample"],
+            ["image has more than 8 bits per sample", "images have more than 8 bits per sample"],
             &format!("kept, scaled to 8 bits{}", white_level_hint(white)),
             &|t| t.deep,
         ),
         images.note(
             FindingKind::Cmyk,
-            ["picture is in printing colours (CMYK)", "pictures are in printing colours (CMYK)"],
+            ["image is in printing colours (CMYK)", "images are in printing colours (CMYK)"],
             &format!("kept, converted to {colours}"),
             &|t| t.cmyk,
         ),
         images.finding(
             Severity::Note,
             FindingKind::Alpha,
-            ["picture has an alpha channel", "pictures have an alpha channel"],
-            "kept, laid over white",
+            ["image has an alpha channel", "images have an alpha channel"],
+            "kept, blended with white",
             &|t| {
                 t.alpha.map(|alpha| match alpha {
                     Alpha::Transparent => String::new(),
@@ -135,20 +137,20 @@ fn conversions(images: Images<'_>, colours: &str, white: WhiteLevels) -> Vec<Fin
         ),
         images.note(
             FindingKind::Palette,
-            ["picture has a palette", "pictures have a palette"],
+            ["image has a palette", "images have a palette"],
             &format!("kept, its colours converted to {colours}"),
             &|t| t.palette,
         ),
         images.note(
             FindingKind::Rotated,
-            ["picture has an EXIF orientation", "pictures have an EXIF orientation"],
+            ["image has an EXIF orientation", "images have an EXIF orientation"],
             "kept, turned upright",
             &|t| t.rotated,
         ),
         images.note(
             FindingKind::Animated,
             ["file has more than one frame or page", "files have more than one frame or page"],
-            "kept: the first is used, the others are not looked at",
+            "kept: the first is used, the others are ignored",
             &|t| t.animated,
         ),
     ];

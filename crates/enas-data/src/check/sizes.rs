@@ -104,7 +104,7 @@ fn cases(images: &[NamedSize<'_>], wanted: impl Fn(usize, usize) -> bool) -> Vec
 
 fn small(input: usize, images: &[NamedSize<'_>]) -> Option<Finding> {
     let cases = cases(images, |w, h| w * SMALL <= input && h * SMALL <= input);
-    let n = count(cases.len(), "picture has", "pictures have");
+    let n = count(cases.len(), "image has", "images have");
     let summary = format!("{n} at most half the side of the network's input of {input} x {input}");
     let consequence = "enlarged, which adds work and no detail: a smaller data.image_size may do as well";
     (!cases.is_empty()).then(|| note(FindingKind::Small, summary, consequence, cases))
@@ -112,7 +112,7 @@ fn small(input: usize, images: &[NamedSize<'_>]) -> Option<Finding> {
 
 fn large(input: usize, images: &[NamedSize<'_>]) -> Option<Finding> {
     let cases = cases(images, |w, h| w >= input * LARGE && h >= input * LARGE);
-    let n = count(cases.len(), "picture has", "pictures have");
+    let n = count(cases.len(), "image has", "images have");
     let summary = format!("{n} at least {LARGE} times the side of the network's input of {input} x {input}");
     let consequence = "shrunk, so fine detail is lost and decoding takes most of the loading time: a larger \
                        data.image_size keeps more";
@@ -124,7 +124,7 @@ fn mixed_sizes(input: usize, sizes: &Sizes) -> Option<Finding> {
     let [lowest, _, highest] = sizes.heights;
     let case = |size: &SizeCount| Case {
         paths: Vec::new(),
-        detail: format!("{} x {}: {}", size.width, size.height, count(size.count, "picture", "pictures")),
+        detail: format!("{} x {}: {}", size.width, size.height, count(size.count, "image", "images")),
     };
     let summary = format!(
         "{} sizes, {narrowest} to {widest} pixels wide and {lowest} to {highest} high",
@@ -140,9 +140,7 @@ fn mixed_proportions(resize: Resize, sizes: &Sizes, images: &[NamedSize<'_>]) ->
     let consequence = match resize {
         Resize::Stretch => "stretched to squares, so shapes are distorted: data.resize = \"pad\" keeps them",
         Resize::Pad => "kept in proportion between black bars (data.resize = \"pad\")",
-        Resize::Crop => {
-            "cut to the square in the middle (data.resize = \"crop\"): what lies outside is not seen"
-        }
+        Resize::Crop => "cut to the square in the middle (data.resize = \"crop\"): the rest is not used",
     };
     let summary = format!("proportions of width to height from {least:.2} to {most:.2}");
     (most > least * ALIKE)
@@ -153,7 +151,7 @@ fn mixed_proportions(resize: Resize, sizes: &Sizes, images: &[NamedSize<'_>]) ->
 fn proportions(images: &[NamedSize<'_>]) -> Vec<Case> {
     let counted = |name: &str, wanted: &dyn Fn(f64) -> bool| {
         let n = images.iter().filter(|image| wanted(image.width as f64 / image.height as f64)).count();
-        Case { paths: Vec::new(), detail: format!("{name}: {}", count(n, "picture", "pictures")) }
+        Case { paths: Vec::new(), detail: format!("{name}: {}", count(n, "image", "images")) }
     };
     vec![
         counted("higher than wide", &|r| r < 1.0 / ALIKE),

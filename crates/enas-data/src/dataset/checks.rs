@@ -30,7 +30,7 @@ pub(crate) fn class_count(source: &Source, layout: &Layout) -> Result<(), Error>
         found => Err(Error::Layout {
             path: source.path.clone(),
             problem: format!(
-                "a data set needs at least 2 classes, each a folder of pictures; found only {}{}",
+                "a data set needs at least 2 classes, each a folder of images; found only {}{}",
                 found.first().map_or("none", String::as_str),
                 labels_beside(source)
             ),
@@ -56,7 +56,8 @@ pub(crate) fn classes_can_be_learnt(
             class: name.clone(),
             location: folder.join(name).display().to_string(),
             detail: match count(images.unusable) {
-                0 => ": no file there ends in png, jpg, jpeg, bmp, gif, webp, tif or tiff; add pictures, or move the folder away if it is not a class".into(),
+                0 => ": no file there ends in png, jpg, jpeg, bmp, gif, webp, tif or tiff; add images, or move the \
+                      folder away if it is not a class".into(),
                 n => format!(": all {n} files there were skipped, such as {}", first_unusable(images, class)),
             },
         });
@@ -88,10 +89,10 @@ pub(crate) fn parts(
         let skipped = images.unusable.iter().filter(|i| i.part == Some(part)).count();
         let detail = match skipped {
             _ if drawn.contains(&part) => {
-                "no class has enough pictures to give one away; add pictures, at least 3 per class".into()
+                "no class has enough images for another split; add images, at least 3 per class".into()
             }
             0 => format!(
-                "no picture lies below {}",
+                "there are no images below {}",
                 visible(&source.path.join(splits.folder(part).unwrap_or(part.name())))
             ),
             n => format!("all {n} files there were skipped as unreadable"),
@@ -152,10 +153,10 @@ pub(crate) fn few_levels<'a>(
         kind: FindingKind::FewLevels,
         summary: format!(
             "{} fewer than 16 levels of grey, far below white",
-            count(cases.len(), "picture keeps", "pictures keep")
+            count(cases.len(), "image keeps", "images keep")
         ),
         consequence: "kept, nearly black: set data.white_level (data.wide_white_level above 16 bits, \
-                      data.float_white_level for floats) to the largest sample, or bring the pictures to one range"
+                      data.float_white_level for floats) to the largest sample, or bring the images to one range"
             .into(),
         cases,
     })

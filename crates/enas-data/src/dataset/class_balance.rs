@@ -34,7 +34,7 @@ pub(crate) fn imbalance(counts: &[ClassCount], sampling: Sampling) -> Option<Fin
     let rare = counts.iter().filter(|c| c.train > 0 && c.train * IMBALANCED <= most.train);
     let case = |c: &ClassCount| Case {
         paths: vec![c.class.clone()],
-        detail: count(c.train, "training picture", "training pictures"),
+        detail: count(c.train, "training image", "training images"),
     };
     let (severity, consequence) = match sampling {
         Sampling::Balanced => {
@@ -42,15 +42,15 @@ pub(crate) fn imbalance(counts: &[ClassCount], sampling: Sampling) -> Option<Fin
         }
         Sampling::Shuffled => (
             Severity::Warning,
-            "rare classes count little: data.sampling = \"balanced\" or run.class_weights = \"balanced\" makes \
-             classes count alike, and the metric \"macro-f1\" measures them so",
+            "rare classes count little: data.sampling = \"balanced\" or run.class_weights = \"balanced\" makes classes \
+             count equally, and the metric \"macro-f1\" measures them equally",
         ),
     };
     Some(Finding {
         severity,
         kind: FindingKind::Imbalance,
         summary: format!(
-            "the largest class, {}, has {times} times the training pictures of the smallest, {} ({} to {})",
+            "the largest class, {}, has {times} times the training images of the smallest, {} ({} to {})",
             most.class, least.class, most.train, least.train
         ),
         consequence: consequence.into(),

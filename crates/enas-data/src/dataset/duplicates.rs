@@ -52,14 +52,14 @@ pub(crate) fn findings(names: ImageNames<'_>, groups: &Groups, exact: bool) -> V
     let finding = |severity, kind, what: &str, cases: Vec<Case>, consequence: &str| Finding {
         severity,
         kind,
-        summary: format!("{} of {same} picture {what}", groups(&cases)),
+        summary: format!("{} of {same} image {what}", groups(&cases)),
         consequence: consequence.to_owned(),
         cases,
     };
     let wrong = "all are kept, so at least one label of each group is wrong: keep the right one";
-    let leaking = "all are kept, so accuracies flatter a network that has seen the answers: keep each picture in one \
-                   split only";
-    let repeated = "all are kept and count as many times as they are there";
+    let leaking = "all are kept, so accuracies are too high, because the network learned from these images: keep each \
+                   image in one split only";
+    let repeated = "all are kept, and each copy counts";
     [
         finding(Severity::Warning, conflict, "under different labels", conflicts, wrong),
         finding(Severity::Warning, leak, "in more than one split", leaks, leaking),

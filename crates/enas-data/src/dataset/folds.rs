@@ -37,12 +37,12 @@ impl Dataset {
         let problem = |problem: String| Err(Error::Folds { folds: k, problem });
         if self.has_own_splits() {
             return problem(format!(
-                "{} has splits of its own, which folds would mix; give a folder DIR/<class>/*, or leave --folds off",
+                "{} has splits of its own, which folds would mix; give a folder DIR/<class>/*, or leave --folds out",
                 self.name
             ));
         }
         if k < 2 {
-            return problem("there must be 2 folds at least".into());
+            return problem("at least 2 folds are needed".into());
         }
         let by_class = self.contents_by_class();
         let needed = needed_images(k);

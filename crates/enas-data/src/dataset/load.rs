@@ -120,7 +120,7 @@ fn divide(
     }
     checks::parts(source, splits, drawn, images.readability())?;
     for (part, lacking) in checks::lacking(classes, &images.items) {
-        tracing::warn!("the {} split has no picture of {}", part.name(), visible(&lacking.join(", ")));
+        tracing::warn!("the {} split has no image of {}", part.name(), visible(&lacking.join(", ")));
     }
     Ok(())
 }

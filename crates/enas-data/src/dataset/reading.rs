@@ -199,7 +199,7 @@ impl LoadedImages {
             .collect();
         (!found.is_empty()).then(|| {
             format!(
-                "{} images have more than 8 bits per sample; the largest samples let white be {}",
+                "{} images have more than 8 bits per sample; from the largest samples, white is {}",
                 self.deep.len(),
                 found.join(" and ")
             )
@@ -244,7 +244,7 @@ impl LoadedImages {
         let left_out = restore(&mut self.items, &source.files, classes, stored, &source.path)?;
         if left_out > 0 {
             tracing::warn!(
-                "{left_out} pictures in {} are not in the stored split and are left out",
+                "{left_out} images in {} are not in the stored split and are left out",
                 visible(&source.path)
             );
         }

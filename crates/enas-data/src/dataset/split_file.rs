@@ -63,8 +63,8 @@ pub(crate) fn restore(
     });
     if let Some((missing, _)) = part_of.first_key_value() {
         let gone = match part_of.len() {
-            1 => format!("1 of its pictures is gone or unreadable, {missing}"),
-            n => format!("{n} of its pictures are gone or unreadable, such as {missing}"),
+            1 => format!("1 of its images is gone or unreadable, {missing}"),
+            n => format!("{n} of its images are gone or unreadable, such as {missing}"),
         };
         return Err(unfit(format!("{gone}; restore what is missing, or start a new run")));
     }

@@ -60,7 +60,7 @@ impl FileStore {
     fn read(&self, file: usize, input: &InputSpec) -> Result<Vec<u8>, String> {
         let raw = self.source.read(file).map_err(|reason| reason.to_string())?;
         if raw.sha256() != self.hashes[file] {
-            return Err("its content is not what it was when the run began".into());
+            return Err("its content has changed since the run began".into());
         }
         let planes = raw.planes(input.channels, input.white).map_err(|reason| reason.to_string())?;
         Ok(resize_planes(&planes.0, input))
@@ -138,7 +138,7 @@ fn part_of(parts: &[(usize, ImageStore)], mut i: usize) -> (&ImageStore, usize) 
         }
         i -= len;
     }
-    panic!("there is no such picture");
+    panic!("there is no such image");
 }
 
 impl FileImages {

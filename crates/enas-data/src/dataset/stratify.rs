@@ -109,7 +109,7 @@ mod tests {
         let table =
             [(0, (0, 0)), (1, (0, 0)), (2, (0, 0)), (3, (1, 1)), (10, (1, 1)), (15, (2, 2)), (100, (10, 10))];
         for (n, expected) in table {
-            assert_eq!(counts(n, USUAL), expected, "{n} pictures");
+            assert_eq!(counts(n, USUAL), expected, "{n} images");
         }
         assert_eq!(counts(2, Fractions { valid: 0.1, test: 0.0 }), (1, 0));
         assert_eq!(counts(3, Fractions { valid: 0.49, test: 0.5 }), (1, 1));

@@ -83,7 +83,7 @@ mod tests {
             let order = balanced(&labels, Seed::new(1), epoch);
             assert_eq!(order.len(), labels.len());
             let of_class = counts(order.iter().map(|&i| labels[i]));
-            assert_eq!(of_class.len(), 4, "the class without pictures is left out");
+            assert_eq!(of_class.len(), 4, "the class without images is left out");
             assert!(of_class.values().all(|n| [25, 26].contains(n)), "{of_class:?}");
         }
     }
@@ -113,7 +113,7 @@ mod tests {
         let mut seen: Vec<usize> = (0..8).flat_map(|epoch| of(1, epoch)).collect();
         seen.sort_unstable();
         seen.dedup();
-        assert_eq!(seen.len(), 80, "in a few epochs every picture has come");
+        assert_eq!(seen.len(), 80, "in a few epochs every image has come");
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(super) fn open(root: &Path, classes: &[String]) -> Result<Source, Error> {
     if !wrapper.is_empty() {
         path.push(&wrapper);
         notes
-            .push(Note::new(format!("all images lie in {wrapper}"), "its folders are the classes or splits"));
+            .push(Note::new(format!("all images are in {wrapper}"), "its folders are the classes or splits"));
     }
     Ok(Source { path, files, folders, others, left_out, notes, content: Content::Folder(places) })
 }

@@ -43,13 +43,13 @@ impl LeftOutReason {
     fn words(self) -> [&'static str; 3] {
         match self {
             Self::Beside => [
-                "image in no class folder",
-                "images in no class folder",
+                "image outside of the class folders",
+                "images outside of the class folders",
                 "put each into a folder named after its class to use it",
             ],
             Self::OtherFolder => [
-                "folder beside the splits",
-                "folders beside the splits",
+                "folder next to the splits",
+                "folders next to the splits",
                 "if it is a split, rename it to valid or test to use it",
             ],
             Self::Companion => [
@@ -58,9 +58,9 @@ impl LeftOutReason {
                 "rename it if its images belong to the class",
             ],
             Self::Misnamed => [
-                "file that is an image but not called like one",
-                "files that are images but not called like one",
-                "let the names end in jpg, png, … to use them",
+                "file that is an image but not named like one",
+                "files that are images but not named like one",
+                "give them names that end in jpg, png, … to use them",
             ],
             Self::OtherKind => [
                 "file of a kind that is not read",
@@ -75,22 +75,22 @@ impl LeftOutReason {
             ],
             Self::Runs => ["folder of runs", "folders of runs", ""],
             Self::System => [
-                "folder or file that systems and programs keep for themselves",
-                "folders and files that systems and programs keep for themselves",
+                "hidden folder or file of a system or program",
+                "hidden folders and files of systems or programs",
                 "",
             ],
             Self::Circle => {
                 ["link that leads back to a folder above", "links that lead back to a folder above", ""]
             }
-            Self::TooDeep => ["folder too far down", "folders too far down", "move it up to use it"],
-            Self::Unreadable => [
-                "folder that cannot be read",
-                "folders that cannot be read",
-                "give yourself the right to read it to use it",
-            ],
+            Self::TooDeep => {
+                ["folder nested too deeply", "folders nested too deeply", "move it up to use it"]
+            }
+            Self::Unreadable => {
+                ["folder that cannot be read", "folders that cannot be read", "make it readable to use it"]
+            }
             Self::Special => ["pipe, socket or device", "pipes, sockets or devices", ""],
             Self::NotAnImage => {
-                ["file that is not called like an image", "files that are not called like images", ""]
+                ["file that is not named like an image", "files that are not named like images", ""]
             }
         }
     }
@@ -189,9 +189,9 @@ mod tests {
         assert_eq!(
             left_out.lines(Path::new("photos")),
             [
-                "photos: left out 4 images in no class folder (a.png, b.png, c.png, …); \
+                "photos: left out 4 images outside of the class folders (a.png, b.png, c.png, …); \
                  put each into a folder named after its class to use it",
-                "photos: left out 1 folder or file that systems and programs keep for themselves (.git)",
+                "photos: left out 1 hidden folder or file of a system or program (.git)",
             ]
         );
     }

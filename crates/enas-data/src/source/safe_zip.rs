@@ -57,19 +57,20 @@ fn open(path: &Path, purpose: Use) -> Result<ZipArchive<BufReader<File>>, Error>
     }
     if zip.has_duplicate_names() {
         return Err(refused(
-            "it lists a name twice, so that it is unclear which is meant; pack it anew".into(),
+            "it lists a name twice, so that it is unclear which one is meant; create the archive again"
+                .into(),
         ));
     }
     let (unpacked, packed) = survey(path, &mut zip, purpose)?;
     if packed > bytes {
         return Err(refused(format!(
-            "its entries claim {packed} bytes of its {bytes}, so they share some; pack it anew"
+            "its entries claim {packed} bytes of its {bytes}, so they share some; create the archive again"
         )));
     }
     let ratio = if unpacked > LARGE { MAX_LARGE_RATIO } else { MAX_RATIO };
     if unpacked > bytes.saturating_mul(ratio) {
         return Err(refused(format!(
-            "{bytes} bytes promise to unpack into {unpacked}, which no honest archive of pictures does"
+            "{bytes} bytes would unpack into {unpacked}, which no real archive of images does"
         )));
     }
     Ok(zip)
@@ -106,7 +107,7 @@ fn survey(path: &Path, zip: &mut ZipArchive<BufReader<File>>, purpose: Use) -> R
         // A name in two spellings, or both a file and a folder.
         let plain = plain_name(&name);
         if !plain.is_empty() && !names.insert(plain) {
-            return refused(format!("the entry {name:?} occurs twice; pack it anew"));
+            return refused(format!("the entry {name:?} occurs twice; create the archive again"));
         }
     }
     // Some archivers write all names with a slash. A single one would point outside the root.

@@ -24,7 +24,7 @@ pub(super) fn open(path: &Path, classes: &[String]) -> Result<Source, Error> {
     listing.leave_out_runs();
     let wrapper = listing.strip_wrappers(classes);
     // Most archivers put one folder around everything.
-    let note = || Note::new(format!("all images lie in {wrapper}"), "its folders are the classes or splits");
+    let note = || Note::new(format!("all images are in {wrapper}"), "its folders are the classes or splits");
     let notes = if wrapper.contains('/') { vec![note()] } else { Vec::new() };
     Ok(Source { notes, ..source(path, zip, listing) })
 }

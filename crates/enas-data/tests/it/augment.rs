@@ -49,7 +49,7 @@ fn variations_depend_on_seed_epoch_and_image_alone() {
         let same = (0..40)
             .filter(|&epoch| a.train.augmented(7, epoch).unwrap() == a.train.normalized(7).unwrap())
             .count();
-        assert!(same < 12, "{m:?} left the picture alone in {same} of 40 epochs");
+        assert!(same < 12, "{m:?} left the image alone in {same} of 40 epochs");
         assert!(
             !a.valid.is_augmented() && a.valid.augmented(0, 0).unwrap() == a.valid.normalized(0).unwrap()
         );

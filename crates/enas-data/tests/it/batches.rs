@@ -50,7 +50,7 @@ fn ordered_batches_are_the_split_from_first_to_last() {
     assert_eq!(batches.iter().map(ImageBatch::len).collect::<Vec<_>>(), [100, 79]);
     assert_eq!(indices(&batches), (0..179).collect::<Vec<_>>());
     let train = data.train.ordered(50).unwrap().next().unwrap().unwrap();
-    assert_eq!(train.images[..64], data.train.normalized(0).unwrap(), "evaluation never varies pictures");
+    assert_eq!(train.images[..64], data.train.normalized(0).unwrap(), "evaluation never varies images");
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn impossible_batch_sizes_are_errors_that_help() {
     }
     let plan = EpochPlan { last: Last::Drop, ..EpochPlan::new(0, 2000) };
     let error = data.train.epoch(&plan).unwrap_err().to_string();
-    assert!(error.contains("batches of 2000 from the 1439 pictures of the train split"), "{error}");
+    assert!(error.contains("batches of 2000 from the 1439 images of the train split"), "{error}");
 }
 
 #[test]

@@ -162,9 +162,9 @@ fn images_that_are_not_plain_are_kept_and_it_is_said_how() {
         ("colour16.png", FindingKind::Deep, "scaled to 8 bits"),
         ("grey16.png", FindingKind::Deep, "scaled to 8 bits"),
         ("cmyk.jpg", FindingKind::Cmyk, "converted to grey"),
-        ("transparent.png", FindingKind::Alpha, "laid over white"),
-        ("transparent-grey.png", FindingKind::Alpha, "laid over white"),
-        ("transparent.webp", FindingKind::Alpha, "laid over white"),
+        ("transparent.png", FindingKind::Alpha, "blended with white"),
+        ("transparent-grey.png", FindingKind::Alpha, "blended with white"),
+        ("transparent.webp", FindingKind::Alpha, "blended with white"),
         ("palette.png", FindingKind::Palette, "converted to grey"),
         ("palette.bmp", FindingKind::Palette, "converted to grey"),
         ("exif-6.jpg", FindingKind::Rotated, "turned upright"),
@@ -289,7 +289,7 @@ fn small_and_unequal_classes_are_counted() {
     bundle.file("valid/cat/0.png", &wave_png(810, 40, 40));
     let report = examined(&config(&bundle));
     let tiny = finding(&report, FindingKind::TinyClass);
-    assert_eq!((paths(tiny), tiny.cases[0].detail.as_str()), (vec!["cat"], "4 training pictures"));
+    assert_eq!((paths(tiny), tiny.cases[0].detail.as_str()), (vec!["cat"], "4 training images"));
     let missing = finding(&report, FindingKind::MissingClass);
     assert_eq!((paths(missing), missing.cases[0].detail.as_str()), (vec!["cat"], "not in test"));
     assert_eq!(report.findings.len(), 2, "12 to 4 is no bad imbalance: {:#?}", report.findings);
@@ -336,9 +336,9 @@ fn sizes_and_proportions_come_with_their_distribution() {
     );
     assert_eq!(paths(of(FindingKind::Large)), ["train/ant/huge.png"]);
     assert_eq!(of(FindingKind::MixedSizes).summary, "4 sizes, 16 to 640 pixels wide and 16 to 512 high");
-    assert_eq!(of(FindingKind::MixedSizes).cases[0].detail, "40 x 40: 36 pictures");
+    assert_eq!(of(FindingKind::MixedSizes).cases[0].detail, "40 x 40: 36 images");
     let proportions = of(FindingKind::MixedProportions);
-    assert_eq!(proportions.cases[2].detail, "wider than high: 2 pictures");
+    assert_eq!(proportions.cases[2].detail, "wider than high: 2 images");
     assert!(proportions.consequence.contains("distorted"), "{proportions:?}");
     let padded = examined(&Config { resize: Resize::Pad, ..config(&bundle) });
     assert!(finding(&padded, FindingKind::MixedProportions).consequence.contains("black bars"));
@@ -348,7 +348,7 @@ fn sizes_and_proportions_come_with_their_distribution() {
 #[test]
 fn what_is_left_out_is_listed() {
     let bundle = sound().folder("train/empty").folder("valid/empty");
-    bundle.file("train/ant/notes.txt", b"no picture");
+    bundle.file("train/ant/notes.txt", b"no image");
     bundle.file("train/ant/camera.dat", &wave_png(900, 40, 40));
     bundle.file("loose.png", &wave_png(901, 40, 40));
     bundle.file("train/ant/deep/lost.png", &wave_png(902, 40, 40));
@@ -359,14 +359,14 @@ fn what_is_left_out_is_listed() {
     assert_eq!(of(FindingKind::NotAnImage), ["train/ant/camera.dat", "train/ant/notes.txt"]);
     let details: Vec<&str> =
         finding(&report, FindingKind::NotAnImage).cases.iter().map(|case| case.detail.as_str()).collect();
-    assert_eq!(details, ["its content is a PNG picture: rename it to use it", ""]);
+    assert_eq!(details, ["its content is a PNG image: rename it to use it", ""]);
     assert_eq!(of(FindingKind::Unlabelled), ["loose.png"]);
     let summaries: Vec<&str> = report.findings.iter().map(|finding| finding.summary.as_str()).collect();
-    let nested = "1 image lies in a folder inside a class folder (train/ant/deep)";
+    let nested = "1 image is in a folder inside a class folder (train/ant/deep)";
     assert!(summaries.contains(&nested), "{summaries:?}");
     assert_eq!(of(FindingKind::EmptyFolder), ["train/empty", "valid/empty"]);
     assert_eq!(of(FindingKind::SameButForCase), ["train/ant/X.png", "train/ant/x.png"]);
-    assert!(!report.can_start, "the class without a picture cannot be learnt");
+    assert!(!report.can_start, "the class without an image cannot be learnt");
 }
 
 /// Whatever stops a run is an error here, in the same words, and nothing else is.
@@ -377,8 +377,8 @@ fn the_verdict_is_that_of_loading() {
         (Bundle::new().with("cat", 3), "at least 2 classes"),
         (sound().with("val/ant", 2), "val and valid would both be valid"),
         (sound().with("test/wasp", 2), "wasp"),
-        (sound().folder("train/wasp"), "class \"wasp\" has no usable picture"),
-        (Bundle::new().with("a", 1).with("b", 2), "has no picture"),
+        (sound().folder("train/wasp"), "class \"wasp\" has no usable image"),
+        (Bundle::new().with("a", 1).with("b", 2), "has no image"),
     ];
     for (bundle, expected) in cases {
         let report = examined(&config(&bundle));
@@ -470,7 +470,7 @@ fn mixed() -> Bundle {
     bundle.file("train/ant/90.png", &wave_png(1, 40, 40));
     bundle.file("test/bee/again.jpg", &written(&waves(2, 40, 40).into(), ImageFormat::Jpeg));
     bundle.file("train/ant/broken.png", b"\x89PNG\r\n\x1a\nrubbish");
-    bundle.file("train/ant/notes.txt", b"no picture");
+    bundle.file("train/ant/notes.txt", b"no image");
     bundle.file("train/bee/wide.png", &wave_png(900, 80, 40));
     bundle
 }

@@ -162,7 +162,7 @@ fn twelve_bits_in_sixteen_keep_their_greys_in_data_sets_and_in_prediction() {
             with_log(|| load(&config, &LoadOptions { storage, ..LoadOptions::new(Seed::new(1)) }).unwrap());
         assert_eq!(data.white, WhiteLevels { integer: Some(4095), ..WhiteLevels::default() });
         assert!(log.contains("16 images have more than 8 bits per sample"), "{log}");
-        assert!(log.contains("white be 4095 (data.white_level sets it)"), "{log}");
+        assert!(log.contains("white is 4095 (data.white_level sets it)"), "{log}");
         // A model keeps the levels, so that an image alone, however dark, gives the same pixels.
         let spec = config.clone().with_white(data.white).input();
         for split in [&data.train, &data.valid, &data.test] {

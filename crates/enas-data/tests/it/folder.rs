@@ -61,7 +61,7 @@ fn folders_without_splits_are_divided_by_class_and_seed() {
     assert_eq!(paths(&data, Part::Test), paths(&again, Part::Test));
     assert_ne!(paths(&data, Part::Test), paths(&other, Part::Test));
     let all: BTreeSet<_> = Part::ALL.into_iter().flat_map(|part| paths(&data, part)).collect();
-    assert_eq!(all.len(), 60, "no picture is in two parts");
+    assert_eq!(all.len(), 60, "no image is in two parts");
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn hidden_and_unrelated_files_are_ignored() {
     let bundle = with_splits().folder(".git/objects");
     for name in ["train/cat/notes.txt", "train/cat/.hidden.png", ".DS_Store", "labels.csv", "train/readme.md"]
     {
-        bundle.file(name, b"not a picture");
+        bundle.file(name, b"not an image");
     }
     bundle.file("train/cat/UPPER.PNG", &png(1, 99));
     bundle.file("train/cat/deeper/x.png", &png(1, 98));
@@ -102,7 +102,7 @@ fn a_split_under_another_name_is_not_lost_and_another_folder_is_named() {
     assert_eq!((sizes(&data), data.valid.path(0), log.as_str()), ([8, 4, 4], "val/cat/000.png", ""));
     fs::rename(bundle.root().join("val"), bundle.root().join("drafts")).unwrap();
     let (data, log) = with_log(|| load(&bundle.config(), &options()).unwrap());
-    assert!(log.contains("left out 1 folder beside the splits (drafts)"), "{log}");
+    assert!(log.contains("left out 1 folder next to the splits (drafts)"), "{log}");
     assert_eq!(data.train.len() + data.valid.len(), 8);
 }
 
@@ -119,11 +119,11 @@ fn what_is_not_a_data_set_is_named() {
     assert!(matches!(error, Error::NotFolderOrZip { .. }), "{error}");
 
     let error = message(&Bundle::new());
-    assert!(error.contains("no class folders, nor any picture; expected train/<class>/"), "{error}");
+    assert!(error.contains("no class folders, and no images; expected train/<class>/"), "{error}");
     let loose = Bundle::new();
     loose.file("a.png", &png(0, 0));
     loose.file("b.png", &png(0, 1));
-    assert!(message(&loose).contains("only 2 pictures side by side"), "{}", message(&loose));
+    assert!(message(&loose).contains("only 2 images without class folders"), "{}", message(&loose));
     let error = message(&Bundle::new().with("cat", 9));
     assert!(error.contains("at least 2 classes") && error.contains("found only cat"), "{error}");
     let error = message(&Bundle::new().with("train", 5).with("test", 5));
@@ -138,7 +138,7 @@ fn a_class_that_ends_up_empty_is_an_error_with_the_reason() {
     bundle.file("dog/readme.txt", b"soon");
     let error = message(&bundle);
     assert!(
-        error.contains("\"dog\" has no usable picture in") && error.contains("no file there ends in"),
+        error.contains("\"dog\" has no usable image in") && error.contains("no file there ends in"),
         "{error}"
     );
     bundle.file("dog/a.png", b"\x89PNG\r\n\x1a\nbroken");
@@ -151,7 +151,7 @@ fn a_class_that_ends_up_empty_is_an_error_with_the_reason() {
 
     let bundle = with_splits().with("valid/cow", 2).with("test/cow", 1).folder("train/cow");
     let error = message(&bundle);
-    assert!(error.contains("\"cow\" has no usable picture") && error.contains("train/cow"), "{error}");
+    assert!(error.contains("\"cow\" has no usable image") && error.contains("train/cow"), "{error}");
 }
 
 #[test]
@@ -168,18 +168,15 @@ fn classes_that_train_lacks_are_listed() {
 fn a_split_without_an_image_is_an_error() {
     let bundle = Bundle::new().with("train/a", 5).with("train/b", 5).with("valid/a", 2).folder("test/a");
     let error = message(&bundle);
-    assert!(error.contains("the test split of") && error.contains("has no picture"), "{error}");
+    assert!(error.contains("the test split of") && error.contains("has no image"), "{error}");
     bundle.file("test/a/x.png", b"junk");
     let error = message(&bundle);
     assert!(error.contains("all 1 files there were skipped as unreadable"), "{error}");
     let bundle = Bundle::new().with("train/a", 1).with("train/b", 1).with("test/a", 9);
     let error = message(&bundle);
-    assert!(
-        error.contains("the valid split of") && error.contains("no class has enough pictures"),
-        "{error}"
-    );
+    assert!(error.contains("the valid split of") && error.contains("no class has enough images"), "{error}");
     let error = message(&Bundle::new().with("a", 2).with("b", 2));
-    assert!(error.contains("no class has enough pictures"), "{error}");
+    assert!(error.contains("no class has enough images"), "{error}");
 }
 
 #[test]
@@ -191,7 +188,7 @@ fn a_class_missing_from_valid_is_a_warning() {
         .with("test/a", 2)
         .with("test/b", 2);
     let (data, log) = with_log(|| load(&bundle.config(), &options()).unwrap());
-    assert!(log.contains("the valid split has no picture of b"), "{log}");
+    assert!(log.contains("the valid split has no image of b"), "{log}");
     assert_eq!(data.valid.labels(), [0, 0]);
 }
 
@@ -208,7 +205,7 @@ fn bad_files_are_skipped_with_reasons_and_strict_makes_them_errors() {
     assert_eq!(skipped, ["train/cat/broken.png", "train/cat/empty.jpg", "train/dog/page.gif"]);
     assert!(data.skipped[0].reason.contains("cannot be decoded"), "{:?}", data.skipped[0]);
     assert_eq!(data.skipped[1].reason, "the file is empty");
-    assert_eq!(data.skipped[2].reason, "not a PNG, JPEG, BMP, GIF, WebP or TIFF picture");
+    assert_eq!(data.skipped[2].reason, "not a PNG, JPEG, BMP, GIF, WebP or TIFF image");
     assert_eq!(data.fingerprint.files, 19, "skipped files count: repairing one changes the data");
     assert!(log.contains("train/cat/broken.png: cannot be decoded"), "{log}");
 
@@ -255,7 +252,7 @@ fn a_stored_split_survives_new_images_another_seed_and_other_fractions() {
     });
     assert_eq!(again.split_file(), stored);
     assert_eq!(again.train.image(5).unwrap(), first.train.image(5).unwrap());
-    assert!(log.contains("1 pictures in") && log.contains("not in the stored split"), "{log}");
+    assert!(log.contains("1 images in") && log.contains("not in the stored split"), "{log}");
     assert_ne!(again.fingerprint, first.fingerprint);
 }
 
@@ -273,7 +270,7 @@ fn a_stored_split_that_no_longer_fits_says_why() {
     fs::remove_file(bundle.root().join("a/002.png")).unwrap();
     let error = fails(&stored);
     assert!(
-        error.contains("1 of its pictures is gone or unreadable, a/002.png; restore what is missing"),
+        error.contains("1 of its images is gone or unreadable, a/002.png; restore what is missing"),
         "{error}"
     );
     let bundle = bundle.with("c", 5);

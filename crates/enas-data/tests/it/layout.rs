@@ -53,8 +53,8 @@ fn a_test_folder_without_classes_is_named_and_drawn_instead() {
     bundle.file("sample_submission.csv", b"id,label\n");
     let (data, log) = loaded(&bundle);
     assert_eq!(sizes(&data), [16, 2, 2]);
-    let line = warning(&log, "in no class folder");
-    assert!(line.contains("7 images in no class folder (test/000.png, "), "{line}");
+    let line = warning(&log, "outside of the class folders");
+    assert!(line.contains("7 images outside of the class folders (test/000.png, "), "{line}");
 }
 
 #[test]
@@ -62,10 +62,7 @@ fn an_empty_split_folder_is_an_error_and_not_drawn() {
     for part in ["test", "valid"] {
         let bundle = animals(animals(Bundle::new(), "train", 10), "test", if part == "test" { 0 } else { 4 });
         let error = message(&bundle.folder(part));
-        assert!(
-            error.contains(&format!("the {part} split of")) && error.contains("has no picture"),
-            "{error}"
-        );
+        assert!(error.contains(&format!("the {part} split of")) && error.contains("has no image"), "{error}");
     }
 }
 
@@ -127,7 +124,7 @@ fn folders_around_everything_are_dropped_in_folders_and_zips() {
         let (data, log) = loaded(&bundle);
         assert_eq!((data.classes.clone(), sizes(&data)), (plain.classes.clone(), sizes(&plain)), "{around}");
         assert_eq!(names(&data), names(&plain));
-        assert!(warning(&log, "all images lie in").contains(around), "{log}");
+        assert!(warning(&log, "all images are in").contains(around), "{log}");
         let elsewhere = Bundle::new();
         let path = elsewhere.root().join("packed.zip");
         pack(bundle.root(), &path, "");
@@ -149,7 +146,7 @@ fn images_below_class_folders_belong_to_the_class() {
     assert_eq!(data.classes, ["cat", "dog"]);
     let line = warning(&log, "inside class folders");
     assert!(
-        line.contains("60 images lie in folders inside class folders (cat/2023, dog/2023/may)"),
+        line.contains("60 images are in folders inside class folders (cat/2023, dog/2023/may)"),
         "{line}"
     );
     assert!(line.contains("counted for the class"), "{line}");
@@ -261,8 +258,8 @@ fn a_split_whose_only_folder_is_not_a_class_holds_images_without_labels() {
     let bundle = animals(Bundle::new(), "train", 10).with("test/unknown", 7);
     let error = message(&bundle);
     for part in [
-        "test/unknown holds the only pictures of its split, and its name is not a class of train",
-        "Sort these pictures into test/<class>/",
+        "test/unknown holds the only images of its split, and its name is not a class of train",
+        "Sort these images into test/<class>/",
         "or move test away, and the test split is drawn from train",
     ] {
         assert!(error.contains(part), "{part}: {error}");
@@ -272,7 +269,7 @@ fn a_split_whose_only_folder_is_not_a_class_holds_images_without_labels() {
     bundle.file("val/val_annotations.txt", b"val_0.JPEG\tn03444034\n");
     let error = message(&bundle);
     for part in [
-        "val/images and test/images hold the only pictures of their splits",
+        "val/images and test/images hold the only images of their splits",
         "val/val_annotations.txt, which is not read",
         "move val and test away, and the valid and test splits are drawn from train",
     ] {

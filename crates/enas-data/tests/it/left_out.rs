@@ -15,7 +15,10 @@ fn images_beside_class_folders_are_left_out_counted_and_named() {
     let (data, log) = loaded(&bundle);
     assert_eq!(data.fingerprint.files, 20);
     let line = warning(&log, "left out");
-    assert!(line.contains("left out 2 images in no class folder (a.png, b.png); put each"), "{line}");
+    assert!(
+        line.contains("left out 2 images outside of the class folders (a.png, b.png); put each"),
+        "{line}"
+    );
 }
 
 #[test]
@@ -76,7 +79,7 @@ fn folders_and_files_of_systems_do_not_stop_a_run() {
     let (data, log) = loaded(&bundle);
     assert_eq!((&data.fingerprint, &data.classes), (&alone.fingerprint, &alone.classes));
     let line = warning(&log, "left out");
-    assert!(line.contains("left out 10 folders and files that systems and programs keep"), "{line}");
+    assert!(line.contains("left out 10 hidden folders and files of systems or programs"), "{line}");
     assert!(line.contains("(#recycle, $RECYCLE.BIN, .git, …)"), "{line}");
 }
 
@@ -91,11 +94,11 @@ fn files_that_are_not_used_are_named_by_their_kind() {
     let (data, log) = loaded(&bundle);
     assert_eq!(data.fingerprint.files, 20);
     for expected in [
-        "1 file that is an image but not called like one (cat/photo.jfif); let the names end",
+        "1 file that is an image but not named like one (cat/photo.jfif); give them names that end",
         "1 file of a kind that is not read (cat/IMG_1.HEIC); convert them",
         "1 archive (dog/more.zip); unpack them",
         "1 image whose name begins with a dot (dog/.hidden.png)",
-        "1 file that is not called like an image (labels.csv)",
+        "1 file that is not named like an image (labels.csv)",
     ] {
         assert!(warning(&log, expected).contains("left out"), "{log}");
     }
@@ -147,13 +150,13 @@ fn the_check_lists_what_a_run_leaves_out() {
     assert_eq!(report.files, 27);
     let lines: Vec<String> = report.findings.iter().map(|finding| finding.line()).collect();
     for expected in [
-        "all images lie in w: its folders are the classes or splits",
-        "3 images lie in folders inside class folders (cat/more): counted for the class",
+        "all images are in w: its folders are the classes or splits",
+        "3 images are in folders inside class folders (cat/more): counted for the class",
         "1 folder of masks, thumbnails or the like in a class folder (such as dog/masks): left out: rename it",
         "1 folder of runs (such as out): left out",
-        "systems and programs keep for themselves (such as @eaDir): left out",
-        "1 picture lies in no class folder (such as cover.png): left out: put each",
-        "1 file is not called like a picture (such as a.heic): left out",
+        "hidden folder or file of a system or program (such as @eaDir): left out",
+        "1 image is outside of the class folders (such as cover.png): left out: put each",
+        "1 file is not named like an image (such as a.heic): left out",
     ] {
         assert!(lines.iter().any(|line| line.contains(expected)), "{expected}: {lines:#?}");
     }

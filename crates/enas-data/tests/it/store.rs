@@ -62,7 +62,7 @@ fn mode(mode: AugmentMode, when: When, n_aug: usize) -> augment::Config {
 #[test]
 fn batches_do_not_depend_on_how_images_are_held() {
     let bundle = Bundle::new().with("cat", 11).with("dog", 14).with("eel", 5);
-    bundle.file("dog/broken.png", b"no picture");
+    bundle.file("dog/broken.png", b"no image");
     let plain = bundle.config();
     same(&plain);
     for augment in [
@@ -126,13 +126,13 @@ fn an_image_that_vanishes_is_named() {
 #[test]
 fn an_image_that_changes_is_named_even_if_it_can_be_decoded() {
     let error = lost(|path| fs::write(path, png(77, 7)).unwrap());
-    assert!(error.contains("not what it was"), "{error}");
+    assert!(error.contains("its content has changed"), "{error}");
 }
 
 #[test]
 fn an_image_that_is_damaged_later_is_named() {
     let error = lost(|path| fs::write(path, b"torn").unwrap());
-    assert!(error.contains("not what it was"), "{error}");
+    assert!(error.contains("its content has changed"), "{error}");
 }
 
 #[test]

@@ -212,7 +212,7 @@ fn an_archive_that_promises_more_than_deflate_can_give_is_refused() {
     bytes[directory + 24..directory + 28].copy_from_slice(&0xffff_fff0u32.to_le_bytes());
     fs::write(&path, bytes).unwrap();
     let error = load_zip(&path).unwrap_err().to_string();
-    assert!(error.contains("no honest archive"), "{error}");
+    assert!(error.contains("no real archive"), "{error}");
 }
 
 /// Replaces every occurrence of a name in an archive by another of the same length.

@@ -9,7 +9,7 @@ use super::value::{MAX_NAME, Value};
 /// The result of calling `callable`, for the callables in these files.
 pub(super) fn evaluate_call(callable: &Value, arguments: &Value) -> Result<Value> {
     let (Value::Global(name), Value::Tuple(arguments)) = (callable, arguments) else {
-        bail!("a call of something that is no name")
+        bail!("a call of something that is not a name")
     };
     match (&**name, &arguments[..]) {
         ("_codecs encode", [Value::Text(text), Value::Text(codec)]) if &**codec == "latin1" => {
@@ -20,7 +20,7 @@ pub(super) fn evaluate_call(callable: &Value, arguments: &Value) -> Result<Value
             Ok(Value::Array { shape: vec![0], data: Rc::new([]) })
         }
         ("numpy dtype", [code, ..]) => {
-            let code = code.as_bytes().context("an element type that is no text")?;
+            let code = code.as_bytes().context("an element type that is not text")?;
             ensure!(code.len() <= MAX_NAME, "an element type with a name without an end");
             Ok(Value::Dtype(String::from_utf8_lossy(code).into()))
         }
@@ -30,7 +30,7 @@ pub(super) fn evaluate_call(callable: &Value, arguments: &Value) -> Result<Value
 
 /// The result of giving `state` to `object`, for the two kinds of object in these files.
 pub(super) fn set_state(object: Value, state: Value) -> Result<Value> {
-    let Value::Tuple(state) = state else { bail!("an object state that is no tuple") };
+    let Value::Tuple(state) = state else { bail!("an object state that is not a tuple") };
     match (object, &state[..]) {
         // Byte order and alignment, which are irrelevant for single bytes.
         (dtype @ Value::Dtype(_), _) => Ok(dtype),
@@ -48,6 +48,6 @@ pub(super) fn set_state(object: Value, state: Value) -> Result<Value> {
 fn as_size(value: &Value) -> Result<usize> {
     match value {
         Value::Int(n) => usize::try_from(*n).with_context(|| format!("an array side of {n}")),
-        _ => bail!("an array side that is no number"),
+        _ => bail!("an array side that is not a number"),
     }
 }

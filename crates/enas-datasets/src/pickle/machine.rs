@@ -82,7 +82,7 @@ impl Machine<'_> {
             0x93 => {
                 let (name, module) = (self.pop()?, self.pop()?);
                 let (Value::Text(module), Value::Text(name)) = (module, name) else {
-                    bail!("a name that is no text")
+                    bail!("a name that is not text")
                 };
                 ensure!(module.len().max(name.len()) <= MAX_NAME, "a name without an end");
                 self.push(Value::Global(format!("{module} {name}").into()))?;
@@ -243,14 +243,14 @@ impl Machine<'_> {
     }
 
     fn extend_list(&mut self, items: Vec<Value>) -> Result<()> {
-        let Value::List(list) = self.top()? else { bail!("items for something that is no list") };
+        let Value::List(list) = self.top()? else { bail!("items for something that is not a list") };
         list.extend(items);
         Ok(())
     }
 
     fn extend_dict(&mut self, items: Vec<Value>) -> Result<()> {
         ensure!(items.len().is_multiple_of(2), "a dictionary key without a value");
-        let Value::Dict(dict) = self.top()? else { bail!("items for something that is no dictionary") };
+        let Value::Dict(dict) = self.top()? else { bail!("items for something that is not a dictionary") };
         let mut items = items.into_iter();
         while let (Some(key), Some(value)) = (items.next(), items.next()) {
             dict.push((key, value));

@@ -1,4 +1,4 @@
-//! Resident pictures against the same pictures normalised on the host.
+//! Resident images against the same images normalised on the host.
 
 use enas_kernels::gpu::{Gpu, GpuActivation, GpuImages, Precision};
 use enas_rng::Seed;
@@ -7,7 +7,7 @@ use enas_testing::numbers::bits;
 
 use crate::{in_all_orders, on_maps, support};
 
-/// `(c, h, w)` and a number of pictures: whole words, parts of words, a single byte, several blocks.
+/// `(c, h, w)` and a number of images: whole words, parts of words, a single byte, several blocks.
 const SETS: [((usize, usize, usize), usize); 5] =
     [((1, 4, 4), 5), ((3, 3, 3), 20), ((1, 1, 1), 40), ((2, 5, 7), 17), ((3, 9, 11), 3)];
 
@@ -37,8 +37,8 @@ impl Set {
     }
 
     fn on(&self, gpu: &Gpu) -> GpuImages {
-        let pictures = self.pixels.chunks_exact(self.size());
-        GpuImages::upload(gpu, self.shape, pictures, &self.labels, &self.tables).expect("it fits")
+        let images = self.pixels.chunks_exact(self.size());
+        GpuImages::upload(gpu, self.shape, images, &self.labels, &self.tables).expect("it fits")
     }
 
     fn normalised(&self, indices: &[usize]) -> Vec<f32> {
@@ -73,7 +73,7 @@ fn resident_batches_equal_those_of_the_host_to_the_bit() {
 }
 
 #[test]
-fn labels_follow_their_pictures() {
+fn labels_follow_their_images() {
     let got = in_all_orders("labels", |gpu| {
         let resident = Set::new((1, 2, 3), 300).on(gpu);
         let chosen = resident.choose(&[299, 0, 8, 8]).expect("they are there");
@@ -86,12 +86,12 @@ fn labels_follow_their_pictures() {
 fn the_first_of_a_choice_are_its_beginning() {
     let gpu = gpus::emulated(0);
     let resident = Set::new((1, 2, 2), 9).on(&gpu);
-    let pictures = |indices: &[usize], n: usize| {
+    let images = |indices: &[usize], n: usize| {
         let chosen = resident.choose(indices).expect("they are there").first(n);
         GpuActivation::plain(chosen.map(Precision::F32)).to_nchw().expect("the kernels run")
     };
-    assert_eq!(pictures(&[4, 1, 7], 2), pictures(&[4, 1], 2));
-    assert_eq!(pictures(&[4, 1], 9), pictures(&[4, 1], 2));
+    assert_eq!(images(&[4, 1, 7], 2), images(&[4, 1], 2));
+    assert_eq!(images(&[4, 1], 9), images(&[4, 1], 2));
 }
 
 #[test]

@@ -132,7 +132,7 @@ fn cpu_map(numbers: &[f32], (n, c, h, w): Shape) -> FeatureMap {
 }
 
 fn gpu_map(gpu: &Gpu, precision: Precision, numbers: &[f32], shape: Shape) -> GpuFeatureMap {
-    GpuFeatureMap::from_pictures(&gpu.upload(numbers), precision, shape)
+    GpuFeatureMap::from_images(&gpu.upload(numbers), precision, shape)
 }
 
 fn download(map: &GpuFeatureMap) -> Vec<f32> {

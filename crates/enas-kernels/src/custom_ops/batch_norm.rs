@@ -118,7 +118,7 @@ impl GpuOp for BatchNorm {
         let [gamma, beta] = [args[1].vector(OP, "gamma", c)?, args[2].vector(OP, "beta", c)?];
         let value = GpuActivation { affine: Some(stats.affine(gamma, beta)), map: z };
         self.keep(stats.download()?)?;
-        Ok((value.to_pictures(), shape))
+        Ok((value.to_images(), shape))
     }
 
     fn backward_gpu(
@@ -133,6 +133,6 @@ impl GpuOp for BatchNorm {
         let stats = GpuBatchStats::upload(z.gpu(), stats);
         let gamma = args[1].vector(OP, "gamma", z.c())?;
         let (gx, gamma, beta) = batch_norm_backward(&z, &stats, gamma, &gy);
-        Ok(vec![wants_first.then(|| gpu_op::pictures(gx).0), Some(gamma), Some(beta)])
+        Ok(vec![wants_first.then(|| gpu_op::images(gx).0), Some(gamma), Some(beta)])
     }
 }

@@ -89,7 +89,7 @@ impl DepthwiseConv2d {
 
 impl GpuOp for DepthwiseConv2d {
     fn forward_gpu(&self, args: &[GpuArgument<'_>]) -> Result<(Buffer, Shape)> {
-        self.on_gpu(args, |x, rows, _| Ok(gpu_op::pictures(rows.gather(std::slice::from_ref(x), false))))
+        self.on_gpu(args, |x, rows, _| Ok(gpu_op::images(rows.gather(std::slice::from_ref(x), false))))
     }
 
     fn backward_gpu(
@@ -107,7 +107,7 @@ impl GpuOp for DepthwiseConv2d {
             if wants_first {
                 rows.scatter(inputs, false, &grad, &mut gx);
             }
-            let [gx] = gx.map(|gx: Option<GpuFeatureMap>| gx.map(|gx| gpu_op::pictures(gx).0));
+            let [gx] = gx.map(|gx: Option<GpuFeatureMap>| gx.map(|gx| gpu_op::images(gx).0));
             Ok(vec![gx, Some(transpose_numbers(filters.span(0, len), len / x.map.c()))])
         })
     }

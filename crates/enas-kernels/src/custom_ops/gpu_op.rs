@@ -92,7 +92,7 @@ impl GpuArgument<'_> {
 
     /// Images in the blocked layout.
     pub(super) fn map(&self, op: &str, name: &str) -> Result<GpuFeatureMap> {
-        Ok(GpuFeatureMap::from_pictures(self.numbers, Precision::F32, image_dims(op, name, self.dims)?))
+        Ok(GpuFeatureMap::from_images(self.numbers, Precision::F32, image_dims(op, name, self.dims)?))
     }
 
     /// The number of outputs of a 1×1 weight `[outputs, inputs, 1, 1]`, and its matrix, `[inputs, outputs]`.
@@ -135,9 +135,9 @@ pub(super) fn triple(
 }
 
 /// A map as the result of an operation.
-pub(super) fn pictures(map: GpuFeatureMap) -> (Buffer, Shape) {
+pub(super) fn images(map: GpuFeatureMap) -> (Buffer, Shape) {
     let shape = Shape::from(map.shape());
-    (GpuActivation::plain(map).to_pictures(), shape)
+    (GpuActivation::plain(map).to_images(), shape)
 }
 
 /// How the rows of a convolution's products are gathered.
@@ -159,7 +159,7 @@ pub(super) struct Convolution {
 
 impl Convolution {
     pub(super) fn forward(&self) -> (Buffer, Shape) {
-        pictures(self.with_conv_block(|conv_block| conv_block.forward(false).0))
+        images(self.with_conv_block(|conv_block| conv_block.forward(false).0))
     }
 
     /// The gradients of x (if requested), of the filters (if there are any) and of the matrices, in candle's layouts.
@@ -180,7 +180,7 @@ impl Convolution {
         let matrices = self.products.iter().zip(&matrices);
         let transposed = matrices
             .map(|((outputs, _), matrix)| transpose_numbers(matrix.span(0, channels * outputs), channels));
-        let x = gx.map(|gx| GpuActivation::plain(gx).to_pictures());
+        let x = gx.map(|gx| GpuActivation::plain(gx).to_images());
         std::iter::once(x).chain(filters.map(Some)).chain(transposed.map(Some)).collect()
     }
 

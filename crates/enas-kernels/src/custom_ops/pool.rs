@@ -86,7 +86,7 @@ impl CustomOp1 for Pool2d {
 impl GpuOp for Pool2d {
     fn forward_gpu(&self, args: &[GpuArgument<'_>]) -> Result<(Buffer, Shape)> {
         let x = args[0].value(OP, "x")?;
-        Ok(gpu_op::pictures(self.on(x.map.shape())?.forward_gpu(&x)))
+        Ok(gpu_op::images(self.on(x.map.shape())?.forward_gpu(&x)))
     }
 
     fn backward_gpu(
@@ -101,6 +101,6 @@ impl GpuOp for Pool2d {
         if wants_first {
             self.on(x.map.shape())?.backward_gpu(&x, &grad, &mut gradient);
         }
-        Ok(vec![gradient.map(|gradient| gpu_op::pictures(gradient).0)])
+        Ok(vec![gradient.map(|gradient| gpu_op::images(gradient).0)])
     }
 }

@@ -57,7 +57,7 @@ impl GpuImages {
     pub fn upload<'a>(
         gpu: &Gpu,
         shape: (usize, usize, usize),
-        pictures: impl Iterator<Item = &'a [u8]>,
+        images: impl Iterator<Item = &'a [u8]>,
         labels: &[u32],
         table: &[[f32; 256]],
     ) -> Result<Self, Error> {
@@ -70,9 +70,9 @@ impl GpuImages {
         let mut piece = Vec::with_capacity(PIECE + WORD * words);
         let mut sent = 0;
         let mut count = 0;
-        for picture in pictures {
-            assert_eq!(picture.len(), size, "a picture of {c}x{h}x{w}");
-            piece.extend_from_slice(picture);
+        for image in images {
+            assert_eq!(image.len(), size, "an image of {c}x{h}x{w}");
+            piece.extend_from_slice(image);
             count += 1;
             piece.resize((count * words - sent) * WORD, 0);
             if piece.len() >= PIECE {
@@ -81,7 +81,7 @@ impl GpuImages {
                 piece.clear();
             }
         }
-        assert_eq!(count, n, "one label per picture");
+        assert_eq!(count, n, "one label per image");
         bytes.upload_bytes(sent, &piece);
         let labels = gpu.upload_u32(labels);
         let table = gpu.upload(table.as_flattened());

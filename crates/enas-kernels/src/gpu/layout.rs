@@ -12,19 +12,15 @@ use enas_simd::LANES;
 impl GpuFeatureMap {
     /// Converts images that are already on the device as `[n, c, h, w]` to the blocked layout; `shape` is
     /// `(n, c, h, w)`. All maps that are computed from the result have its precision.
-    pub fn from_pictures(
-        pictures: &Buffer,
-        precision: Precision,
-        shape: (usize, usize, usize, usize),
-    ) -> Self {
-        let gpu = pictures.gpu();
+    pub fn from_images(images: &Buffer, precision: Precision, shape: (usize, usize, usize, usize)) -> Self {
+        let gpu = images.gpu();
         let map = Self::uninit(gpu, precision, shape);
         let (n, c, h, w) = shape;
         let size = c * h * w;
         let grid = [(size * LANES).div_ceil(THREADS), map.groups(), 1];
-        let args = [pictures.into(), (&map).into(), n.into(), size.into()];
+        let args = [images.into(), (&map).into(), n.into(), size.into()];
         let cost = Cost::new(n * size, 0) + map.traffic(map.len());
-        gpu.launch("lanes_from_pictures", grid, [THREADS, 1, 1], &args, cost);
+        gpu.launch("lanes_from_images", grid, [THREADS, 1, 1], &args, cost);
         map
     }
 }
@@ -64,20 +60,20 @@ impl GpuActivation {
     /// The first failure on the device.
     pub fn to_nchw(&self) -> Result<Vec<f32>, Error> {
         let (n, c, h, w) = self.map.shape();
-        self.to_pictures().download(0, n * c * h * w)
+        self.to_images().download(0, n * c * h * w)
     }
 
     /// The images `[n, c, h, w]` on the device, normalisation applied.
-    pub fn to_pictures(&self) -> Buffer {
+    pub fn to_images(&self) -> Buffer {
         let (n, c, h, w) = self.map.shape();
         let gpu = self.map.gpu();
         let plane = h * w;
-        let pictures = gpu.buffer(n * c * plane);
+        let images = gpu.buffer(n * c * plane);
         let [map, affine, has_affine] = self.params();
         let grid = [(c * plane).div_ceil(THREADS), n, 1];
-        let args = [map, affine, has_affine, (&pictures).into(), c.into(), plane.into()];
+        let args = [map, affine, has_affine, (&images).into(), c.into(), plane.into()];
         let cost = self.cost() + Cost::new(n * c * plane, 0);
-        gpu.launch("lanes_to_pictures", grid, [THREADS, 1, 1], &args, cost);
-        pictures
+        gpu.launch("lanes_to_images", grid, [THREADS, 1, 1], &args, cost);
+        images
     }
 }

@@ -84,7 +84,7 @@ pub fn search_notes(board: &Board) -> Vec<&'static str> {
     };
     let shared = "A search measures with weights that all architectures share: its numbers are not those of a trained network.";
     let alone = "The finals of a search measure the network found after a short training alone, on the half of the \
-                 validation images that no choice looked at: a whole training reaches other numbers.";
+                 validation images that no choice used: a whole training reaches other numbers.";
     [(false, shared), (true, alone)]
         .into_iter()
         .filter(|(of_finals, _)| any(*of_finals))
@@ -97,8 +97,8 @@ fn notes(board: &Board) -> Vec<&'static str> {
     let mut notes = Vec::new();
     if any(|entry| entry.accuracy.is_some_and(|it| it.interval.is_some())) {
         notes.push(
-            "Bars are 95 % intervals: two runs whose bars overlap by much may be equally good. All of a table share one \
-             scale.",
+            "Bars are 95 % intervals: two runs with widely overlapping bars may be equally good. All bars of a table \
+             share one scale.",
         );
     }
     notes.extend(search_notes(board));

@@ -92,7 +92,7 @@ fn a_run_with_a_search_shows_its_course_and_each_figure_once() {
     order(
         &html,
         &[
-            "of the 1\u{a0}h 00\u{a0}min that were allowed",
+            "of 1\u{a0}h 00\u{a0}min allowed",
             "An architecture was searched, as asked for.",
             "First model",
             "Search",
@@ -121,7 +121,7 @@ fn what_the_folder_does_not_say_is_said_to_be_missing() {
     let html = report(dir.path());
     order(
         &html,
-        &["test accuracy", "There is no plan yet.", "This run did not write down", "No setting was chosen"],
+        &["test accuracy", "There is no plan yet.", "This run did not record", "No setting was chosen"],
     );
     let options = ReportOptions { seconds: Some(754.0), ..ReportOptions::default() };
     fs::write(&about, whole).unwrap();

@@ -25,15 +25,15 @@ fn a_training_is_told_from_result_to_settings() {
     let html = report(&runs().train);
     for part in [
         "Training on pictures",
-        "90\u{a0}pictures of 3\u{a0}classes",
+        "90\u{a0}images of 3\u{a0}classes",
         "test accuracy",
-        "always the most frequent class",
+        "always predicting the most frequent class",
         "Normal cell",
         "Reduction cell",
         "Training loss",
         "Confusions",
         "expected calibration error",
-        "Pictures as training saw them",
+        "Images as training saw them",
         "SHA-256",
         "<code>child.filters</code>",
         "The architecture was found by the search <a href=\"",
@@ -52,7 +52,7 @@ fn a_search_is_told_beside_random_architectures() {
     for part in [
         "Search on pictures",
         "best random architecture",
-        "on the same pictures: ",
+        "on the same images: ",
         "These are not accuracies of trained networks.",
         "Candidates of the final choice",
         "uniformly random (6), mean",
@@ -151,7 +151,7 @@ fn images_that_are_loaded_already_make_no_difference() {
 fn the_worst_mistakes_show_where_the_network_looks_if_there_is_time() {
     let run = &runs().train;
     let html = report(run);
-    let mistakes = html.matches("</b> taken for <b>").count();
+    let mistakes = html.matches("</b> predicted as <b>").count();
     assert!(mistakes > 0, "the network of the tests makes mistakes");
     let maps =
         html.matches("class=\"map\" role=\"img\" aria-label=\"Occlusion sensitivity: covering ").count();
@@ -164,8 +164,8 @@ fn the_worst_mistakes_show_where_the_network_looks_if_there_is_time() {
     enas_report::write(run, &hurried).unwrap();
     let html = fs::read_to_string(out).unwrap();
     assert!(html.contains("time was short") && !html.contains("Occlusion sensitivity"));
-    assert!(html.contains("The time per picture was not measured"));
-    assert_eq!(html.matches("</b> taken for <b>").count(), mistakes);
+    assert!(html.contains("The time per image was not measured"));
+    assert_eq!(html.matches("</b> predicted as <b>").count(), mistakes);
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn images_that_were_moved_are_named_and_left_out() {
     fs::write(&config, text.replace(&runs().images().display().to_string(), "/moved/away")).unwrap();
     let html = report(moved.path());
     assert!(
-        html.contains("The pictures of the run cannot be loaded") && html.contains("/moved/away"),
+        html.contains("The images of the run cannot be loaded") && html.contains("/moved/away"),
         "{html}"
     );
     assert!(html.contains("test accuracy") && html.contains("guessing") && html.contains("Training loss"));

@@ -146,9 +146,9 @@ impl<P: Serialize + DeserializeOwned> Checkpoint<P> {
         let text = contents
             .metadata
             .get(KEY)
-            .ok_or_else(|| damaged("this is no checkpoint of a run, or a damaged one"))?;
+            .ok_or_else(|| damaged("this is not a checkpoint of a run, or it is damaged"))?;
         let preamble: Preamble = serde_json::from_str(text)
-            .map_err(|e| damaged(&format!("the checkpoint does not say of which format it is ({e})")))?;
+            .map_err(|e| damaged(&format!("the checkpoint does not name its format ({e})")))?;
         preamble.check().map_err(|problem| Unusable::Foreign(error(problem)))?;
         if contents.checksum == Checksum::Missing && preamble.format > OLDEST {
             return Err(damaged("the checkpoint is damaged: its checksum is missing"));
@@ -206,8 +206,7 @@ fn remove_damaged(path: &Path) {
 
 /// The error if no checkpoint is intact; `newest` is the error of the newest one.
 fn nothing_left(dir: &Path, newest: &Error) -> Error {
-    let problem =
-        format!("no checkpoint is whole: {newest}; remove this folder to begin the run again from its start");
+    let problem = format!("no checkpoint is complete: {newest}; remove this folder to start the run again");
     Error::File { path: dir.to_owned(), problem }
 }
 

@@ -106,7 +106,7 @@ impl Preset {
     pub fn named(name: &str) -> Result<&'static Self> {
         presets().iter().find(|p| p.name == name).ok_or_else(|| {
             let names: Vec<&str> = presets().iter().map(|p| p.name).collect();
-            let problem = format!("there is no such preset; there are {}", names.join(", "));
+            let problem = format!("there is no such preset; presets: {}", names.join(", "));
             ConfigError { place: format!("preset {name}"), problem }.into()
         })
     }

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn balanced_weights_are_n_over_k_times_the_pictures_of_the_class() {
+    fn balanced_weights_are_n_over_k_times_the_images_of_the_class() {
         let labels = [0, 0, 0, 0, 0, 0, 1, 1, 2, 2];
         let weights = ClassWeights::Balanced.of(&labels, &classes(3)).unwrap().unwrap();
         let expected = [10.0 / 18.0, 10.0 / 6.0, 10.0 / 6.0];
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn given_weights_have_mean_one_over_the_training_pictures() {
+    fn given_weights_have_mean_one_over_the_training_images() {
         let weights = ClassWeights::Given(vec![2.0, 6.0]).of(&[0, 0, 0, 1], &classes(2)).unwrap().unwrap();
         assert_eq!(weights.to_vec1::<f32>().unwrap(), [2.0 / 3.0, 2.0]);
         assert!(ClassWeights::None.of(&[0, 1], &classes(2)).unwrap().is_none());

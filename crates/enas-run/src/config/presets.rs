@@ -47,10 +47,10 @@ const PRESETS: &[Preset] = &[
     preset!("mnist", "MNIST as fetched by `enas data fetch mnist`"),
     preset!("fashion-mnist", "Fashion-MNIST as fetched by `enas data fetch fashion-mnist`"),
     preset!("cifar10", "CIFAR-10 as fetched by `enas data fetch cifar10`"),
-    preset!("folder", "your own pictures in class folders"),
+    preset!("folder", "your own images in class folders"),
     preset!("reference-mnist", "MNIST with the published values and every quirk of the published code"),
     preset!("reference-cifar10", "CIFAR-10 with the published values and every quirk of the published code"),
-    preset!("reference-welding", "two classes of 64x64 pictures with the published values and quirks"),
+    preset!("reference-welding", "two classes of 64x64 images with the published values and quirks"),
     preset!("reference-macro", "CIFAR-10: the published macro search, whole networks instead of cells"),
     preset!(
         "reference-macro-final",

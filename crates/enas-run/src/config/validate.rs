@@ -64,7 +64,7 @@ fn space(config: &SearchConfig) -> Result<(), InvalidSetting> {
     let wide = matches!(config.strategy, StrategyConfig::Wide {});
     let refused = [
         ("finals.steps", config.finals.are_wanted(), "finals train cells only; set finals.steps=0"),
-        ("limits", !config.limits.is_empty(), "limits are kept by finals, which train cells only"),
+        ("limits", !config.limits.is_empty(), "only finals apply limits, and finals train cells only"),
         ("strategy.kind", wide, "\"wide\" is a kind of cells; choose reinforce, evolution or uniform"),
     ];
     match refused.into_iter().find(|(_, is_set, _)| *is_set) {
@@ -171,7 +171,8 @@ fn refit(training: &TrainConfig) -> Result<(), InvalidSetting> {
     if refit.is_wanted() && training.data.augment.copies() > 1 {
         return wrong(
             "images",
-            "needs images that are varied anew: set data.augment.when = \"each-epoch\", or refit.images = \"none\"",
+            "needs images that are augmented in each epoch: set data.augment.when = \"each-epoch\", or refit.images = \
+             \"none\"",
         );
     }
     Ok(())

@@ -60,7 +60,7 @@ fn refuse_occupied(dir: &Path, own: &[&str]) -> Result<()> {
     if dir.join(makes_run).exists() {
         return Err(Error::run_directory(
             dir,
-            "this run exists already; go on with it by --resume, or choose another --out",
+            "this run exists already; continue it with --resume, or choose another --out",
         ));
     }
     for entry in fs::read_dir(dir).map_err(|source| Error::io("cannot read", dir, source))? {

@@ -11,7 +11,7 @@ use std::path::Path;
 use enas_data::{Dataset, Fingerprint, ImageFile, LoadOptions, Storage, visible};
 use enas_rng::Seed;
 
-use crate::directory::files::{PICTURES, stored_split, write_json};
+use crate::directory::files::{IMAGE_DIGESTS, stored_split, write_json};
 use crate::error::{Error, Result};
 use crate::memory::MemoryPlan;
 
@@ -36,7 +36,7 @@ pub struct ExpectedData<'a> {
 /// # Errors
 /// [`Error::Io`] if they cannot be written.
 pub fn store(dir: &Path, data: &Dataset) -> Result<()> {
-    write_json(&dir.join(PICTURES), &by_name(&data.files))
+    write_json(&dir.join(IMAGE_DIGESTS), &by_name(&data.files))
 }
 
 impl ExpectedData<'_> {
@@ -87,14 +87,14 @@ impl ExpectedData<'_> {
     fn are_gone(&self, error: &enas_data::Error) -> Error {
         let run = visible(&self.dir);
         Error::Mismatch(format!(
-            "{error}; {run} needs the pictures it was started with: bring them back{}",
+            "{error}; {run} needs the images it was started with: bring them back{}",
             self.or_else
         ))
     }
 
     fn have_changed(&self, now: &[ImageFile]) -> Error {
         let differences = self.differences(now);
-        let mut problem = format!("the pictures of {} are not those the run was started with", self.name);
+        let mut problem = format!("the images of {} are not those the run was started with", self.name);
         if !differences.is_empty() {
             problem += &format!(": {}", counted(&differences));
         }
@@ -111,7 +111,7 @@ impl ExpectedData<'_> {
 
     /// Differences from the files at the start, sorted by name; empty if those are unknown.
     fn differences(&self, now: &[ImageFile]) -> Vec<Difference> {
-        let text = fs::read_to_string(self.dir.join(PICTURES)).unwrap_or_default();
+        let text = fs::read_to_string(self.dir.join(IMAGE_DIGESTS)).unwrap_or_default();
         let Ok(then) = serde_json::from_str::<BTreeMap<String, String>>(&text) else { return Vec::new() };
         let now = by_name(now);
         let mut found: Vec<Difference> = Vec::new();

@@ -20,7 +20,7 @@ pub const MODEL: &str = "model.safetensors";
 /// The measured network, if a refit followed.
 pub const MEASURED: &str = "measured.safetensors";
 /// File with the digest of every image file by name.
-pub const PICTURES: &str = "pictures.json";
+pub const IMAGE_DIGESTS: &str = "pictures.json";
 /// The trained network whose weights a training starts from.
 pub const START: &str = "start.safetensors";
 /// The split that each file belongs to.
@@ -44,7 +44,7 @@ pub fn stored_split(run: &Path) -> Result<SplitFile> {
 
 /// The files of a finished training that other programs use; the manifest, which marks a run, comes last.
 pub fn delivered() -> [&'static str; 7] {
-    [CONFIG, SPLIT, PICTURES, METRICS, BEST_ARC, MODEL, MANIFEST]
+    [CONFIG, SPLIT, IMAGE_DIGESTS, METRICS, BEST_ARC, MODEL, MANIFEST]
 }
 
 /// The contents of `best.arc.json`.
@@ -107,7 +107,9 @@ pub fn read_arch(path: &Path) -> Result<Arch> {
         read_text(path, SMALL_FILE).map_err(|source| Error::io("cannot read the arc file", path, source))?;
     let broken = |problem: String| Error::File { path: path.to_owned(), problem };
     let arc = if text.trim_start().starts_with('{') {
-        serde_json::from_str::<OnlyArc>(&text).map_err(|e| broken(format!("no JSON with an `arc`: {e}")))?.arc
+        serde_json::from_str::<OnlyArc>(&text)
+            .map_err(|e| broken(format!("not JSON with an `arc`: {e}")))?
+            .arc
     } else {
         split_comments(&text).1
     };

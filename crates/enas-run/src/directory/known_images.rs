@@ -6,7 +6,7 @@ use std::path::Path;
 
 use enas_data::{ImageFile, Part};
 
-use crate::directory::files::{PICTURES, SPLIT, stored_split};
+use crate::directory::files::{IMAGE_DIGESTS, SPLIT, stored_split};
 
 /// The part that each image belonged to, by the digest of its bytes.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +19,7 @@ impl KnownImages {
     pub(crate) fn of_run(folder: &Path) -> Option<Self> {
         folder.join(SPLIT).is_file().then_some(())?;
         let split = stored_split(folder).ok()?;
-        let text = fs::read_to_string(folder.join(PICTURES)).ok()?;
+        let text = fs::read_to_string(folder.join(IMAGE_DIGESTS)).ok()?;
         let digests: BTreeMap<String, String> = serde_json::from_str(&text).ok()?;
         let mut part_of = BTreeMap::new();
         // Training is inserted last: an image that is in several parts counts as a training image.
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_training_picture_is_measured_as_nothing_else() {
+    fn a_training_image_is_measured_as_nothing_else() {
         let part_of = [("a", Part::Train), ("b", Part::Valid), ("c", Part::Test)];
         let seen = KnownImages { part_of: part_of.map(|(digest, part)| (digest.to_owned(), part)).into() };
         for (digest, own) in part_of {

@@ -36,7 +36,10 @@ impl Lock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(Error::run_directory(dir, &in_use(&path))),
             Err(TryLockError::Error(e)) if e.kind() == ErrorKind::Unsupported => {
-                tracing::warn!("{} cannot be locked here; let no other process work on it", visible(&dir));
+                tracing::warn!(
+                    "{} cannot be locked here; make sure that no other process uses it",
+                    visible(&dir)
+                );
             }
             Err(TryLockError::Error(source)) => return Err(Error::io("cannot lock", &path, source)),
         }

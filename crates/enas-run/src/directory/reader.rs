@@ -40,11 +40,11 @@ impl RunReader {
                 use ErrorKind::{InvalidData, InvalidInput, NotADirectory, NotFound};
                 return Err(match e.kind() {
                     NotFound | NotADirectory | InvalidInput => {
-                        Error::run_directory(dir, "this is no run directory: it has no manifest.json")
+                        Error::run_directory(dir, "this is not a run directory: it has no manifest.json")
                     }
                     InvalidData => Error::run_directory(
                         dir,
-                        &format!("this is no run directory: its manifest.json is none ({e})"),
+                        &format!("this is not a run directory: its manifest.json is invalid ({e})"),
                     ),
                     _ => Error::io("cannot read", &path, e),
                 });
@@ -215,7 +215,7 @@ impl RunReader {
     ///
     /// # Errors
     /// [`Error::Mismatch`] with what to do.
-    pub fn find_pictures(&self, config: &enas_data::Config) -> Result<()> {
+    pub fn find_images(&self, config: &enas_data::Config) -> Result<()> {
         self.expected().find(config)
     }
 
@@ -229,6 +229,6 @@ impl RunReader {
 
     fn expected(&self) -> ExpectedData<'_> {
         let Manifest { data: name, fingerprint, .. } = &self.manifest;
-        ExpectedData { dir: &self.dir, name, fingerprint, or_else: ", or say by --data where they are now" }
+        ExpectedData { dir: &self.dir, name, fingerprint, or_else: ", or give their new place with --data" }
     }
 }

@@ -15,11 +15,11 @@ pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
     let mut bytes = Vec::new();
     File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
-        let problem = format!("it has more than {most} bytes, which no such file has");
+        let problem = format!("it has more than {most} bytes, too many for such a file");
         return Err(io::Error::new(ErrorKind::InvalidData, problem));
     }
     String::from_utf8(bytes)
-        .map_err(|e| io::Error::new(ErrorKind::InvalidData, format!("it is no text: {e}")))
+        .map_err(|e| io::Error::new(ErrorKind::InvalidData, format!("it is not text: {e}")))
 }
 
 /// [`read_text`] for a file of a run. Refuses anything but a regular file before opening it: reading a pipe could
@@ -29,7 +29,7 @@ pub fn read_text(path: &Path, most: u64) -> io::Result<String> {
 /// As [`read_text`]; [`ErrorKind::InvalidInput`] if it is not a regular file.
 pub fn read_plain_text(path: &Path, most: u64) -> io::Result<String> {
     if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "it is no file"));
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a file"));
     }
     read_text(path, most)
 }
@@ -45,9 +45,9 @@ mod tests {
         fs::write(&path, "12345").unwrap();
         assert_eq!(read_plain_text(&path, 5).unwrap(), "12345");
         let error = read_text(&path, 4).unwrap_err().to_string();
-        assert_eq!(error, "it has more than 4 bytes, which no such file has");
+        assert_eq!(error, "it has more than 4 bytes, too many for such a file");
         fs::write(&path, b"\xff").unwrap();
-        assert!(read_text(&path, 4).unwrap_err().to_string().starts_with("it is no text: "));
+        assert!(read_text(&path, 4).unwrap_err().to_string().starts_with("it is not text: "));
     }
 
     #[test]
@@ -56,7 +56,7 @@ mod tests {
             read_text(Path::new("/dev/zero"), 1000).unwrap_err().to_string().starts_with("it has more than")
         );
         for path in ["/dev/zero", "/"] {
-            assert_eq!(read_plain_text(Path::new(path), 1000).unwrap_err().to_string(), "it is no file");
+            assert_eq!(read_plain_text(Path::new(path), 1000).unwrap_err().to_string(), "it is not a file");
         }
     }
 }

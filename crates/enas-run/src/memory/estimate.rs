@@ -114,7 +114,7 @@ impl Job {
     pub(super) fn parts(&mut self, mode: ExecutionMode, buffers: usize) -> MemoryParts {
         let held = self.survey.stored_bytes(mode.holding);
         let reading = self.survey.reading_bytes(mode.holding, self.threads);
-        let mut most = MemoryParts { base: self.base, pictures: held, reading, ..MemoryParts::default() };
+        let mut most = MemoryParts { base: self.base, images: held, reading, ..MemoryParts::default() };
         for i in 0..self.nets.len() {
             let loading = self.loading(&self.nets[i], mode);
             let net = &mut self.nets[i];

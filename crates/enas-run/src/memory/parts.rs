@@ -9,7 +9,8 @@ pub struct MemoryParts {
     /// The program itself.
     pub base: u64,
     /// The images and their metadata.
-    pub pictures: u64,
+    #[serde(rename = "pictures")]
+    pub images: u64,
     /// Temporary memory for reading the images, before the network exists.
     pub reading: u64,
     /// Batches that are ready or in preparation.
@@ -23,7 +24,7 @@ pub struct MemoryParts {
 impl MemoryParts {
     /// The estimated peak.
     pub fn total(&self) -> u64 {
-        let Self { base, pictures, reading, loading, weights, work } = *self;
-        base + pictures + reading.max(loading + weights + work)
+        let Self { base, images, reading, loading, weights, work } = *self;
+        base + images + reading.max(loading + weights + work)
     }
 }

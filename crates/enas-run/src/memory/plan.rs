@@ -127,8 +127,8 @@ impl MemoryPlan {
         let given = Bytes(most);
         let needed = Bytes(least + least / 10);
         let problem = format!(
-            "{given} are too few: even with pictures read again for each batch and steps in the smallest parts, {needed} \
-             are needed; allow as much, or lower run.batch_size, child.filters or data.image_size"
+            "{given} are too few: even with images read again for each batch and steps in the smallest parts, {needed} \
+             are needed; allow that much, or lower run.batch_size, child.filters or data.image_size"
         );
         Err(ConfigError { place: "run.memory".into(), problem }.into())
     }
@@ -217,7 +217,7 @@ impl fmt::Display for Bytes {
 
 impl fmt::Display for MemoryPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let MemoryParts { base, pictures, loading, weights, work, .. } = self.parts;
+        let MemoryParts { base, images, loading, weights, work, .. } = self.parts;
         write!(f, "memory: about {}", Bytes(self.parts.total()))?;
         if let Some(limit) = self.limit {
             write!(f, " of {}", Bytes(limit))?;
@@ -227,14 +227,14 @@ impl fmt::Display for MemoryPlan {
             Storage::Encoded => "as their files",
             Storage::OnDisk => "read for each batch",
         };
-        write!(f, "; pictures {held} {}", Bytes(pictures))?;
+        write!(f, "; images {held} {}", Bytes(images))?;
         if weights > 0 {
             write!(f, ", weights {}, batches {}, steps {}", Bytes(weights), Bytes(loading), Bytes(work))?;
         }
         match self.recompute {
             Recompute::Nothing => {}
             Recompute::Cells => write!(f, " (cells computed again)")?,
-            Recompute::Groups(n) => write!(f, " (cells computed again, {} pictures at a time)", 16 * n)?,
+            Recompute::Groups(n) => write!(f, " (cells computed again, {} images at a time)", 16 * n)?,
         }
         write!(f, ", program {}", Bytes(base))
     }

@@ -35,12 +35,12 @@ pub(super) fn check(network: &Network, classes: &[String], split: &Split) -> Res
     let InputShape { channels, height, width } = network.input();
     if split.image_len() != channels * height * width {
         return Err(Error::Mismatch(format!(
-            "the network takes pictures of {channels}x{height}x{width}; these differ"
+            "the network takes images of {channels}x{height}x{width}; these differ"
         )));
     }
     if let Some(label) = split.labels().iter().find(|&&label| label as usize >= classes.len()) {
         return Err(Error::Mismatch(format!(
-            "the network knows {} classes; a picture has label {label}",
+            "the network knows {} classes; an image has label {label}",
             classes.len()
         )));
     }

@@ -55,8 +55,8 @@ impl Model {
             return Ok(before);
         }
         tracing::warn!(
-            "the model learned from the {} images once it had been measured, and {MEASURED}, the network of before, is not \
-             beside it: this accuracy says nothing about other images",
+            "after its measurement the model also learned from the {} images, and {MEASURED}, the network from before, \
+             is missing: this accuracy says nothing about other images",
             part.name()
         );
         Ok(self)
@@ -108,15 +108,14 @@ impl Model {
     ) -> Result<()> {
         let (path, part) = (visible(&path), part.name());
         if chosen == 0 {
-            let all = format!("{path}: none of the {left_out} images there is of the {part} split");
-            let how =
-                "the training's images are known by their content, and are measured only as what they were";
+            let all = format!("{path}: none of the {left_out} images is from the {part} split");
+            let how = "images of the training are recognised by their content, and are measured only in their own \
+                       split";
             return Err(Error::Mismatch(format!("{all} ({how}); choose another --split, or other images")));
         }
         if left_out > 0 {
             tracing::warn!(
-                "{path}: {chosen} images are measured as {part}; {left_out} are left out, which the model's training \
-                 knows from another split, or which are of none (images are recognised by the bytes of their files)"
+                "{path}: {chosen} images are measured as {part}; {left_out} are left out: the model's training had them in another split or in none (images are recognised by the bytes of their files)"
             );
         } else if is_known {
             tracing::info!(
@@ -125,8 +124,8 @@ impl Model {
             );
         } else {
             tracing::warn!(
-                "{path}: whether the model was trained on images there cannot be told: the files of its run are not \
-                 beside {MODEL}"
+                "{path}: the model may have been trained on these images; it is unknown, because the files of its run \
+                 are not next to {MODEL}"
             );
         }
         Ok(())
@@ -160,8 +159,7 @@ impl Model {
         let stored = self.folder.join(SPLIT).is_file().then(|| stored_split(&self.folder)).transpose()?;
         if stored.is_none() && !config.is_fixed(part) {
             tracing::warn!(
-                "the files of the model's run are not beside {MODEL}: if {} has no split folders, its {} split is the one \
-                 that the seed of the training draws, which is another if the training took over that of a search",
+                "the files of the model's run are not next to {MODEL}: if {} has no split folders, its {} split is drawn from the seed of the training. It differs if the training used the split of a search",
                 visible(&config.path),
                 part.name()
             );

@@ -99,13 +99,13 @@ impl ModelMetadata {
         let usable = mean.iter().all(|m| m.is_finite()) && std.iter().all(|s| s.is_finite() && *s > 0.0);
         if mean.len() != channels || std.len() != channels || !usable {
             let found = format!("means {mean:?} and deviations {std:?} for {channels} channels");
-            return Err(Error::Mismatch(format!("pictures cannot be normalised by {found}")));
+            return Err(Error::Mismatch(format!("images cannot be normalised by {found}")));
         }
         if self.temperature.is_some_and(|t| !(t.is_finite() && t > 0.0)) {
             return Err(Error::Mismatch("its temperature is not a number above 0".into()));
         }
         if self.eval_batch == 0 {
-            return Err(Error::Mismatch("it evaluates 0 pictures at a time".into()));
+            return Err(Error::Mismatch("it evaluates 0 images at a time".into()));
         }
         Ok(())
     }

@@ -61,21 +61,21 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Mismatch`] if an image has another size.
-    pub fn images<P: AsRef<[u8]>>(&self, pictures: &[P]) -> Result<Tensor> {
+    pub fn images<P: AsRef<[u8]>>(&self, pixels: &[P]) -> Result<Tensor> {
         let InputShape { channels, height, width } = self.input();
         let len = channels * height * width;
-        let mut images = vec![0.0; pictures.len() * len];
-        for (picture, image) in pictures.iter().zip(images.chunks_exact_mut(len)) {
-            let picture = picture.as_ref();
-            if picture.len() != len {
-                let got = picture.len();
+        let mut images = vec![0.0; pixels.len() * len];
+        for (bytes, image) in pixels.iter().zip(images.chunks_exact_mut(len)) {
+            let bytes = bytes.as_ref();
+            if bytes.len() != len {
+                let got = bytes.len();
                 return Err(Error::Mismatch(format!(
-                    "a picture has {got} bytes, the network takes {channels}x{height}x{width}"
+                    "an image has {got} bytes, the network takes {channels}x{height}x{width}"
                 )));
             }
-            self.normalization().apply(picture, image);
+            self.normalization().apply(bytes, image);
         }
-        Ok(Tensor::from_vec(images, (pictures.len(), channels, height, width), &Device::Cpu)?)
+        Ok(Tensor::from_vec(images, (pixels.len(), channels, height, width), &Device::Cpu)?)
     }
 
     fn eval_options(&self) -> EvalOptions {

@@ -7,7 +7,7 @@ use std::path::Path;
 use enas_data::visible;
 
 use super::file::Model;
-use crate::directory::files::{MEASURED, PICTURES, stored_split};
+use crate::directory::files::{IMAGE_DIGESTS, MEASURED, stored_split};
 use crate::directory::known_images::KnownImages;
 use crate::error::Result;
 
@@ -37,14 +37,14 @@ pub fn network(model: &Path, dir: &Path, folds: bool) -> Result<Model> {
     let before = folder.join(MEASURED);
     if !learned.is_empty() && known(&seen) == 0 && before.is_file() {
         tracing::warn!(
-            "{model} learned from {n_known} of the {all} images that are measured on, in its refit; the training begins with \
-             {MEASURED}, the network before that"
+            "in its refit, {model} learned from {n_known} of the {all} images used for measuring; the training begins \
+             with {MEASURED}, the network from before"
         );
         return Model::load(&before);
     }
     tracing::warn!(
-        "{model} learned from {n_known} of the {all} images that are measured on: accuracies will be too high. Begin with a \
-         network of the same split (the same data, --seed and data settings), or bring test images of your own"
+        "{model} learned from {n_known} of the {all} images used for measuring: accuracies will be too high. Begin \
+         with a network of the same split (the same data, --seed and data settings), or use your own test images"
     );
     Ok(loaded)
 }
@@ -53,7 +53,7 @@ pub fn network(model: &Path, dir: &Path, folds: bool) -> Result<Model> {
 fn measured_on(dir: &Path, folds: bool) -> Option<Vec<String>> {
     let split = stored_split(dir).ok()?;
     let digests: BTreeMap<String, String> =
-        serde_json::from_str(&fs::read_to_string(dir.join(PICTURES)).ok()?).ok()?;
+        serde_json::from_str(&fs::read_to_string(dir.join(IMAGE_DIGESTS)).ok()?).ok()?;
     let train = if folds { split.train.as_slice() } else { &[] };
     let names = split.valid.iter().chain(&split.test).chain(train);
     Some(names.filter_map(|name| digests.get(name).cloned()).collect())

@@ -26,7 +26,7 @@ use enas_run::choice::Choice;
 use enas_run::config::{ConfigBuilder, SearchConfig, TrainConfig};
 use enas_run::directory::create::{create_default_run_dir, create_run_dir, remove_partial_files};
 use enas_run::directory::data_identity::{self, ExpectedData};
-use enas_run::directory::files::{MEASURED, MODEL, PICTURES, SPLIT, write_config, write_json};
+use enas_run::directory::files::{IMAGE_DIGESTS, MEASURED, MODEL, SPLIT, write_config, write_json};
 use enas_run::directory::lock::Lock;
 use enas_run::directory::run::Run;
 use enas_run::directory::settings_diff;
@@ -62,7 +62,7 @@ impl AutoRun {
     /// [`Error::RunDirectory`] if `out` is not empty or another process works there; [`Error::Io`] if it cannot be
     /// written.
     pub fn create(out: Option<&Path>, config: &AutoConfig, data: &Dataset, began: Instant) -> Result<Self> {
-        let own = [SEARCH, TRAIN, SPLIT, PICTURES, AUTO];
+        let own = [SEARCH, TRAIN, SPLIT, IMAGE_DIGESTS, AUTO];
         let (dir, lock) = match out {
             Some(dir) => create_run_dir(dir, &own)?,
             None => create_default_run_dir(&data.name, "auto")?,
@@ -142,7 +142,7 @@ impl AutoRun {
     ///
     /// # Errors
     /// [`Error::Mismatch`] with what to do.
-    pub fn find_pictures(&self, config: &AutoConfig) -> Result<()> {
+    pub fn find_images(&self, config: &AutoConfig) -> Result<()> {
         self.expected().find(&config.search.data)
     }
 

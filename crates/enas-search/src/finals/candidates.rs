@@ -194,7 +194,7 @@ impl<'a> Proposals<'a> {
             format!(": the smallest seen has {params} parameters, {macs} multiply-adds{latency}")
         });
         Error::Mismatch(format!(
-            "no architecture keeps to the limits{seen}; raise --max-params, --max-macs or --max-latency, or make the \
+            "no architecture is within the limits{seen}; raise --max-params, --max-macs or --max-latency, or make the \
              networks smaller with child.filters, child.layers or data.image_size"
         ))
     }

@@ -23,11 +23,11 @@ pub(super) fn of_input(report: &Report, given: &Given) -> Vec<Choice> {
         let (width, height) = (sizes.widths[1], sizes.heights[1]);
         let side = width.max(height);
         let (size, why) = if side <= SMALL {
-            (side.max(8), "small images are taken as they are")
+            (side.max(8), "small images keep their size")
         } else if side <= MEDIUM_IMAGES {
             (MEDIUM, "larger ones are reduced")
         } else if given.seconds.is_some_and(|seconds| seconds < HURRY) {
-            (MEDIUM, "so little time is not enough for more")
+            (MEDIUM, "the time is too short for larger ones")
         } else {
             (LARGE, "larger ones are reduced")
         };
@@ -37,7 +37,7 @@ pub(super) fn of_input(report: &Report, given: &Given) -> Vec<Choice> {
         let size = given.image_size.unwrap_or(size);
         // 28 pixels halved three times would leave 4.
         let reductions = if size <= SMALL { "two" } else { "three" };
-        let reason = format!("the size of the network's maps halves that often, from {size}");
+        let reason = format!("the size of the feature maps halves that often, from {size}");
         choices.push(choice("child.reductions", reductions, reason));
     }
     let (channels, reason) = match report.coloured {

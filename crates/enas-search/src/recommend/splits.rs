@@ -105,7 +105,7 @@ pub(super) fn of_unequal_classes(larger: &Larger<'_>) -> Vec<Choice> {
     let reason = format!("the largest class has {times} times the training images of the smallest");
     vec![
         choice("data.sampling", "balanced", reason),
-        for_search("select.metric", "macro-f1", "every class counts alike, whatever its size"),
-        for_training("metric", "macro-f1", "every class counts alike, whatever its size"),
+        for_search("select.metric", "macro-f1", "every class counts equally, whatever its size"),
+        for_training("metric", "macro-f1", "every class counts equally, whatever its size"),
     ]
 }

@@ -82,7 +82,7 @@ fn length_of_search(train: usize, steps: usize) -> Vec<Choice> {
     ];
     if train < ENOUGH_TO_SHARE {
         let reason =
-            format!("{train} training images: networks trained alone tell more than shared weights would");
+            format!("{train} training images: networks trained alone rank better than shared weights");
         choices.push(for_search("finals.policy", 0, reason));
     }
     choices

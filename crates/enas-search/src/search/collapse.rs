@@ -29,7 +29,9 @@ pub(super) fn warnings(
     let without_convolution = match found {
         Arch::Micro(arc) => without_convolution(arc),
         Arch::Macro(arc) => arc.layers().iter().all(|layer| layer.op.id() > 3).then(|| {
-            "the network found has no convolution: search for more epochs, or with more of controller.entropy_weight".to_owned()
+            "the network found has no convolution: search for more epochs, or with a higher \
+             controller.entropy_weight"
+                .to_owned()
         }),
     };
     without_convolution.into_iter().chain(of_strategy).collect()

@@ -30,7 +30,7 @@ use enas_run::config::{ConfigBuilder, TrainConfig};
 use enas_run::directory::create::{create_default_run_dir, create_run_dir, remove_partial_files};
 use enas_run::directory::data_identity;
 use enas_run::directory::files::{
-    MODEL, PICTURES, SPLIT, START, delivered, stored_split, write_config, write_json,
+    IMAGE_DIGESTS, MODEL, SPLIT, START, delivered, stored_split, write_config, write_json,
 };
 use enas_run::directory::lock::Lock;
 use enas_run::directory::run::Run;
@@ -145,7 +145,7 @@ impl SeriesRun {
         let version = env!("CARGO_PKG_VERSION").into();
         let about = SeriesFile { version, arc: arc.clone(), seeds, folds, search: None, choices: Vec::new() };
         let (dir, lock) = match out {
-            Some(dir) => create_run_dir(dir, &[TRAIN, SPLIT, PICTURES, SEEDS, FOLDS])?,
+            Some(dir) => create_run_dir(dir, &[TRAIN, SPLIT, IMAGE_DIGESTS, SEEDS, FOLDS])?,
             None => create_default_run_dir(&data.name, "train")?,
         };
         write_config(&dir.join(TRAIN), config)?;

@@ -40,7 +40,7 @@ pub(super) fn fitted_images(
     }
     data.train_with(images.parts()).ok_or_else(|| {
         Error::Mismatch(
-            "copies of images that were made once are not joined with others: set refit.images = \"none\""
+            "augmented copies that were made once cannot be combined with other images: set refit.images = \"none\""
                 .into(),
         )
     })

@@ -67,8 +67,8 @@ fn a_training_that_diverges_goes_back_once_and_then_ends_well() {
     let (found, epoch) = &listener.went_back[0];
     assert_eq!((found.epoch, found.again), (epoch + 1, false));
     assert!(*epoch > 0, "it goes back to the end of an epoch, not to the start: {found}");
-    assert!(found.layer.is_some() && (1..=8).contains(&found.pictures.len()), "{found}");
-    assert!(found.pictures.iter().all(|name| (0..data.train.len()).any(|i| data.train.path(i) == name)));
+    assert!(found.layer.is_some() && (1..=8).contains(&found.images.len()), "{found}");
+    assert!(found.images.iter().all(|name| (0..data.train.len()).any(|i| data.train.path(i) == name)));
 
     let rollbacks = lines_of(dir.path(), "rollback");
     assert_eq!(rollbacks.len(), 1);
@@ -114,7 +114,7 @@ fn a_second_divergence_ends_the_training_with_a_diagnosis_and_nothing_bad_saved(
     let error = enas_search::train(&config, &arc(), &data, &mut run, &mut ()).unwrap_err();
     let text = error.to_string();
     let found = diverged(error);
-    assert!(found.again && found.layer.is_some() && !found.pictures.is_empty(), "{text}");
+    assert!(found.again && found.layer.is_some() && !found.images.is_empty(), "{text}");
     for part in [" in epoch 1, step ", "; first not finite: ", "gone back once already", "schedule.lr_max"] {
         assert!(text.contains(part), "no {part:?} in: {text}");
     }

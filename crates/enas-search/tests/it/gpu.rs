@@ -11,7 +11,7 @@ use enas_testing::runs::{
 
 const NEVER: u64 = u64::MAX;
 
-/// One epoch of pictures of 4x4.
+/// One epoch of images of 4x4.
 const SMALL: [&str; 4] = ["run.epochs=1", "run.batch_size=128", "data.image_size=4", "child.filters=2"];
 
 fn few_steps(assignments: &[&str]) -> SearchConfig {
@@ -55,9 +55,9 @@ fn a_search_on_a_gpu_scores_arcs_like_one_on_the_cpu() {
     }
 }
 
-/// Varied pictures come from the host, one batch ahead; the others are the GPU's own.
+/// Varied images come from the host, one batch ahead; the others are the GPU's own.
 #[test]
-fn trainings_on_a_gpu_lose_no_byte_to_interruptions_wherever_their_pictures_come_from() {
+fn trainings_on_a_gpu_lose_no_byte_to_interruptions_wherever_their_images_come_from() {
     for augment in ["data.augment.mode=none", "data.augment.mode=crop-flip"] {
         let config: TrainConfig = train_config(&[&SMALL[..], &[augment]].concat());
         let (calm, hasty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

@@ -136,7 +136,7 @@ fn what_only_cells_have_is_refused_by_its_key() {
     };
     for (assignment, said) in [
         ("finals.steps=30", "finals train cells only"),
-        ("limits.params=100000", "limits are kept by finals"),
+        ("limits.params=100000", "only finals apply limits"),
         ("strategy.kind=wide", "a kind of cells"),
         ("macro.filters=3", "macro.filters = 3"),
         ("space=huge", "unknown variant"),

@@ -1,4 +1,4 @@
-//! The crate from outside: whole searches and trainings on real pictures.
+//! The crate from outside: whole searches and trainings on real images.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 

@@ -1,4 +1,4 @@
-//! Whole searches, tiny ones, on real pictures.
+//! Whole searches, tiny ones, on real images.
 
 use enas_data::Dataset;
 use enas_search::{Origin, Run, SearchConfig, read_arc};
@@ -123,11 +123,11 @@ fn a_run_directory_is_never_written_over() {
     let error = Run::for_search(Some(other.path()), &config, &data).unwrap_err();
     assert!(error.to_string().contains("not empty"), "{error}");
     let error = Run::resume(other.path()).unwrap_err();
-    assert!(error.is_usage() && error.to_string().contains("no run directory"), "{error}");
+    assert!(error.is_usage() && error.to_string().contains("not a run directory"), "{error}");
 }
 
 #[test]
-fn other_pictures_than_at_the_start_are_refused() {
+fn other_images_than_at_the_start_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let config = search_config(&[]);
     let mut data = enas_testing::runs::digits(&config.data, config.run.seed());

@@ -1,4 +1,4 @@
-//! Whole trainings, tiny ones, on real pictures, and the model files that come of them.
+//! Whole trainings, tiny ones, on real images, and the model files that come of them.
 
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
@@ -266,7 +266,7 @@ fn nothing_is_said_of_macro_f1_by_default() {
     }
 }
 
-/// Averaged weights with statistics made for them, smoothed labels, mixed and strongly varied pictures, patience, a
+/// Averaged weights with statistics made for them, smoothed labels, mixed and strongly varied images, patience, a
 /// warm-up and a rate per step.
 const RECIPE: [&str; 11] = [
     "run.ema_decay=0.9",

@@ -46,8 +46,7 @@ impl StudySummary {
         }
         said.extend(self.ranking_findings());
         if let (Some(gain), Some(share)) = (self.gain_small, self.small_macs_share) {
-            let text =
-                format!("{} beside random ones, at {share:.2} times their multiply-adds", points(gain));
+            let text = format!("{} over random ones, at {share:.2} times their multiply-adds", points(gain));
             said.push(("small ones", text));
         }
         if let Some(ratio) = self.hypervolume_ratio {
@@ -136,11 +135,9 @@ impl StudySummary {
             comparison.is_some_and(|comparison| comparison != Comparison::Better)
         };
         match (not(self.comparisons.equal_size), not(self.comparisons.wide)) {
-            (true, true) => {
-                " Beside random ones of equal size, and beside wide ones, no gain is shown.".into()
-            }
-            (true, false) => " Beside random ones of equal size no gain is shown.".into(),
-            (false, true) => " Beside random wide ones no gain is shown.".into(),
+            (true, true) => " No gain is shown over random ones of equal size or over wide ones.".into(),
+            (true, false) => " No gain is shown over random ones of equal size.".into(),
+            (false, true) => " No gain is shown over random wide ones.".into(),
             (false, false) => String::new(),
         }
     }
@@ -219,7 +216,7 @@ mod tests {
             of(0.05, 0.0).conclusion()
         );
         assert!(
-            of(0.05, 0.05).conclusion().contains("of equal size no gain is shown"),
+            of(0.05, 0.05).conclusion().contains("No gain is shown over random ones of equal size"),
             "{}",
             of(0.05, 0.05).conclusion()
         );

@@ -136,7 +136,7 @@ async fn look(run_catalog: SyncArc<RunCatalog>) {
         match tokio::task::spawn_blocking(move || run_catalog.refresh()).await {
             Ok(Ok(())) => {}
             Ok(Err(e)) => tracing::warn!("{e}"),
-            Err(e) => tracing::warn!("looking at the runs failed: {e}"),
+            Err(e) => tracing::warn!("cannot read the runs: {e}"),
         }
     }
 }

@@ -123,11 +123,11 @@ async fn page(
 }
 
 fn failed(why: &str) -> Response<Body> {
-    tracing::warn!("a page could not be made: {why}");
+    tracing::warn!("cannot create a page: {why}");
     whole(
         StatusCode::INTERNAL_SERVER_ERROR,
         TEXT,
-        "The page could not be made; the terminal of enas watch says why.\n",
+        "The page could not be created; the terminal of enas watch shows the reason.\n",
     )
 }
 

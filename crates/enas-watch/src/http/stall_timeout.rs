@@ -30,7 +30,7 @@ impl<S> StallTimeout<S> {
         }
         let most = self.most;
         ready!(self.stalled.get_or_insert_with(|| Box::pin(sleep(most))).as_mut().poll(context));
-        Poll::Ready(Err(io::Error::new(ErrorKind::TimedOut, "the client takes nothing")))
+        Poll::Ready(Err(io::Error::new(ErrorKind::TimedOut, "the client reads nothing")))
     }
 }
 

@@ -62,7 +62,7 @@ fn figures(group: &RunGroup, n: usize) -> Vec<Figure> {
 fn figure(logs: &[(usize, Log)], n: usize, what: &str, pointer: &str, format: Format) -> Option<Figure> {
     let (title, unit, caption) = match format {
         Format::Percent => ("Validation accuracy", "accuracy", "Searches measure with shared weights."),
-        _ => ("Training loss", "loss, nats", "The mean of each epoch, with all that regularises."),
+        _ => ("Training loss", "loss, nats", "The mean of each epoch, with regularisation."),
     };
     let series: Vec<ChartSeries> = logs
         .iter()

@@ -80,7 +80,7 @@ fn badge(state: State) -> &'static str {
 fn doing(run: &Followed, state: State) -> String {
     let digest = &run.digest;
     match state {
-        State::Gone => "Its folder is gone; this is what was last seen of it.".into(),
+        State::Gone => "Its folder is gone; this is its last known state.".into(),
         State::Finished => format!("Finished after {}.", duration(digest.seconds)),
         State::Quiet => {
             let silence = run.silence().unwrap_or_default().as_secs();
@@ -93,7 +93,7 @@ fn doing(run: &Followed, state: State) -> String {
                 s => format!("{} days", s / 86_400),
             };
             format!(
-                "No news for more than {since}: interrupted, or at work on something long. Interrupted runs go on \
+                "No log entry for more than {since}: the run is interrupted, or in a long step. Interrupted runs go on \
                  with --resume."
             )
         }

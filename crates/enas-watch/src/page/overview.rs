@@ -113,8 +113,8 @@ pub(crate) fn overview_parts(list: List, notes: Vec<String>) -> Result<Parts> {
     let running = cards.iter().filter(|card| is_running(card)).count();
     let summary = match cards.len() {
         0 => String::new(),
-        n if running == 0 => format!("{}, none at work.", counted(n as u64, "run", "runs")),
-        n => format!("{}, {running} at work.", counted(n as u64, "run", "runs")),
+        n if running == 0 => format!("{}, none running.", counted(n as u64, "run", "runs")),
+        n => format!("{}, {running} running.", counted(n as u64, "run", "runs")),
     };
     let mut parts = Parts::default();
     parts.add("runs", Runs { cards, notes, summary }.render()?);

@@ -79,7 +79,7 @@ fn work(config: &AutoConfig) -> &'static str {
         SearchWhen::Always => "Search of an architecture, and its training",
         SearchWhen::Never => "Training of a ready cell, without a search",
         SearchWhen::IfItPays => {
-            "Training of a network; before it a search, if there are images and time enough"
+            "Training of a network; before it a search, if there are enough images and time"
         }
     }
 }
@@ -235,7 +235,7 @@ fn resumed(args: &Auto, dir: &Path, on_gpu: bool, began: Instant) -> Result<(Aut
     settings::limit_memory(&mut config.search.run, args.memory);
     config.train.run.memory = config.search.run.memory;
     run.accepts(&config)?;
-    run.find_pictures(&config)?;
+    run.find_images(&config)?;
     let plan = MemoryPlan::for_both(&config.search, &config.train, on_gpu)?;
     tracing::info!("{plan}");
     let data = run.load_data(&config, Some(&plan))?;

@@ -151,7 +151,7 @@ impl Document<'_> {
             let (found, random) = (percent(found), percent(random));
             let line = match self.search_gain {
                 Some(gain) => format!(
-                    "{found} of the validation images that no choice looked at, after a short training alone; random \
+                    "{found} of the validation images that no choice used, after a short training alone; random \
                      architectures with the same training {random} on average. {}",
                     finals::in_words(gain)
                 ),
@@ -159,7 +159,7 @@ impl Document<'_> {
                     "{found} of the validation images with shared weights, random architectures {random} on average{}; \
                      trained networks reach other accuracies",
                     self.search_difference.map_or(String::new(), |difference| format!(
-                        ", the best of them {}",
+                        ", the difference to the best of them is {}",
                         beside(difference)
                     )),
                 ),
@@ -213,5 +213,5 @@ impl Document<'_> {
 fn beside(difference: PairedDifference) -> String {
     let PairedDifference { points, low, high } = difference;
     let is = difference.verdict().words();
-    format!("{:+.1} points ({:+.1} to {:+.1}) from it: {is}", points, low, high)
+    format!("{:+.1} points ({:+.1} to {:+.1}), {is}", points, low, high)
 }

@@ -32,16 +32,16 @@ Modes:
 pub(crate) struct Bench {
     #[command(flatten)]
     pub(crate) place: ModelPlace,
-    /// What to time in place of a model
+    /// The step to time instead of a model
     #[arg(long, value_enum, conflicts_with_all = ["model", "run"])]
     pub(crate) mode: Option<Mode>,
-    /// Pictures per step
+    /// Images per step
     #[arg(long, hide_short_help = true, help_heading = STEPS, value_name = "N", default_value = "128", value_parser = whole(1, 65_536))]
     pub(crate) batch: usize,
-    /// Height and width of the pictures
+    /// Height and width of the images
     #[arg(long, hide_short_help = true, help_heading = STEPS, value_name = "N", default_value = "32", value_parser = whole(1, 4096))]
     pub(crate) size: usize,
-    /// Channels of the pictures
+    /// Channels of the images
     #[arg(long, hide_short_help = true, help_heading = STEPS, value_name = "N", default_value = "1", value_parser = whole(1, 64))]
     pub(crate) channels: usize,
     /// Channels of the first cells
@@ -83,16 +83,16 @@ pub(crate) struct Bench {
     /// cpu, cuda or cuda:N [default: cuda if built in and present, else cpu]
     #[arg(long, value_name = "DEVICE", value_parser = device)]
     pub(crate) device: Option<Device>,
-    /// How activations are kept in a GPU's memory: f32, or bf16 in modes that normalise with batch statistics
+    /// How activations are stored in GPU memory: f32, or bf16 in modes that normalise with batch statistics
     #[arg(long, hide_short_help = true, help_heading = STEPS, value_name = "f32|bf16", default_value = "f32", value_parser = activations)]
     pub(crate) activations: Activations,
-    /// Steps before the clock starts
+    /// Untimed warm-up steps
     #[arg(long, value_name = "N", default_value = "5", value_parser = whole(0, 1_000_000))]
     pub(crate) warmup: usize,
     /// Steps that are timed
     #[arg(long, value_name = "N", default_value = "20", value_parser = whole(1, 1_000_000))]
     pub(crate) iters: usize,
-    /// The number the pictures, weights and samples start from
+    /// The seed of images, weights and samples
     #[arg(long, value_name = "N", default_value = "0")]
     pub(crate) seed: u64,
     /// Add the time of every step to the line

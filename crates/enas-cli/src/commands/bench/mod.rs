@@ -42,7 +42,9 @@ const TOTAL_STEPS: u64 = 1_000_000;
 pub(crate) fn run(context: &Context, args: &Bench) -> Result<u8> {
     let Some(mode) = args.mode else { return latency::run(context, args) };
     if args.activations == Activations::Bf16 && matches!(mode, Mode::ControllerStep | Mode::FixedInfer) {
-        return Err(usage("--activations bf16: this mode has no passes with batch statistics; leave it out"));
+        return Err(usage(
+            "--activations bf16 is for modes with batch statistics; leave it out for this mode",
+        ));
     }
     let threads = args.threads.unwrap_or(THREADS);
     use_threads(Some(threads))?;
@@ -267,7 +269,7 @@ impl Batch {
     /// Counts the right predictions, as a reward does. Fails if the shape of the logits is wrong.
     fn check(&self, logits: &Tensor) -> Result<()> {
         let n = self.labels.elem_count();
-        ensure!(logits.dims() == [n, CLASSES], "logits {:?} for {n} pictures", logits.dims());
+        ensure!(logits.dims() == [n, CLASSES], "logits {:?} for {n} images", logits.dims());
         let said = Child::classes(logits)?.to_vec1::<u32>()?;
         let hits =
             said.iter().zip(self.labels.to_vec1::<u32>()?).filter(|(said, label)| *said == label).count();
@@ -314,14 +316,14 @@ impl<'a> Line<'a> {
         let median_ms = sorted[sorted.len() / 2];
         let p90_ms = sorted[9 * (sorted.len() - 1) / 10];
         // A controller step does not process images.
-        let sees_pictures = mode != Mode::ControllerStep;
+        let takes_images = mode != Mode::ControllerStep;
         Self {
             mode,
             median_ms: rounded(median_ms),
             mean_ms: rounded(ms.iter().sum::<f64>() / ms.len() as f64),
             min_ms: rounded(sorted[0]),
             p90_ms: rounded(p90_ms),
-            images_per_second: sees_pictures.then(|| rounded(1e3 * args.batch as f64 / median_ms)),
+            images_per_second: takes_images.then(|| rounded(1e3 * args.batch as f64 / median_ms)),
             peak_rss_mb: peak_rss_mb(),
             threads,
             batch: args.batch,

@@ -21,9 +21,9 @@ const RUNS: &str = "runs";
 
 /// Compare runs: accuracy with its 95 % interval, size, speed, time and settings
 ///
-/// Runs on the same images stand in one table. Those that are unfinished or damaged are listed with what is known of
-/// them. An automatic run counts as one, as do trainings with several seeds. Settings are compared with those of the
-/// first search or training of the table.
+/// Runs on the same images are in one table. Unfinished and damaged runs are listed with what is known of them. An
+/// automatic run is one entry, as are trainings with several seeds. Settings are compared with those of the first
+/// search or training of the table.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -34,7 +34,7 @@ Examples:
 
 An accuracy on test images comes before one on validation images. With --json, one line for each run.")]
 pub(crate) struct Args {
-    /// Run directories, or folders that hold some [default: runs]
+    /// Run directories, or folders of runs [default: runs]
     #[arg(value_name = "DIR")]
     places: Vec<PathBuf>,
     /// Another way to write DIR; repeatable
@@ -63,13 +63,13 @@ enum Key {
     Params,
     /// The fewest multiply-adds
     Macs,
-    /// The fastest answer; only with --latency, or where the run noted it
+    /// The lowest latency; only with --latency, or where the run recorded it
     Latency,
     /// The shortest wall time
     Time,
     /// The first name
     Name,
-    /// The latest news
+    /// The latest change
     Newest,
 }
 
@@ -95,9 +95,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
     let named: Vec<&Path> = args.places.iter().chain(&args.runs).map(PathBuf::as_path).collect();
     if let Some(missing) = named.iter().find(|place| !place.is_dir()) {
         let shown = visible(&missing);
-        return Err(usage(format!(
-            "{shown}: there is no such folder; name a run, or a folder that holds some"
-        )));
+        return Err(usage(format!("{shown}: there is no such folder; name a run, or a folder of runs")));
     }
     let places = if named.is_empty() { vec![Path::new(RUNS)] } else { named };
     let mut board = Board::read(&places, args.data.as_deref());
@@ -132,7 +130,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
 fn nothing(places: &[&Path], data: Option<&str>) -> String {
     let places: Vec<String> = places.iter().map(|place| visible(&place).into_owned()).collect();
     let on = data.map_or(String::new(), |name| format!(" on {name}"));
-    format!("no runs{on} in {}; enas search, enas train and enas auto make some", places.join(", "))
+    format!("no runs{on} in {}; enas search, enas train and enas auto create them", places.join(", "))
 }
 
 /// Measures the latency of every model. A model that cannot be read is reported and stays without.

@@ -119,7 +119,11 @@ fn remarks(text: &mut String, row: &RunRow, indent: usize, width: Option<usize>)
     if row.differences.len() > MOST_DIFFERENCES {
         words.push(format!("and {} more", row.differences.len() - MOST_DIFFERENCES));
     }
-    let _ = writeln!(text, "{}", paragraph(&format!("{indent}beside {other}: "), &words.join(", "), width));
+    let _ = writeln!(
+        text,
+        "{}",
+        paragraph(&format!("{indent}compared with {other}: "), &words.join(", "), width)
+    );
 }
 
 fn padded(cell: &str, width: usize, right: bool) -> String {

@@ -6,10 +6,10 @@ use clap::{Args, ValueEnum};
 
 use crate::args::{Extent, Images, Machine, Memory, Settings, output_path, whole};
 
-/// Find an architecture for a set of pictures
+/// Find an architecture for a set of images
 ///
-/// Trains the shared weights of all architectures, then a policy that proposes architectures; trains the best proposals
-/// and random architectures alone for a short time, keeps the best, and says what searching brought.
+/// Trains the shared weights of all architectures, then a policy that proposes architectures. Trains the best proposals
+/// and random architectures alone for a short time, keeps the best, and reports the gain over random architectures.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -33,13 +33,14 @@ pub(crate) struct Search {
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) extent: Extent,
-    /// Search so many times with seeds that follow each other, and say whether the results agree
+    /// Search N times with consecutive seeds, and report whether the results agree
     #[arg(long, value_name = "N", conflicts_with = "resume", allow_negative_numbers = true, value_parser = whole(2, 100))]
     pub(crate) repeat: Option<usize>,
-    /// What is searched [default: micro, unless --config or --set space says otherwise]
+    /// The search space [default: micro, unless --config or --set space says otherwise]
     #[arg(long, value_name = "NAME")]
     pub(crate) space: Option<Space>,
-    /// What proposes architectures [default: reinforce, unless --config or --set strategy.kind says otherwise]
+    /// The strategy that proposes architectures [default: reinforce, unless --config or --set strategy.kind says
+    /// otherwise]
     #[arg(long, value_name = "NAME")]
     pub(crate) strategy: Option<Strategy>,
     #[command(flatten)]
@@ -55,7 +56,7 @@ pub(crate) struct Search {
 /// What a search looks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Space {
-    /// Two cells, of which networks are stacked
+    /// Two cells; networks are stacks of them
     Micro,
     /// Whole networks, layer by layer, on the CPU and without finals: the authors' macro search
     Macro,
@@ -70,7 +71,7 @@ const MACRO: [&str; 4] =
 pub(crate) enum Strategy {
     /// An LSTM policy that learns from rewards, as published
     Reinforce,
-    /// Regularised evolution: mutants of the best, the oldest dies
+    /// Regularised evolution: mutates the best, removes the oldest
     Evolution,
     /// Draws uniformly: random search with shared weights
     Uniform,
@@ -108,17 +109,17 @@ impl Search {
     }
 }
 
-/// What every architecture keeps to that a search proposes: of the network that its finals train
+/// Limits on every architecture that a search proposes, for the network that its finals train
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct Limits {
-    /// Most trained weights of a network
+    /// Maximum number of trained weights of a network
     #[arg(long, value_name = "N")]
     pub(crate) max_params: Option<std::num::NonZeroU64>,
-    /// Most multiply-adds per image
+    /// Maximum multiply-adds per image
     #[arg(long, value_name = "N")]
     pub(crate) max_macs: Option<std::num::NonZeroU64>,
-    /// Most time for one image alone on this machine, such as 5ms
+    /// Maximum time for a single image on this machine, such as 5ms
     #[arg(long, value_name = "TIME", value_parser = milliseconds)]
     pub(crate) max_latency: Option<f64>,
 }

@@ -136,7 +136,7 @@ impl Document {
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         for run in &self.runs {
             let gain = run.gain.map_or(String::new(), |gain| {
-                format!("  {:+.1} points beside random ({:+.1} to {:+.1})", gain.points, gain.low, gain.high)
+                format!("  {:+.1} points over random ({:+.1} to {:+.1})", gain.points, gain.low, gain.high)
             });
             let (valid, macs) = (percent(run.valid_accuracy), grouped(run.macs));
             let line =
@@ -150,7 +150,7 @@ impl Document {
         );
         writeln!(out, "\n{}", stdout_paragraph("", &mean))?;
         let common = format!(
-            "two of the architectures have {:.0} % of their branches in common; random ones {:.0} %",
+            "on average two of the architectures share {:.0} % of their branches; random ones {:.0} %",
             100.0 * self.agreement,
             100.0 * self.agreement_by_chance
         );

@@ -222,15 +222,15 @@ impl Found<'_> {
 fn compared(difference: PairedDifference) -> String {
     let PairedDifference { points, low, high } = difference;
     format!(
-        ". The architecture found and that one: {points:+.1} points on the same images, 95 % interval {low:+.1} to \
+        ". The architecture found against that one: {points:+.1} points on the same images, 95 % interval {low:+.1} to \
          {high:+.1}, {}",
         difference.verdict().words()
     )
 }
 
 /// A note on the meaning of accuracies with shared weights.
-const NOT_TRAINED: &str = "accuracies with shared weights only rank architectures, roughly; what a network reaches, its \
-                           training says";
+const NOT_TRAINED: &str =
+    "accuracies with shared weights give a rough ranking only; the training of a network gives its accuracy";
 
 #[cfg(test)]
 mod tests {

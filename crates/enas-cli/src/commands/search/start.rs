@@ -60,7 +60,7 @@ pub(super) fn resumed(args: &Search, dir: &Path, gpu: Option<&Gpu>) -> Result<(S
     settings::limit_memory(&mut config.run, args.memory);
     run.accepts(&config)?;
     config.run.check_device(gpu)?;
-    run.find_pictures(&config.data)?;
+    run.find_images(&config.data)?;
     let plan = MemoryPlan::for_search(&config, gpu.is_some())?;
     let data = run.load_data(&config.data, config.run.seed(), Some(&plan))?;
     run.adopt(&config)?;

@@ -33,13 +33,13 @@ pub(super) struct Args {
     /// Random architectures [default: 40]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(2, MOST))]
     pool: Option<usize>,
-    /// Random wide architectures, whose nodes all read the inputs of their cell [default: 12]
+    /// Random wide architectures: all nodes read the inputs of their cell only [default: 12]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(0, MOST))]
     wide: Option<usize>,
     /// Searches, each with another seed [default: 5]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(0, MOST))]
     searches: Option<usize>,
-    /// Trainings of each random architecture; those found have one more [default: 2]
+    /// Trainings of each random architecture; architectures found get one more [default: 2]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole(1, MOST))]
     seeds: Option<usize>,
     /// Training images to use, of all classes in proportion [default: all]
@@ -48,7 +48,7 @@ pub(super) struct Args {
     /// Validation images to use [default: all]
     #[arg(long, value_name = "N", conflicts_with = "resume", value_parser = whole(1, usize::MAX))]
     valid_images: Option<usize>,
-    /// End after this long with what there is by then, as in 90s, 30m or 2h; go on with --resume
+    /// End after this time with the results so far, as in 90s, 30m or 2h; --resume goes on
     #[arg(long, value_name = "DURATION", value_parser = args::time_limit)]
     time: Option<enas_search::TimeLimit>,
     /// The directory of the study; must not exist or be empty [default: runs/DATA-study-N]

@@ -31,7 +31,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["data", "data_flag", "pool", "wide", "searches", "seeds",
         "train_images", "valid_images", "time", "out", "resume", "preset", "config", "set"])]
     pub(super) table: Option<PathBuf>,
-    /// What proposes architectures
+    /// The strategy that proposes architectures
     #[arg(long, value_name = "NAME", default_value = "reinforce", requires = "table")]
     strategy: Name,
     /// Scores that each search may ask for
@@ -50,7 +50,7 @@ enum Name {
     Uniform,
     /// An LSTM policy that learns from rewards, as in ENAS
     Reinforce,
-    /// Regularised evolution: mutants of the best, the oldest dies
+    /// Regularised evolution: mutates the best, removes the oldest
     Evolution,
     /// Draws among cells that read only their inputs; for tables of ENAS arcs
     Wide,
@@ -167,8 +167,7 @@ fn wide_rows(table: &Table, path: &Path) -> Result<Vec<TableRow>> {
     let rows = table.wide_rows().unwrap_or_default();
     if rows.is_empty() {
         return Err(usage(format!(
-            "--strategy wide: {} is not a table of ENAS arcs (8 columns for each node of a cell, in the order of an \
-             arc's integers) with wide ones among them; take uniform, reinforce or evolution",
+            "--strategy wide: {} is not a table of ENAS arcs (8 columns per node, in the order of an arc's integers), or has no wide ones; use uniform, reinforce or evolution",
             visible(&path)
         )));
     }
@@ -203,7 +202,7 @@ fn print(out: &mut dyn Write, document: &Document) -> io::Result<()> {
     writeln!(out, "  percentile {:.2}{}", document.percentile, interval(document.percentile_interval, 2))?;
     writeln!(out, "  regret     {:.4}{}", document.regret, interval(document.regret_interval, 4))?;
     let meaning =
-        "50 is the percentile of a random architecture, 100 of the best; regret is what the best has more.";
+        "A random architecture has percentile 50, the best 100. Regret is the distance to the best.";
     writeln!(out, "{}", stdout_paragraph("", meaning))
 }
 

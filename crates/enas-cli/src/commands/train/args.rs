@@ -13,7 +13,7 @@ pub(crate) enum Pick {
     Small,
     /// The cheapest of those that are measurably as good as the best
     Balanced,
-    /// The best, whatever it costs
+    /// The best, at any cost
     Accurate,
 }
 
@@ -35,7 +35,7 @@ impl From<Pick> for enas_search::Pick {
         .args(["arc", "arc_file", "cell", "run", "resume", "data", "data_flag"]),
     after_help = "\
 Examples:
-  enas train --run runs/digits-search-1                the best architecture of a search, on its pictures
+  enas train --run runs/digits-search-1                the best architecture of a search, on its images
   enas train --run runs/photos-search-1 --pick small   the smallest of its good networks
   enas train photos --patience 20                      a ready cell, without a search
   enas train photos --cell wide-light --seeds 5        five times, to see how much is chance
@@ -51,7 +51,7 @@ pub(crate) struct Train {
     /// A file that holds the architecture
     #[arg(long, value_name = "FILE")]
     pub(crate) arc_file: Option<PathBuf>,
-    /// A ready cell in the place of a search [default where only DATA is given: wide]
+    /// A ready cell instead of a search [default where only DATA is given: wide]
     #[arg(long, value_name = "NAME", value_parser = cell())]
     pub(crate) cell: Option<String>,
     /// A finished search or `enas auto`: takes the best architecture found, and its images unless DATA is given
@@ -60,19 +60,20 @@ pub(crate) struct Train {
     /// With --run: which of the networks that the search offers [default: balanced]
     #[arg(long, value_enum, requires = "run")]
     pub(crate) pick: Option<Pick>,
-    /// Begin with the weights of this model, or of a run's, as far as they fit, rather than at random
+    /// Start from the weights of this model or run where they fit, not from random ones
     #[arg(long, value_name = "FILE|DIR", conflicts_with = "resume")]
     pub(crate) warm_start: Option<PathBuf>,
-    /// Train so many times with seeds that follow each other; the median training is delivered
+    /// Train N times with consecutive seeds; the result is the median training
     #[arg(long, value_name = "N", conflicts_with = "resume", allow_negative_numbers = true, value_parser = whole(1, 1000))]
     pub(crate) seeds: Option<usize>,
-    /// Cross-validate: train K times, each time testing on another K-th of the images; the median training is delivered
+    /// Cross-validate: train K times, each time testing on another K-th of the images; the result is the median
+    /// training
     #[arg(long, value_name = "K", conflicts_with_all = ["resume", "seeds"], allow_negative_numbers = true, value_parser = whole(2, 100))]
     pub(crate) folds: Option<usize>,
-    /// How many of the trainings of --seeds or --folds to do at a time, as far as memory allows; results stay the same
+    /// How many trainings of --seeds or --folds to run at a time, as far as memory allows; results stay the same
     #[arg(long, value_name = "N", default_value = "1", allow_negative_numbers = true, value_parser = whole(1, 1024))]
     pub(crate) jobs: usize,
-    /// Train nothing: raise the learning rate over at most 100 steps, print the losses and suggest a rate
+    /// Do not train: raise the learning rate over at most 100 steps, print the losses and suggest a rate
     #[arg(long, conflicts_with_all = ["resume", "seeds", "folds", "warm_start", "out"])]
     pub(crate) find_lr: bool,
     #[command(flatten)]
@@ -80,7 +81,7 @@ pub(crate) struct Train {
     /// The directory of this run; must not exist or be empty [default: runs/DATA-train-N]
     #[arg(long, value_name = "DIR", value_parser = output_path(), conflicts_with = "resume")]
     pub(crate) out: Option<PathBuf>,
-    /// End after so many epochs without a better one; 0 for all epochs [default: run.patience]
+    /// End after N epochs without improvement; 0 for all epochs [default: run.patience]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = patience)]
     pub(crate) patience: Option<u64>,
     #[command(flatten)]

@@ -103,7 +103,8 @@ impl Job {
         let choice = |key: &str, value: usize| Choice {
             key: key.to_owned(),
             value: value.to_string(),
-            reason: "the network that there is time to train, by the measured time of a few steps".to_owned(),
+            reason: "the network that can be trained in the time, by the measured time of a few steps"
+                .to_owned(),
             only: Some(Kind::Train),
         };
         let chosen = [choice("child.filters", network.filters), choice("child.layers", network.layers)];
@@ -122,7 +123,7 @@ impl Job {
         let arc = run.arch().cloned().with_context(|| format!("{} does not name its arc", visible(&dir)))?;
         let config = settled(args, config, &arc);
         run.accepts(&config)?;
-        run.find_pictures(&config.data)?;
+        run.find_images(&config.data)?;
         let plan = MemoryPlan::for_training(&config, &arc, on_gpu)?;
         let data = run.load_data(&config.data, config.run.seed(), Some(&plan))?;
         run.adopt(&config)?;
@@ -141,7 +142,7 @@ impl Job {
         let (images, extent) = (args.images.path(), Some(&args.extent));
         let read = settings::train_after(&searched, &args.settings, images, extent)?;
         if images.is_none() {
-            search.find_pictures(&read.data)?;
+            search.find_images(&read.data)?;
         }
         let mut standing = settings::inherited(&searched, &args.settings)?;
         standing.extend(standing_for(&arc));

@@ -121,7 +121,7 @@ impl<'a, A> Trained<'a, A> {
         let why = match self.ended {
             Ended::Epochs => "",
             Ended::Time => ", as many as there was time for",
-            Ended::Patience => ", the last of them no better",
+            Ended::Patience => ", the last of them without improvement",
         };
         let time = format!("{} for {}{why}", duration(self.seconds), counted(self.epochs, "epoch"));
         writeln!(out, "{}", stdout_paragraph("time        ", &time))?;

@@ -234,7 +234,7 @@ impl<'a> Document<'a> {
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         if let Some(pooled) = &self.pooled {
             writeln!(out, "{}", stdout_paragraph("all images  ", &strong(&pooled.line())))?;
-            let how = "each labelled by the training whose fold it is in, which did not see it";
+            let how = "each labelled by the training that tests on it, which never learned from it";
             writeln!(out, "{}", stdout_paragraph("            ", how))?;
         }
         for OfSeed { seed, valid_accuracy, test_accuracy } in &self.seeds {
@@ -248,7 +248,7 @@ impl<'a> Document<'a> {
         }
         let (mean, sd) = (percent(self.test_accuracy_mean), percent(self.test_accuracy_sd));
         writeln!(out, "mean        test {mean}, standard deviation {sd}")?;
-        let median = format!("the median training, {}, whose model is delivered:", self.delivered);
+        let median = format!("the median training, {}, which gives the model:", self.delivered);
         writeln!(out, "\n{}", stdout_paragraph("", &median))?;
         self.median.write(out)
     }

@@ -132,7 +132,7 @@ mod tests {
             }
             let mut others = mix.others.clone();
             others.sort_unstable();
-            assert_eq!(others, [0, 1, 2, 3, 4], "every picture is mixed in once");
+            assert_eq!(others, [0, 1, 2, 3, 4], "every image is mixed in once");
         }
     }
 

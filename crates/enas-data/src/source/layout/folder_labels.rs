@@ -114,8 +114,8 @@ impl<'a> FolderLabels<'a> {
         let hint = if only_deep { "; if those folders are the classes, move them up" } else { "" };
         (!deep.is_empty()).then(|| {
             let what = match deep.len() {
-                1 => "1 image lies in a folder inside a class folder".to_owned(),
-                n => format!("{n} images lie in folders inside class folders"),
+                1 => "1 image is in a folder inside a class folder".to_owned(),
+                n => format!("{n} images are in folders inside class folders"),
             };
             Note::new(format!("{what} ({})", first_few(&folders)), format!("counted for the class{hint}"))
         })

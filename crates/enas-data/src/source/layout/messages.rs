@@ -21,7 +21,7 @@ pub(super) fn flat_splits_problem(source: &Source, folders: &[&str]) -> String {
     }
     let hold = if folders.len() == 1 { "holds" } else { "hold" };
     format!(
-        "{names} {hold} no class folders{}; put each picture whose class is known into train/<class>/, and pictures \
+        "{names} {hold} no class folders{}; put each image whose class is known into train/<class>/, and images \
          without a class elsewhere. If these are the classes, rename the folders{}",
         examples_in(source, folders),
         labels_for(source, "train/")
@@ -72,7 +72,7 @@ pub(super) fn loose_images(source: &Source) -> String {
     let others: Vec<&str> = of_kind(source, LeftOutReason::OtherKind);
     match source.files.len() {
         0 if archives.iter().any(|name| name.contains("-ubyte")) => format!(
-            "only files of MNIST or a set like it ({}); enas data fetch mnist --from {} makes pictures of them \
+            "only files of MNIST or a set like it ({}); enas data fetch mnist --from {} makes images of them \
              (fashion-mnist for that one)",
             first_few(&archives),
             source.path.display()
@@ -84,12 +84,12 @@ pub(super) fn loose_images(source: &Source) -> String {
                 first_few(&others)
             )
         }
-        0 => {
-            "nor any picture; expected train/<class>/, valid/<class>/, test/<class>/ or just <class>/".into()
-        }
+        0 => "and no images; expected train/<class>/, valid/<class>/, test/<class>/ or just <class>/".into(),
         n => {
             let labels = labels_beside(source);
-            format!("only {n} pictures side by side; put each into a folder named after its class{labels}")
+            format!(
+                "only {n} images without class folders; put each into a folder named after its class{labels}"
+            )
         }
     }
 }
@@ -150,8 +150,8 @@ pub(super) fn unlabelled_problem(source: &Source, splits: &[UnlabelledSplit<'_>]
     let folders: Vec<&str> = splits.iter().map(|split| split.folder).collect();
     let names: Vec<&str> = splits.iter().map(|split| split.part.name()).collect();
     let (hold, split) = match splits.len() {
-        1 => ("holds the only pictures of its split, and its name is not a class", "split is"),
-        _ => ("hold the only pictures of their splits, and their names are not classes", "splits are"),
+        1 => ("holds the only images of its split, and its name is not a class", "split is"),
+        _ => ("hold the only images of their splits, and their names are not classes", "splits are"),
     };
     let is_table = |name: &&String| {
         let is_inside = folders.iter().any(|f| name.strip_prefix(f).is_some_and(|r| r.starts_with('/')));
@@ -166,10 +166,10 @@ pub(super) fn unlabelled_problem(source: &Source, splits: &[UnlabelledSplit<'_>]
             let (folders, names) = (folders.join(" and "), names.join(" and "));
             format!("; or move {folders} away, and the {names} {split} drawn from train")
         }
-        _ => "; `enas predict` labels pictures without a class".to_owned(),
+        _ => "; `enas predict` labels images without a class".to_owned(),
     };
     format!(
-        "{} {hold} of {reference}. Sort these pictures into {}/<class>/{table}{else_drawn}",
+        "{} {hold} of {reference}. Sort these images into {}/<class>/{table}{else_drawn}",
         found.join(" and "),
         folders[0]
     )

@@ -189,7 +189,7 @@ fn with_splits(source: &Source, top: &[&str], splits: SplitFolders) -> Result<La
             source,
             format!(
                 "found the folders {found}, but no train. Only valid and test may be missing; without any split \
-                 folders (just <class>/) all three are made by chance"
+                 folders (just <class>/) all three are drawn at random"
             ),
         ));
     };

@@ -61,8 +61,8 @@ impl Run {
     ///
     /// # Errors
     /// [`crate::Error::Mismatch`] with what to do.
-    pub fn find_pictures(&self, config: &enas_data::Config) -> Result<()> {
-        self.reader().find_pictures(config)
+    pub fn find_images(&self, config: &enas_data::Config) -> Result<()> {
+        self.reader().find_images(config)
     }
 
     /// Loads the images in the splits of this run, independently of the seed: stored as `plan` says or, without one, as

@@ -12,7 +12,9 @@ use crate::checkpoint::interval::CheckpointInterval;
 use crate::config::{SearchConfig, Settings, TrainConfig};
 use crate::directory::create::{create_default_run_dir, create_run_dir, remove_partial_files};
 use crate::directory::data_identity;
-use crate::directory::files::{CHECKPOINTS, CONFIG, MANIFEST, PICTURES, SPLIT, write_config, write_json};
+use crate::directory::files::{
+    CHECKPOINTS, CONFIG, IMAGE_DIGESTS, MANIFEST, SPLIT, write_config, write_json,
+};
 use crate::directory::lock::Lock;
 use crate::directory::manifest::Manifest;
 use crate::directory::reader::RunReader;
@@ -75,7 +77,7 @@ impl Run {
         manifest: Manifest,
         data: &Dataset,
     ) -> Result<Self> {
-        let own = [CONFIG, SPLIT, PICTURES, CHECKPOINTS, MANIFEST];
+        let own = [CONFIG, SPLIT, IMAGE_DIGESTS, CHECKPOINTS, MANIFEST];
         let (dir, lock) = match out {
             Some(dir) => create_run_dir(dir, &own)?,
             None => create_default_run_dir(&data.name, &manifest.kind.to_string())?,
