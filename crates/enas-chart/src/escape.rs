@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Write};
 
-/// A text for elements and attribute values of XML and HTML: displayed with their special characters escaped, and control
-/// characters as in Rust.
+/// A text for elements and attribute values of XML and HTML: displayed with their special characters escaped, and
+/// control characters as in Rust.
 ///
 /// ```
 /// assert_eq!(enas_chart::Escaped("<b>&\"x'").to_string(), "&lt;b&gt;&amp;&quot;x&#39;");

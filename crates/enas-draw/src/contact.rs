@@ -61,8 +61,8 @@ const FRAME: [u8; 3] = [0, 114, 178];
 
 /// Draws groups of images, each with its label above it.
 ///
-/// A label that is wider than its group is cut and ends in `…`. The built-in font has Latin, Greek and Cyrillic letters.
-/// Other characters are drawn with `fonts`; those that are not there either are written as their code, such as
+/// A label that is wider than its group is cut and ends in `…`. The built-in font has Latin, Greek and Cyrillic
+/// letters. Other characters are drawn with `fonts`; those that are not there either are written as their code, such as
 /// `\u{82f9}`.
 pub fn contact_sheet(groups: &[ContactGroup<'_>], fonts: &FallbackFonts) -> Bitmap {
     let further = fonts.faces();

@@ -38,8 +38,8 @@
 //!
 //! let gpu = Emulator::start()?;
 //! let (x, y) = (gpu.upload(&[1_f32, 2.0, 3.0])?, gpu.alloc(12)?);
-//! let launch = LaunchRequest { kernel: "emulator_copy4", block: [32, 1, 1], order_seed: 7, ..LaunchRequest::default() };
-//! gpu.launch(&launch, &[LaunchArg::Buffer(x, 0), LaunchArg::Buffer(y, 0), LaunchArg::U32(3)])?;
+//! let launch = LaunchRequest { kernel: "emulator_copy4", block: [32, 1, 1], order_seed: 7, ..LaunchRequest::default()
+//! }; gpu.launch(&launch, &[LaunchArg::Buffer(x, 0), LaunchArg::Buffer(y, 0), LaunchArg::U32(3)])?;
 //! assert_eq!(gpu.download::<f32>(y)?, [1.0, 2.0, 3.0]);
 //! # Ok::<(), enas_emulator::Error>(())
 //! ```

@@ -171,7 +171,7 @@ impl Minibatch {
     }
 }
 
-/// Batches in order. EvalOptions for the next one during a step overlaps its transfer to the GPU with the computation.
+/// Batches in order. A request for the next one during a step overlaps its transfer to the GPU with the computation.
 #[derive(Debug)]
 pub struct Epoch {
     source: ImageSource,

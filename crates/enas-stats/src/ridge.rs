@@ -62,7 +62,8 @@ impl Ridge {
 /// Weights for one penalty, and the sum of squared leave-one-out errors.
 ///
 /// The error of the left-out row i is `residual_i / (1 - h_i)`. Its leverage `h_i` is the diagonal of the hat matrix,
-/// with `1/n` for the intercept (Hastie, Tibshirani and Friedman, *The Elements of Statistical Learning*, section 7.10).
+/// with `1/n` for the intercept (Hastie, Tibshirani and Friedman, *The Elements of Statistical Learning*, section
+/// 7.10).
 fn solve(rows: &[Vec<f64>], targets: &[f64], penalty: f64) -> (Vec<f64>, f64) {
     let n_features = rows[0].len();
     let mut gram = vec![vec![0.0; n_features]; n_features];

@@ -40,7 +40,8 @@ pub fn store(dir: &Path, data: &Dataset) -> Result<()> {
 }
 
 impl ExpectedData<'_> {
-    /// Loads the images in the splits of the run, stored as a plan says or, without one, as the machine's memory allows.
+    /// Loads the images in the splits of the run, stored as a plan says or, without one, as the machine's memory
+    /// allows.
     ///
     /// # Errors
     /// [`Error::RunDirectory`] with the differences if they have changed; [`Error::Mismatch`] if they are missing;

@@ -165,7 +165,8 @@ impl AutoRun {
         self.save()
     }
 
-    /// Loads the images in the splits of this run: stored as `plan` says or, without one, as the machine's memory allows.
+    /// Loads the images in the splits of this run: stored as `plan` says or, without one, as the machine's memory
+    /// allows.
     ///
     /// # Errors
     /// As [`enas_data::load`], and [`Error::RunDirectory`] if the images have changed since.

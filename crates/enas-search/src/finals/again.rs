@@ -1,4 +1,4 @@
-//! Repeats a training of the last round of the finals, to check a create_run_dir of a search.
+//! Repeats a training of the last round of the finals, to check a search's claim.
 
 use enas_arc::Arc;
 use enas_data::Dataset;
