@@ -222,6 +222,6 @@ mod tests {
     #[test]
     fn an_unknown_target_is_refused_with_those_that_there_are() {
         let args = Args { targets: vec!["arks".into()], ..Args::of_ci() };
-        assert!(run(&args).unwrap_err().to_string().starts_with("there is no target arks; there are arcs, "));
+        assert!(run(&args).unwrap_err().to_string().starts_with("there is no target arks; targets: arcs, "));
     }
 }

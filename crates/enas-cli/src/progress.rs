@@ -274,7 +274,7 @@ impl Observer for Watcher<'_> {
                 // Under a time limit the number follows from the speed so far.
                 let most = if self.clock.end.is_some() { "at most " } else { "" };
                 self.note(&format!(
-                    "the network is measured, and goes on for {most}{epochs} with all {images} images that it may learn from now"
+                    "the network is measured, and now trains for {most}{epochs} with all {images} images"
                 ));
                 // Otherwise its bar and the new activity would share a line.
                 self.clear();

@@ -183,7 +183,10 @@ mod tests {
     #[test]
     fn an_unknown_name_is_an_error_that_lists_the_names() {
         let error = chosen(&["S9".to_owned()]).unwrap_err().to_string();
-        assert!(error.starts_with("--only: there is no \"S9\"; there are S1-search, S1-reward"), "{error}");
+        assert!(
+            error.starts_with("--only: there is no \"S9\"; configurations: S1-search, S1-reward"),
+            "{error}"
+        );
         assert!(chosen(&["S".to_owned()]).is_err(), "a part of a word is no name");
     }
 

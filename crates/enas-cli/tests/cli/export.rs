@@ -33,7 +33,7 @@ fn the_python_script_is_printed_as_it_is_whatever_the_width() {
     assert!(output.status.success() && text(&output.stdout) == script, "{}", text(&output.stdout));
     let help = stdout(folder.path(), &["export", "--help"]);
     assert!(help.contains("enas export --python > predict.py"), "{help}");
-    assert!(help.lines().all(|line| line.len() <= 120), "no line of the script is wrapped there: {help}");
+    assert!(!help.contains("import json"), "the script is not in the help: {help}");
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn a_hyphen_is_not_the_name_of_a_file() {
     let folder = temp();
     for args in [
         &["export", "--model", &trained().model(), "--out", "-"][..],
-        &["arc", "draw", "--random", "--out", "-"],
+        &["arc", "draw", "--out", "-"],
         &["train", "digits", "--out", "-"],
     ] {
         refused(folder.path(), args, 2, "give the name of a file or folder");

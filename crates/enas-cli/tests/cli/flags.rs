@@ -144,11 +144,15 @@ fn a_wrong_architecture_or_setting_is_said_before_the_images_are_read() {
     let folder = temp();
     let folder = folder.path();
     let layers = "1 = conv-3x3(0); 2 = sep-conv-5x5(1) + 0; 3 = max-pool-3x3(2) + 0 + 1";
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 10] = [
         (&["auto", "nowhere", "--cell", "wyde"], "--cell wyde: there is no such cell; cells: wide,"),
         (&["auto", "nowhere", "--cell", "0 1 2"], "--cell: 3 integers do not make an arc"),
         (&["auto", "nowhere", "--cell", "my.arc"], "--cell: cannot read my.arc"),
-        (&["auto", "nowhere", "--set", "space=macro"], "enas auto works with cells only"),
+        (&["auto", "nowhere", "--set", "space=macro"], "finals train cells only"),
+        (
+            &["auto", "nowhere", "--set", "space=macro", "--set", "finals.steps=0"],
+            "enas auto works with cells only",
+        ),
         (&["auto", "nowhere", "--set", "keep=some"], "keep"),
         (&["train", "nowhere", "--arc", "0 1 2"], "--arc: 3 integers do not make an arc"),
         (&["train", "nowhere", "--arc", "my.arc"], "--arc: cannot read my.arc"),

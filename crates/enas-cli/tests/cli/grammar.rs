@@ -198,7 +198,7 @@ fn training_images_are_never_measured_as_test_wherever_they_lie() {
             fs::remove_file(dir.join("moved").join(name.as_str().unwrap())).unwrap();
         }
     }
-    refused(dir, &["eval", "moved", "--run", "r"], 1, "is of the test split");
+    refused(dir, &["eval", "moved", "--run", "r"], 1, "is from the test split");
 }
 
 #[test]

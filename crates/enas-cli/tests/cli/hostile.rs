@@ -93,7 +93,7 @@ fn a_model_file_whose_header_lies_is_refused() {
         ("long", with_length(u64::MAX, b"{}"), "a header of 18446744073709551615 bytes in a file of 10"),
         ("claims", with_length(tensor.len() as u64, tensor.as_bytes()), "the header says 4398046511104"),
         ("nested", with_length(200_000, "[".repeat(200_000).as_bytes()), "not a complete safetensors file"),
-        ("pickle", b"\x80\x02cos\nsystem\nX\x04\0\0\0echo\x85R.".to_vec(), "not a complete safetensors file"),
+        ("pickle", b"\x80\x02cos\nsystem\nX\x04\0\0\0echo\x85R.".to_vec(), "not a safetensors model"),
     ];
     for (name, bytes, expected) in files {
         fs::write(folder.path().join(name), bytes).unwrap();

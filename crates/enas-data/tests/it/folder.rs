@@ -68,7 +68,9 @@ fn folders_without_splits_are_divided_by_class_and_seed() {
 fn a_missing_valid_is_taken_from_train_and_a_missing_train_is_an_error() {
     let bundle = Bundle::new().with("train/a", 20).with("train/b", 10).with("test/a", 3).with("test/b", 3);
     let data = load(&bundle.config(), &options()).unwrap();
-    assert_eq!(sizes(&data), [27, 3, 6]);
+    // The same images are in both classes. Copies are in one part, so the share is not exact.
+    let [train, valid, test] = sizes(&data);
+    assert!(train + valid == 30 && (2..=4).contains(&valid) && test == 6, "{train} {valid} {test}");
     assert!(paths(&data, Part::Valid).iter().all(|p| p.starts_with("train/")));
     assert!(paths(&data, Part::Valid).is_disjoint(&paths(&data, Part::Train)));
 

@@ -219,7 +219,7 @@ fn numbered_splits_with_classes_say_what_they_are_to_be_called() {
 fn other_names_of_splits_beside_train_are_left_out_with_the_remedy() {
     for other in ["eval", "evaluation", "holdout", "hold-out", "validate"] {
         let (_, log) = loaded(&animals(animals(Bundle::new(), "train", 10), other, 3));
-        let line = warning(&log, "beside the splits");
+        let line = warning(&log, "next to the splits");
         assert!(line.contains(other) && line.contains("rename it to valid or test"), "{line}");
     }
 }

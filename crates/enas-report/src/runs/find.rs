@@ -94,6 +94,11 @@ fn below(root: &Path, prefix: &str, is_one: fn(&Path) -> bool) -> (Vec<Found>, b
         if !entry.file_type().is_dir() {
             continue;
         }
+        // A link upwards leads to the root once more.
+        if entry.depth() > 1 && is_same(entry.path(), root) {
+            walk.skip_current_dir();
+            continue;
+        }
         if left == 0 || found.len() > MOST {
             break;
         }
@@ -110,6 +115,11 @@ fn below(root: &Path, prefix: &str, is_one: fn(&Path) -> bool) -> (Vec<Found>, b
     let more = found.len() > MOST || left == 0;
     found.truncate(MOST);
     (found, more)
+}
+
+/// Whether two paths lead to one directory.
+fn is_same(one: &Path, other: &Path) -> bool {
+    fs::canonicalize(one).is_ok_and(|one| fs::canonicalize(other).is_ok_and(|other| one == other))
 }
 
 /// The path of `dir` from `root` on, behind `prefix`, with slashes on every system.

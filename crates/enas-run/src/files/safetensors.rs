@@ -116,7 +116,7 @@ pub(crate) fn open(path: &Path) -> Result<OpenFile> {
     let length = u64::from_le_bytes(length);
     if length > MAX_HEADER.min(file_info.len() - 8) {
         let claim = format!("a header of {length} bytes in a file of {}", file_info.len());
-        let problem = format!("this is not a safetensors model, or it is damaged ({claim})");
+        let problem = format!("this is not a safetensors model, or it is damaged or truncated ({claim})");
         return Err(Error::File { path: path.to_owned(), problem });
     }
     let mut text = vec![0; length as usize];

@@ -54,7 +54,7 @@ pub(super) fn recipe(train: usize, coloured: bool) -> Vec<Choice> {
         choice("data.augment.flip", coloured, mirror),
         for_training("run.label_smoothing", 0.05, "targets slightly below 1"),
         for_training("run.ema_decay", decay, "averaged weights vary less from step to step"),
-        for_training("run.bn_reestimate", 4, "batch batch statistics for the averaged weights"),
+        for_training("run.bn_reestimate", 4, "batch statistics for the averaged weights"),
         for_training("schedule.per_step", true, "the rate reaches its end in runs of any length"),
         for_training("child.drop_path_keep", 1, "for longer trainings only"),
         for_training("child.keep_prob", 0.9, "for longer trainings more"),

@@ -85,7 +85,10 @@ fn splits_of_the_user_get_no_share_and_no_reason() {
     assert_eq!(value(&choices, "data.test_fraction"), None);
     assert!(reason(&choices, "data.valid_fraction").contains("a tenth would be 20 images"), "{choices:?}");
     assert_eq!(reason(&choices, "run.batch_size"), "170 training images make 5 steps");
-    assert!(reason(&choices, "refit.images").contains("200 images; the 40 to test"), "{choices:?}");
+    assert!(
+        reason(&choices, "refit.images").contains("200 images; the 40 test images stay unseen"),
+        "{choices:?}"
+    );
 
     let drawn = report(90, 96, true);
     let given = Given { test_fraction: Some(0.3), ..Given::default() };

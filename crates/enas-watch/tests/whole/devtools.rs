@@ -73,6 +73,8 @@ impl Browser {
 
     pub(crate) fn open(&mut self, url: &str) {
         self.call("Page.navigate", json!({"url": url}));
+        // Only then have all scripts run.
+        self.wait_for("document.readyState === 'complete'");
     }
 
     /// The value of an expression in the page.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::folders::is_companion;
 use super::split_folders::{SplitFolders, split_of_name};
 use crate::source::files::Source;
 use crate::source::item::Part;
@@ -61,22 +62,9 @@ impl<'a> FolderLabels<'a> {
 
     /// Leaves out companions of a class's images: folders of masks, thumbnails and similar.
     fn leave_out_companions(&mut self, source: &Source) {
-        const COMPANIONS: [&str; 11] = [
-            "mask",
-            "masks",
-            "annotation",
-            "annotations",
-            "segmentation",
-            "segmentations",
-            "groundtruth",
-            "ground_truth",
-            "thumb",
-            "thumbs",
-            "thumbnails",
-        ];
         let companion = |label: &FolderLabel<'_>| {
             let parts: Vec<&str> = label.below.split('/').collect();
-            let at = parts.iter().position(|part| COMPANIONS.contains(&part.to_lowercase().as_str()))?;
+            let at = parts.iter().position(|part| is_companion(part))?;
             let name = &source.files[label.file];
             let above = name.split('/').count() - 1 - parts.len();
             Some(name.split('/').take(above + at + 1).collect::<Vec<_>>().join("/"))

@@ -16,6 +16,24 @@ pub(super) fn children<'a>(source: &'a Source, parent: &str) -> Vec<&'a str> {
     source.folders.iter().filter_map(depth_one).collect()
 }
 
+/// Whether a folder of this name holds companions of a class's images: masks, thumbnails and similar.
+pub(super) fn is_companion(name: &str) -> bool {
+    const COMPANIONS: [&str; 11] = [
+        "mask",
+        "masks",
+        "annotation",
+        "annotations",
+        "segmentation",
+        "segmentations",
+        "groundtruth",
+        "ground_truth",
+        "thumb",
+        "thumbs",
+        "thumbnails",
+    ];
+    COMPANIONS.contains(&name.to_lowercase().as_str())
+}
+
 /// Whether the folder directly contains images.
 pub(super) fn has_images_directly(source: &Source, folder: &str) -> bool {
     let below = |file: &&String| {

@@ -2,7 +2,7 @@
 
 use super::classes::ClassIndex;
 use super::folder_labels::FolderLabel;
-use super::folders::{children, has_images_directly};
+use super::folders::{children, has_images_directly, is_companion};
 use crate::source::files::Source;
 use crate::source::item::Part;
 use crate::source::left_out::{LeftOutReason, Note, first_few};
@@ -40,8 +40,12 @@ pub(super) fn with_spelling(class: &str, reference: &str, known: &ClassIndex) ->
 /// Probably the subfolders are the classes.
 pub(super) fn equal_folders(source: &Source, top: &[&str]) -> Option<Note> {
     let (first, others) = top.split_first()?;
-    let inside = children(source, first);
-    let is_equal = |folder: &&str| !has_images_directly(source, folder) && children(source, folder) == inside;
+    // Companions are left out, whatever the classes are.
+    let classes_in = |folder: &str| -> Vec<&str> {
+        children(source, folder).into_iter().filter(|name| !is_companion(name)).collect()
+    };
+    let inside = classes_in(first);
+    let is_equal = |folder: &&str| !has_images_directly(source, folder) && classes_in(folder) == inside;
     if others.is_empty() || inside.len() < 2 || !is_equal(first) || !others.iter().all(is_equal) {
         return None;
     }
