@@ -187,9 +187,9 @@ mod tests {
         all.control = Some(Control { arcs: 3, best: 0.93, mean: 0.9 });
         assert_eq!(
             verdict(&all),
-            "After 30\u{a0}steps of training alone the network found reaches 95.00\u{a0}% of the 51 validation images that no choice used. Beside 3 random architectures with the same training, 90.00\u{a0}% on average: +5.0 \
+            "After 30\u{a0}steps of training alone the network found reaches 95.00\u{a0}% of the 51 validation images that no choice used. Beside 3\u{a0}random architectures with the same training, 90.00\u{a0}% on average: +5.0 \
              points, 95\u{a0}% interval +0.5 to +9.5: measurably better. Random ones of nearly its size reach 92.50\u{a0}% \
-             on average (4). After the first 3 steps it was more accurate than 1 of 2 random ones."
+             on average (4). After the first 3\u{a0}steps it was more accurate than 1 of 2 random or wide ones."
         );
     }
 
