@@ -2,7 +2,8 @@
 
 use enas_run::{BalancedAccuracy, Kind, interval};
 
-use crate::run::{Network, RunSummary};
+use crate::architecture::Network;
+use crate::run::RunSummary;
 use crate::search_choice::Random;
 use crate::text::{bytes, duration, percent, short};
 

@@ -18,6 +18,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod architecture;
 mod auto;
 mod curves;
 mod error;
@@ -47,12 +48,13 @@ use enas_run::{AutoPhase, AutoRunReader, RunReader};
 /// Charts as SVG.
 pub use enas_chart as chart;
 
+pub use architecture::CellDrawings;
 pub use curves::{Figure, curves};
 pub use error::{Error, Result};
 pub use log::Log;
 pub use machine::TIMED_IMAGES;
 pub use options::{FILE_NAME, Place, ReportOptions};
-pub use run::{CellDrawings, planned_steps};
+pub use run::planned_steps;
 pub use search_choice::{MetricChoice, Random, Ranked, choice};
 pub use settings::RunSettings;
 pub use style::STYLE;

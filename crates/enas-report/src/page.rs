@@ -5,12 +5,13 @@ use std::borrow::Borrow;
 use askama::Template;
 use enas_run::{BalancedAccuracy, CheckedFinding, Choice, Kind};
 
+use crate::architecture::Architecture;
 use crate::auto::severity;
 use crate::chart;
 use crate::curves::Figure;
 use crate::headlines::{Compared, Headline, balanced, chance, comparison, headlines, time_of};
 use crate::predictions::Confusion;
-use crate::run::{Architecture, RunSummary};
+use crate::run::RunSummary;
 use crate::style::STYLE;
 use crate::text::{breakable, breakable_key, bytes, counted, duration, grouped, now, percent, short};
 use crate::{machine, text};

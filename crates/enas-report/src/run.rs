@@ -1,22 +1,19 @@
 //! The facts that a report states about a run, read from its files. Any part may be missing; a note gives the reason.
 
-use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use enas_arc::{Arc, Arch, CellKind};
-use enas_child::{Child, FixedNetwork, InputShape, MacroChild, MacroConfig};
+use enas_arc::Arch;
 use enas_data::{Dataset, SplitFile};
-use enas_draw::Theme;
 use enas_rng::Seed;
 use enas_run::{AutoRunReader, Kind, Manifest, Model, RunReader};
 use serde_json::Value;
 
+use crate::architecture::{Architecture, CellDrawings, Network, built};
 use crate::auto::Automatic;
 use crate::curves::{self, Figure};
 use crate::finals::{Finals, finals};
 use crate::log::Log;
-use crate::machine;
 use crate::options::ReportOptions;
 use crate::predictions::{Predicted, predicted};
 use crate::repeat::{self, Related};
@@ -56,43 +53,6 @@ pub(crate) struct RunSummary {
     pub(crate) automatic: Option<Automatic>,
     /// What is missing, and why; and other remarks.
     pub(crate) notes: Vec<String>,
-}
-
-/// The architecture of a run, with drawings of its cells and of its network.
-#[derive(Clone, Debug)]
-pub(crate) struct Architecture {
-    pub(crate) arch: Arch,
-    /// Drawings of its cells; `None` for an architecture of the macro search space.
-    pub(crate) cells: Option<CellDrawings>,
-    pub(crate) network: Option<Network>,
-}
-
-/// Gap between two drawings in the style sheet, in pixels.
-const GAP: u64 = 14;
-
-/// Drawings of both cells, as SVG.
-#[derive(Clone, Debug)]
-pub struct CellDrawings {
-    /// The normal cell.
-    pub normal: String,
-    /// The reduction cell.
-    pub reduction: String,
-    /// Width of the normal and of the reduction cell with their borders, in pixels.
-    pub widths: [u64; 2],
-}
-
-/// The network of an architecture with its own weights.
-#[derive(Clone, Debug)]
-pub(crate) struct Network {
-    pub(crate) drawing: Option<String>,
-    pub(crate) params: u64,
-    pub(crate) macs: u64,
-    /// Size of the model file in bytes; without one, 4 bytes per parameter.
-    pub(crate) bytes: u64,
-    pub(crate) seconds_per_image: Option<f64>,
-    /// Whether time was too short to measure `seconds_per_image`.
-    pub(crate) hurried: bool,
-    pub(crate) input: InputShape,
 }
 
 impl RunSummary {
@@ -209,101 +169,6 @@ fn noted<T, E: std::fmt::Display>(notes: &mut Vec<String>, what: &str, result: R
 /// The most probable arc of the policy in the last epoch, for a search that has not selected one yet.
 fn likeliest(log: &Log) -> Option<Arch> {
     log.last("epoch")?.pointer("/policy/greedy")?.as_str()?.parse().ok()
-}
-
-/// Maximum number of parameters of a network that is built to be measured: 512 MiB of `f32`.
-const MOST_WEIGHTS: usize = 1 << 27;
-
-/// A network with random weights that is built to be drawn and measured.
-#[allow(clippy::large_enum_variant, reason = "there is one at a time")]
-enum Built {
-    Cells(Child),
-    ConfigBuilder(MacroChild),
-}
-
-/// A network of the architecture alone with the settings of the run and random weights.
-fn built(settings: &RunSettings, arch: &Arch, split: Option<&SplitFile>) -> Result<Built, String> {
-    let data: enas_data::Config = settings.section("data")?;
-    let classes = split.ok_or("the classes are not known")?.classes.len();
-    let input = InputShape { channels: data.channels, height: data.image_size, width: data.image_size };
-    let seed = Seed::new(0);
-    let network = match arch {
-        Arch::Micro(arc) => {
-            let config: enas_child::Config = settings.section("child")?;
-            Child::fixed_within(&config, arc, input, classes, seed, MOST_WEIGHTS).map(Built::Cells)
-        }
-        Arch::Macro(arc) => {
-            let config: MacroConfig = settings.section("macro").unwrap_or_default();
-            let config = MacroConfig { layers: arc.n_layers(), ..config };
-            MacroChild::fixed_within(&config, arc, input, classes, seed, MOST_WEIGHTS)
-                .map(Built::ConfigBuilder)
-        }
-    };
-    network.map_err(|e| e.to_string())
-}
-
-impl CellDrawings {
-    /// Draws the cells of an architecture.
-    pub fn new(arc: &Arc) -> Self {
-        let normal = enas_draw::cell(arc.normal(), CellKind::Normal, Theme::Auto);
-        let reduction = enas_draw::cell(arc.reduction(), CellKind::Reduction, Theme::Auto);
-        Self {
-            widths: [&normal, &reduction].map(|cell| cell.width().ceil() as u64 + 2),
-            normal: normal.into_string(),
-            reduction: reduction.into_string(),
-        }
-    }
-
-    /// The style of the element around both drawings: their widths, for the style sheet.
-    pub fn style(&self) -> String {
-        let [normal, reduction] = self.widths;
-        format!("--natural: {}px; --both: {}px", normal.max(reduction), normal + reduction + GAP)
-    }
-}
-
-impl Network {
-    /// The network of a trained model that is stored at `path`.
-    fn of_model(model: &Model, path: &Path, left: Option<f64>) -> Option<Self> {
-        let drawing = match model.macro_child() {
-            Some(child) => drawing_of_layers(child),
-            None => model.child().ok().and_then(drawing_of_cells),
-        };
-        Self::new(model.network(), drawing, path, left)
-    }
-
-    fn of_built(built: &Built, path: &Path, left: Option<f64>) -> Option<Self> {
-        match built {
-            Built::Cells(child) => Self::new(child, drawing_of_cells(child), path, left),
-            Built::ConfigBuilder(child) => Self::new(child, drawing_of_layers(child), path, left),
-        }
-    }
-
-    fn new(
-        network: &dyn FixedNetwork,
-        drawing: Option<String>,
-        path: &Path,
-        left: Option<f64>,
-    ) -> Option<Self> {
-        let params = network.n_params() as u64;
-        let has_time = machine::has_time(network, left);
-        Some(Self {
-            drawing,
-            params,
-            macs: network.parts().ok()?.macs(),
-            bytes: fs::metadata(path).map_or(4 * params, |file| file.len()),
-            seconds_per_image: has_time.then(|| machine::seconds_per_image(network)).flatten(),
-            hurried: !has_time,
-            input: network.input(),
-        })
-    }
-}
-
-fn drawing_of_cells(child: &Child) -> Option<String> {
-    enas_draw::network(child, child.arc()?, Theme::Auto).ok().map(enas_draw::Svg::into_string)
-}
-
-fn drawing_of_layers(child: &MacroChild) -> Option<String> {
-    enas_draw::macro_network(child, child.arc()?, Theme::Auto).ok().map(enas_draw::Svg::into_string)
 }
 
 /// The predictions of the model, and training images with their augmented variants.

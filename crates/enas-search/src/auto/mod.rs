@@ -5,75 +5,30 @@ mod costs;
 mod file;
 mod folder;
 mod network;
+mod phases;
 mod plan;
-
-use std::path::PathBuf;
 
 use enas_arc::Arc;
 use enas_data::Dataset;
 use enas_kernels::gpu::Gpu;
 use enas_run::auto::{AutoPhase, AutoPlan, FittedNetwork};
 use enas_run::config::{RefitConfig, TrainConfig};
-use enas_run::directory::reader::RunReader;
 use enas_run::directory::run::Run;
 use enas_run::error::{Error, Result};
-use enas_run::evaluation::BalancedAccuracy;
-use enas_run::finals::Gain;
 use enas_run::memory::MemoryPlan;
-use enas_run::model::{Model, Refitted};
-use enas_run::paired::PairedDifference;
-use serde::Deserialize;
 
 pub use self::config::AutoConfig;
 pub(crate) use self::costs::Costs;
 use self::costs::of_training;
 use self::file::read_result;
 pub use self::folder::AutoRun;
+pub use self::phases::AutoOutcome;
+use self::phases::{Phases, Searched, Trained};
 use self::plan::PhaseTime;
 use crate::epoch::steps_per_epoch;
 use crate::observer::{Event, Observer};
 use crate::search::search;
 use crate::train::train;
-
-/// The result of an automatic run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AutoOutcome {
-    /// The model: `model.safetensors` in the folder of the run. It is that of the final training, unless the first
-    /// model is measurably better on the validation split.
-    pub model: PathBuf,
-    /// The phase that trained it.
-    pub from: AutoPhase,
-    /// Its arc.
-    pub arc: Arc,
-    /// Its accuracy on the validation split, 0 to 1.
-    pub valid_accuracy: f64,
-    /// Its accuracy on the test split, 0 to 1.
-    pub test_accuracy: f64,
-    /// Its macro-F1 on the test split, if the trainings choose by it.
-    pub test_macro_f1: Option<f64>,
-    /// Its balanced accuracy there, likewise.
-    pub test_balanced: Option<BalancedAccuracy>,
-    /// Accuracy that the search reports for its arc; see
-    /// [`SearchOutcome::valid_accuracy`](crate::SearchOutcome::valid_accuracy). `None` without a search.
-    pub search_accuracy: Option<f64>,
-    /// Mean accuracy of random arcs in the search; `None` if there were none.
-    pub random_accuracy: Option<f64>,
-    /// Difference in accuracy between the arc found and the best random one; `None` if there was none.
-    pub search_difference: Option<PairedDifference>,
-    /// Gain of the arc's network over random ones with the same training, if the search had finals.
-    pub search_gain: Option<Gain>,
-    /// Signs that the arc or the policy should not be trusted.
-    pub search_warnings: Vec<String>,
-    /// Validation accuracy of the first model, a random arc after a short training; `None` without a search, where
-    /// there is only one training.
-    pub first_accuracy: Option<f64>,
-    /// Validation accuracy of the final training after a search; `None` without a search.
-    pub trained_accuracy: Option<f64>,
-    /// The images of the refit, if there was one.
-    pub refit: Option<Refitted>,
-    /// Wall time in seconds, over all sessions.
-    pub seconds: f64,
-}
 
 /// Trains a first model, searches, and trains the arc found; resumes where an earlier session stopped.
 ///
@@ -119,36 +74,6 @@ fn images_for_training(config: &AutoConfig, data: &Dataset, run: &AutoRun) -> Re
         Some(images) => Ok(images),
         None => run.load(&train.data, train.run.seed()),
     }
-}
-
-/// The part of `best.arc.json` of a finished search that is used here.
-#[derive(Deserialize)]
-struct Searched {
-    arc: Arc,
-    valid_accuracy: f64,
-    random_valid_accuracy: Option<f64>,
-    #[serde(default)]
-    difference: Option<PairedDifference>,
-    #[serde(default)]
-    gain: Option<Gain>,
-    #[serde(default)]
-    warnings: Vec<String>,
-}
-
-/// The part of `best.arc.json` of a finished training that is used here.
-#[derive(Deserialize)]
-struct Trained {
-    valid_accuracy: f64,
-    test_macro_f1: Option<f64>,
-    test_balanced: Option<BalancedAccuracy>,
-}
-
-/// Results of the finished phases before the final training.
-#[derive(Default)]
-struct Phases {
-    first: Option<Trained>,
-    trained: Option<Trained>,
-    searched: Option<Searched>,
 }
 
 impl Auto<'_> {
@@ -309,33 +234,6 @@ impl Auto<'_> {
     /// The time of a phase; no limit if the run has none.
     fn time_of(&self, seconds: f64) -> PhaseTime {
         PhaseTime::of(self.config.time.0.map(|_| seconds))
-    }
-}
-
-impl Phases {
-    fn outcome(self, run: &AutoRun, from: AutoPhase) -> Result<AutoOutcome> {
-        let Self { first, trained, searched } = self;
-        let model = Model::load(&run.model_path())?;
-        let accuracy = model.accuracy();
-        let delivered: Trained = read_result(&RunReader::open(&run.phase_dir(from))?.best_arc_path())?;
-        Ok(AutoOutcome {
-            model: run.model_path(),
-            from,
-            arc: model.arc()?.clone(),
-            valid_accuracy: accuracy.valid,
-            test_accuracy: accuracy.test.unwrap_or_default(),
-            test_macro_f1: delivered.test_macro_f1,
-            test_balanced: delivered.test_balanced,
-            search_accuracy: searched.as_ref().map(|searched| searched.valid_accuracy),
-            random_accuracy: searched.as_ref().and_then(|searched| searched.random_valid_accuracy),
-            search_difference: searched.as_ref().and_then(|searched| searched.difference),
-            search_gain: searched.as_ref().and_then(|searched| searched.gain),
-            search_warnings: searched.map(|searched| searched.warnings).unwrap_or_default(),
-            first_accuracy: first.map(|first| first.valid_accuracy),
-            trained_accuracy: trained.map(|trained| trained.valid_accuracy),
-            refit: model.refit(),
-            seconds: run.seconds(),
-        })
     }
 }
 

@@ -52,6 +52,16 @@ pub struct Run {
 }
 
 impl Run {
+    /// Sets the work that follows the run, for which it leaves time; none if this is not called.
+    pub fn set_follow_up(&mut self, work: FollowUpWork) {
+        self.follow_up = work;
+    }
+
+    /// The work that follows the run.
+    pub fn follow_up(&self) -> FollowUpWork {
+        self.follow_up
+    }
+
     /// The same directory, opened for reading.
     pub fn reader(&self) -> RunReader {
         RunReader::new(self.dir.clone(), self.manifest.clone())
