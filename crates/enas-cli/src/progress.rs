@@ -417,8 +417,8 @@ mod tests {
             drop(held);
             said
         };
-        assert!(said(Some(60.0)).contains("goes on for at most 1 epoch with all 180 images"));
-        assert!(said(None).contains("goes on for 1 epoch with all 180 images"));
+        assert!(said(Some(60.0)).contains("now trains for at most 1 epoch with all 180 images"));
+        assert!(said(None).contains("now trains for 1 epoch with all 180 images"));
     }
 
     #[test]
