@@ -225,7 +225,7 @@ impl Style {
             Shape::Cells(arc) => enas_draw::cells(arc, theme),
             Shape::Cell(cell, kind) => enas_draw::cell(cell, kind, theme),
             Shape::Network(FinalNetwork::Cells(child, arc)) => enas_draw::network(&child, &arc, theme)?,
-            Shape::Network(FinalNetwork::ConfigBuilder(child, arc)) => {
+            Shape::Network(FinalNetwork::Layers(child, arc)) => {
                 enas_draw::macro_network(&child, &arc, theme)?
             }
         })
@@ -260,8 +260,6 @@ fn dot(subject: &Subject, arch: &Arch, part: Part) -> Result<String> {
         Shape::Cells(arc) => enas_draw::cells_dot(arc),
         Shape::Cell(cell, kind) => enas_draw::cell_dot(cell, kind),
         Shape::Network(FinalNetwork::Cells(child, arc)) => enas_draw::network_dot(&child, &arc)?,
-        Shape::Network(FinalNetwork::ConfigBuilder(child, arc)) => {
-            enas_draw::macro_network_dot(&child, &arc)?
-        }
+        Shape::Network(FinalNetwork::Layers(child, arc)) => enas_draw::macro_network_dot(&child, &arc)?,
     })
 }

@@ -97,7 +97,7 @@ impl Subject {
                 let config = self.config.macro_net.clone().unwrap_or_default();
                 let config = MacroConfig { layers: arc.n_layers(), ..config };
                 let child = MacroChild::fixed(&config, arc, input, self.classes, seed).or_usage()?;
-                FinalNetwork::ConfigBuilder(child, arc.clone())
+                FinalNetwork::Layers(child, arc.clone())
             }
         })
     }
@@ -107,7 +107,7 @@ impl Subject {
 #[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 pub(crate) enum FinalNetwork {
     Cells(Child, Arc),
-    ConfigBuilder(MacroChild, MacroArc),
+    Layers(MacroChild, MacroArc),
 }
 
 impl FinalNetwork {
@@ -118,7 +118,7 @@ impl FinalNetwork {
     pub(crate) fn size(&self) -> Result<FinalSize> {
         Ok(match self {
             Self::Cells(child, arc) => FinalSize { params: child.n_params(), macs: child.macs(arc)? },
-            Self::ConfigBuilder(child, arc) => FinalSize { params: child.n_params(), macs: child.macs(arc)? },
+            Self::Layers(child, arc) => FinalSize { params: child.n_params(), macs: child.macs(arc)? },
         })
     }
 
@@ -126,7 +126,7 @@ impl FinalNetwork {
     pub(crate) fn n_aux_params(&self) -> usize {
         match self {
             Self::Cells(child, _) => child.n_aux_params(),
-            Self::ConfigBuilder(..) => 0,
+            Self::Layers(..) => 0,
         }
     }
 }

@@ -138,7 +138,7 @@ fn training_needs_exactly_one_architecture() {
     }
 }
 
-/// There are no images at all, and still the first word is about what is wrong in the command.
+/// An error in the command is reported before the images are read: here they do not exist.
 #[test]
 fn a_wrong_architecture_or_setting_is_said_before_the_images_are_read() {
     let folder = temp();

@@ -135,7 +135,7 @@ fn left_out(source: &Source, layout: &Layout) -> LeftOut {
     all
 }
 
-/// The finding about images of more than 8 bits that are so dark beside white that they keep few levels of grey.
+/// The finding about images of more than 8 bits that are so dark relative to white that they keep few levels of grey.
 pub(crate) fn few_levels<'a>(
     images: impl Iterator<Item = (&'a str, MaxSamples)>,
     white: WhiteLevels,

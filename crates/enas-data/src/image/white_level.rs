@@ -72,7 +72,7 @@ impl MaxSamples {
         Self { integer, wide, float, used: self.used }
     }
 
-    /// Whether an image with these peaks is so dark beside `white` that few levels of grey are left of it.
+    /// Whether an image with these peaks is so dark relative to `white` that few levels of grey remain.
     pub(crate) fn keeps_few_levels(self, white: WhiteLevels) -> bool {
         let peaks = [
             (self.integer.map(f64::from), white.integer),

@@ -63,11 +63,3 @@ fn adam_follows_tensorflows_formula() {
         assert_within(&format!("weights {t}"), &weights, &w, &vec![1.0; len], ARITHMETIC);
     }
 }
-
-#[test]
-fn adams_first_step_is_a_tenth_of_that_of_the_bias_corrected_form() {
-    // With β₂ = 0.99, g = 1: v = 0.01, √(1 − β₂) = 0.1, so the step is 0.1·η/(0.1 + ε).
-    let (mut w, mut v) = ([0.0], [0.0]);
-    TfAdamConfig { lr: 1.0, beta2: 0.99, epsilon: 0.9 }.step(1, &mut w, &mut v, &[1.0]);
-    assert!((w[0] + 0.1).abs() < 1e-6, "{w:?}");
-}

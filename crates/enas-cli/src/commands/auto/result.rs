@@ -145,7 +145,7 @@ impl Document<'_> {
         writeln!(out, "next: {}", command(&next))
     }
 
-    /// What the search found, beside random architectures.
+    /// What the search found, compared with random architectures.
     fn write_search(&self, out: &mut dyn Write) -> io::Result<()> {
         if let (Some(found), Some(random)) = (self.search_valid_accuracy, self.random_valid_accuracy) {
             let (found, random) = (percent(found), percent(random));
