@@ -46,15 +46,15 @@ const TARGETS: [(&str, u64); 11] = [
     ("config", 600),
     ("http", 1_500),
     ("idx", 15_000),
+    ("images", 2_500),
     ("logs", 400),
     ("models", 6_000),
-    ("pictures", 2_500),
     ("records", 1_000),
     ("zips", 2_500),
 ];
 
 /// The test images of `enas-data` are initial inputs of this target.
-const PICTURES: (&str, &str) = ("pictures", "crates/enas-data/tests/images");
+const TEST_IMAGES: (&str, &str) = ("images", "crates/enas-data/tests/images");
 
 /// Flags for coverage counters and AddressSanitizer, as used by `cargo fuzz`.
 const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -171,8 +171,8 @@ fn try_out(folder: &Path, program: &Path, name: &str, tries: u64, args: &Args) -
 fn inputs(folder: &Path, corpus: &Path, name: &str) -> Vec<PathBuf> {
     let mut all =
         vec![corpus.to_owned(), folder.join("corpus").join(name), folder.join("regressions").join(name)];
-    if name == PICTURES.0 {
-        all.push(repo::root().join(PICTURES.1));
+    if name == TEST_IMAGES.0 {
+        all.push(repo::root().join(TEST_IMAGES.1));
     }
     all.retain(|folder| folder.is_dir());
     all

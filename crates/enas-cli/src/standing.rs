@@ -34,7 +34,7 @@ pub(crate) fn after_refit(refit: &Refitted) -> String {
         ),
         RefitImages::All => format!(
             "the model then also learned from the validation and test images, {all} images in all; both accuracies are \
-             those of the network before (measured.safetensors)"
+             those of the network before it (measured.safetensors), which had trained for a shorter time on fewer images"
         ),
     }
 }

@@ -6,7 +6,7 @@ use enas_rng::Seed;
 use crate::place;
 
 /// An image as network input, in grey and in colour, and as the only file of each class of a data set that is checked.
-pub fn pictures(data: &[u8]) {
+pub fn images(data: &[u8]) {
     let ways = [
         (1, Resize::Stretch, Filter::Smooth),
         (3, Resize::Pad, Filter::OpenCv),
