@@ -105,9 +105,14 @@ pub(crate) fn cost(params: usize, macs: u64) -> String {
     format!("{} parameters, {} multiply-adds per image", grouped(params as u64), grouped(macs))
 }
 
-/// Formats a count with its noun, as in `1 epoch` or `2 epochs`.
+/// Formats a count with its noun, as in `1 epoch`, `2 epochs` or `1 200 classes`.
 pub(crate) fn counted(n: u64, name: &str) -> String {
-    format!("{n} {name}{}", if n == 1 { "" } else { "s" })
+    let ending = match n {
+        1 => "",
+        _ if name.ends_with('s') => "es",
+        _ => "s",
+    };
+    format!("{} {name}{ending}", grouped(n))
 }
 
 /// Formats seconds as `42 s`, `3 min 05 s` or `2 h 07 min`.
@@ -142,6 +147,7 @@ mod tests {
     fn one_thing_is_not_many() {
         let counts: Vec<String> = (0..3).map(|n| counted(n, "epoch")).collect();
         assert_eq!(counts, ["0 epochs", "1 epoch", "2 epochs"]);
+        assert_eq!([counted(1, "class"), counted(2, "class")], ["1 class", "2 classes"]);
     }
 
     #[test]

@@ -38,6 +38,7 @@ mod visible;
 
 pub use self::image::normalize::Normalization;
 pub use self::image::prepare::{InputSpec, prepare, prepare_file};
+pub use self::image::prepared::PreparedImages;
 pub use self::image::resize::{Filter, Resize};
 pub use self::image::white_level::WhiteLevels;
 pub use config::{Config, NormalizationMode, Sampling};

@@ -72,7 +72,11 @@ fn extract_archive(
     }
     ensure!(!written.is_empty(), "no images in it; expected <class>/<image>.png and the like");
     if others > 0 {
-        progress.warn(&format!("{}: {others} files that are not images are left out", visible(&path)));
+        let files_are = match others {
+            1 => "1 file that is not an image is".to_owned(),
+            n => format!("{n} files that are not images are"),
+        };
+        progress.warn(&format!("{}: {files_are} left out", visible(&path)));
     }
     Ok(written.len())
 }

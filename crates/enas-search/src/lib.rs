@@ -84,7 +84,7 @@ pub use cells::{DEFAULT_CELL, ReadyCell, ready_cells};
 pub use finals::train_as_finalist;
 pub use find_lr::{LrCurve, LrPoint, find_lr};
 pub use observer::{EpochSummary, Event, Observer, Phase, PolicySummary, Position, SearchPlan};
-pub use recommend::{Given, recommend};
+pub use recommend::{Given, recommend, side_of_large_images};
 pub use search::{SearchOutcome, search, search_any};
 pub use select::{Candidate, Origin, Selection};
 pub use series::{Member, MemberOutcome, Observers, Pooled, Series, SeriesOutcome, SeriesRun, train_series};

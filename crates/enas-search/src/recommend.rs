@@ -15,6 +15,7 @@ use enas_run::choice::Choice;
 
 pub use self::choice::Given;
 use self::input::of_input;
+pub use self::input::side_of_large_images;
 use self::recipe::{of_few_images, recipe, refit};
 use self::splits::{Larger, of_unequal_classes};
 use self::steps::of_number;

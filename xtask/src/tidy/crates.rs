@@ -20,7 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("enas-data", &["enas-rng"]),
     ("enas-datasets", &["enas-data"]),
     ("enas-controller", &["enas-arc", "enas-kernels", "enas-rng", "enas-simd"]),
-    ("enas-strategy", &["enas-arc", "enas-controller", "enas-rng"]),
+    ("enas-strategy", &["enas-arc", "enas-controller", "enas-rng", "enas-stats"]),
     ("enas-child", &["enas-arc", "enas-kernels", "enas-rng"]),
     ("enas-draw", &["enas-arc", "enas-chart", "enas-child", "enas-rng"]),
     (
@@ -32,6 +32,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "enas-data",
             "enas-kernels",
             "enas-rng",
+            "enas-stats",
             "enas-strategy",
         ],
     ),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use enas_data::contact_tiles;
+use enas_data::{LoadOptions, contact_tiles};
 use enas_draw::{Bitmap, ContactGroup, ContactTile};
 use enas_search::Kind;
 use image::RgbImage;
@@ -15,7 +15,7 @@ use super::{Context, settings};
 use crate::args::{Images, Settings, output_path, whole};
 use crate::failure::{SUCCESS, usage};
 use crate::fonts;
-use crate::output::visible;
+use crate::output::{counted, visible};
 
 /// Show what the trainer would see: originals and augmented copies on one sheet
 ///
@@ -66,8 +66,9 @@ pub(crate) fn run(context: &Context, args: &Augment) -> Result<u8> {
     let config = settings::train(&followed.settings, args.images.path(), None)?;
     drop(checking);
     let out = target(args, &config.data.path)?;
+    let options = LoadOptions { prepared: Some(&followed.prepared), ..LoadOptions::new(config.run.seed()) };
     let loading = context.console.activity("reading and augmenting the images");
-    let data = enas_data::load(&config.data, &enas_data::LoadOptions::new(config.run.seed()))?;
+    let data = enas_data::load(&config.data, &options)?;
     let groups = contact_tiles(&data, args.n_images, args.copies)?;
     drawn(&groups).save(&out).with_context(|| format!("cannot write {}", visible(&out)))?;
     drop(loading);
@@ -76,7 +77,9 @@ pub(crate) fn run(context: &Context, args: &Augment) -> Result<u8> {
     if images == groups.len() {
         context.console.note("these settings do not augment images: see data.augment.mode");
     }
-    context.out.print(&document, |to| writeln!(to, "{}: {images} images", visible(&out)))?;
+    context
+        .out
+        .print(&document, |to| writeln!(to, "{}: {}", visible(&out), counted(images as u64, "image")))?;
     Ok(SUCCESS)
 }
 

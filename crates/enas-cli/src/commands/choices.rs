@@ -4,9 +4,10 @@
 
 use std::time::Duration;
 
+use enas_data::PreparedImages;
 use enas_data::check::{self, Report};
 use enas_rng::Seed;
-use enas_search::{Choice, Given, Kind, TimeLimit, recommend};
+use enas_search::{Choice, Given, Kind, TimeLimit, recommend, side_of_large_images};
 
 use super::Context;
 use crate::args::{Extent, Settings};
@@ -31,6 +32,8 @@ pub(super) struct Followed {
     pub(super) settings: Settings,
     /// The choices; empty if the user named a preset or a file.
     pub(super) choices: Vec<Choice>,
+    /// Images that were converted while they were examined.
+    pub(super) prepared: PreparedImages,
 }
 
 impl<'a> Asked<'a> {
@@ -55,19 +58,28 @@ impl<'a> Asked<'a> {
         seed: Seed,
         kind: Kind,
     ) -> Followed {
-        let nothing = || Followed { settings: self.settings.clone(), choices: Vec::new() };
+        let mut prepared = self.prepared_images(data);
+        let nothing = |prepared| Followed { settings: self.settings.clone(), choices: Vec::new(), prepared };
         if !self.is_open(data) {
-            return nothing();
+            return nothing(prepared);
         }
         // Problems of the images are reported when they are loaded.
-        let Ok(report) = check::check_dataset(data, seed) else { return nothing() };
-        if !report.can_start {
-            return nothing();
-        }
+        let checked = check::check_and_prepare(data, seed, &mut prepared, |_| None);
+        let Some(report) = checked.ok().filter(|report| report.can_start) else { return nothing(prepared) };
         let mut choices = self.choose(&report);
         choices.retain(|choice| choice.is_for(kind));
         announce(context, FROM_IMAGES, &choices);
-        Followed { settings: below(&choices, kind, self.settings), choices }
+        Followed { settings: below(&choices, kind, self.settings), choices, prepared }
+    }
+
+    /// Room for large images, as the network input that they will probably be.
+    pub(super) fn prepared_images(&self, data: &enas_data::Config) -> PreparedImages {
+        let mut input = data.input();
+        if self.is_open(data) && !self.sets("data.image_size") {
+            input.height = side_of_large_images(self.time().map(|limit| limit.as_secs_f64()));
+            input.width = input.height;
+        }
+        PreparedImages::new(input)
     }
 
     /// The recommended settings for a report, without those that are set already.
@@ -128,12 +140,15 @@ pub(super) fn announce(context: &Context, why: &str, choices: &[Choice]) {
     // If choices for both kinds are printed, the same key may occur twice.
     let is_for_both =
         [Kind::Search, Kind::Train].iter().all(|kind| choices.iter().any(|c| c.only == Some(*kind)));
-    for Choice { key, value, reason, only } in choices {
+    // Those of a search come last, since whether there is one is decided later.
+    let (of_search, others): (Vec<&Choice>, Vec<&Choice>) =
+        choices.iter().partition(|choice| is_for_both && choice.only == Some(Kind::Search));
+    for Choice { key, value, reason, only } in others.into_iter().chain(of_search) {
         let assignment = format!("{key}={value}");
-        let whose = match only.filter(|_| is_for_both && key.starts_with("run.")) {
-            Some(Kind::Search) => "the search: ",
-            Some(Kind::Train) => "the training: ",
-            None => "",
+        let whose = match only.filter(|_| is_for_both) {
+            Some(Kind::Search) => "if there is a search: ",
+            Some(Kind::Train) if key.starts_with("run.") => "the training: ",
+            _ => "",
         };
         let label = format!("  --set {assignment:<w$}  ", w = width + 1);
         context.console.note(&paragraph(&label, &format!("{whose}{reason}"), stderr_width()));

@@ -15,7 +15,7 @@ use super::fetch::{self, Fetch};
 use super::{Context, settings, shell_word, use_threads};
 use crate::args::{Images, Settings, whole};
 use crate::failure::{FAILED, SUCCESS};
-use crate::output::{sentence, visible};
+use crate::output::{counted, grouped, sentence, visible};
 use crate::terminal::stdout_paragraph;
 
 /// Download public data sets, and check images before a training
@@ -102,7 +102,9 @@ pub(crate) fn in_short(report: &Report) -> Vec<String> {
 fn write(report: &Report, examples: usize, out: &mut dyn Write) -> io::Result<()> {
     let Report { path, files, usable, classes, .. } = report;
     if !classes.is_empty() {
-        let all = format!("{}: {files} images, {usable} usable, {} classes", visible(path), classes.len());
+        let images = counted(*files as u64, "image");
+        let classes_found = counted(classes.len() as u64, "class");
+        let all = format!("{}: {images}, {} usable, {classes_found}", visible(path), grouped(*usable as u64));
         writeln!(out, "{}\n", stdout_paragraph("", &all))?;
         write_classes(classes, &report.drawn, out)?;
     }

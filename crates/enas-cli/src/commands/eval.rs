@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::{Context, use_threads};
 use crate::args::{Images, Machine, Memory, ModelPlace};
 use crate::failure::SUCCESS;
-use crate::output::{grouped, percent, visible};
+use crate::output::{counted, percent, visible};
 use crate::standing::Standing;
 use crate::terminal::{stdout_paragraph, stdout_width, strong, warned};
 use crate::{device, locate};
@@ -102,7 +102,8 @@ pub(crate) fn run(context: &Context, args: &Eval) -> Result<u8> {
         context.console.note(&note);
     }
     drop(loading);
-    let measuring = context.console.activity(&format!("classifying {} images", grouped(split.len() as u64)));
+    let measuring =
+        context.console.activity(&format!("classifying {}", counted(split.len() as u64, "image")));
     let document = Evaluated::new(&model.evaluate(&split)?);
     drop(measuring);
     context.out.print(&document, |out| document.write(out))?;

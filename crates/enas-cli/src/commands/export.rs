@@ -13,7 +13,7 @@ use super::{Context, use_threads};
 use crate::args::{ModelPlace, output_path, whole};
 use crate::failure::{OrUsage, SUCCESS, usage};
 use crate::locate;
-use crate::output::{grouped, visible};
+use crate::output::{counted, grouped, visible};
 use crate::terminal::stdout_paragraph;
 
 /// Write a model as an ONNX file, for other programs and devices
@@ -96,12 +96,14 @@ pub(crate) fn run(context: &Context, args: &Export) -> Result<u8> {
     }
     let document = Document::new(&out, &exported);
     context.out.print(&document, |to| {
-        let (path, bytes, opset) = (visible(&document.path), grouped(document.bytes as u64), document.opset);
-        let file = format!("{path}: {bytes} bytes, ONNX operators of version {opset}");
+        let path = visible(&document.path);
+        let bytes = grouped(document.bytes as u64);
+        let file = format!("{path}: {bytes} bytes, ONNX operators of version {}", document.opset);
         writeln!(to, "{}", stdout_paragraph("", &file))?;
-        let (n, difference) = (document.images, document.max_abs_difference);
+        let images = counted(document.images as u64, "image");
+        let difference = document.max_abs_difference;
         let compared =
-            format!("largest difference of a logit on {n} images ({}): {difference:.1e}", source(&exported));
+            format!("largest difference of a logit on {images} ({}): {difference:.1e}", source(&exported));
         writeln!(to, "{}", stdout_paragraph("", &compared))
     })?;
     Ok(SUCCESS)

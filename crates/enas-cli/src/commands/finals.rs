@@ -48,7 +48,7 @@ pub(super) fn write_result(
 }
 
 /// Advice after a search whose gain is not measurable.
-const NOTHING_YET: &str = "this shows nothing yet about what searching brings: more time (--time) trains more networks, and \
+pub(super) const NOTHING_YET: &str = "this shows nothing yet about what searching brings: more time (--time) trains more networks, and \
                            each for longer";
 
 /// Writes the three networks that a user can choose from.

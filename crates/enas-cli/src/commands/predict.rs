@@ -14,7 +14,7 @@ use super::{Context, use_threads};
 use crate::args::{Machine, ModelPlace, whole};
 use crate::failure::{FAILED, SUCCESS};
 use crate::messages::Activity;
-use crate::output::visible;
+use crate::output::{counted, visible};
 use crate::{device, locate};
 
 /// Label images with a model
@@ -75,7 +75,7 @@ pub(crate) fn run(context: &Context, args: &Predict) -> Result<u8> {
     let mut working: Option<Activity> = None;
     for batch in inputs.chunks(BATCH) {
         // Lines on stdout and a spinner on the same terminal would mix, so the work is shown during a batch only.
-        let said = format!("classified {read} of {} images", inputs.len());
+        let said = format!("classified {read} of {}", counted(inputs.len() as u64, "image"));
         match &working {
             Some(working) if !is_shared => working.say(&said),
             _ => working = Some(context.console.activity(&said)),

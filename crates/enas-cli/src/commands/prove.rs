@@ -12,7 +12,7 @@ use super::{Context, settings, use_threads};
 use crate::args::{Machine, Memory, RunPlace, whole};
 use crate::failure::{FAILED, SUCCESS, usage};
 use crate::interrupt::Interrupt;
-use crate::output::{counted, grouped, path, percent, visible};
+use crate::output::{counted, path, percent, visible};
 use crate::terminal::{paragraph, stdout_width, strong};
 use crate::{device, locate};
 
@@ -72,10 +72,10 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<u8> {
     let data =
         record.load_data(&config.data, config.run.seed(), Some(&plan)).context("the images of the run")?;
     let counts = ReplicationCounts { seeds: args.seeds as u64, random: args.random };
-    let steps = grouped(claim.steps);
+    let steps = counted(claim.steps, "step");
     let mut goes_on = |done: usize, total: usize, share: f64| {
         let percent = 100.0 * share;
-        working.say(&format!("training {} of {total} ({steps} steps): {percent:.0} %", done + 1));
+        working.say(&format!("training {} of {total} ({steps}): {percent:.0} %", done + 1));
         !interrupt.asked()
     };
     let proof = claim.replicate(&config, &data, gpu.as_ref(), Some(&plan), counts, &mut goes_on)?;
@@ -122,13 +122,13 @@ fn write_proof(out: &mut dyn Write, proof: &Replication) -> io::Result<()> {
     let again = format!("{}: {}", line(gain.mean, gain.low, gain.high), proof.comparison);
     let mean = |values: &[f64]| percent(values.iter().sum::<f64>() / values.len().max(1) as f64);
     let accuracies = format!(
-        "mean {} of the architecture found ({}), {} of {}; {} steps each, on {} test images",
+        "mean {} of the architecture found ({}), {} of {}; {} each, on {}",
         mean(&proof.found),
         counted(proof.found.len() as u64, "seed"),
         mean(&proof.random),
         counted(proof.random.len() as u64, "random architecture"),
-        grouped(proof.claim.steps),
-        grouped(proof.images as u64)
+        counted(proof.claim.steps, "step"),
+        counted(proof.images as u64, "test image")
     );
     for (label, text) in [("claimed", &claimed), ("again", &again), ("accuracy", &accuracies)] {
         writeln!(out, "{}", paragraph(&format!("{label:<16}"), text, stdout_width()))?;

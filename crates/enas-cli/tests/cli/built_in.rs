@@ -13,7 +13,7 @@ fn fashion_small_is_searched_trained_and_measured_without_a_file() {
     let folder = temp();
     let dir = folder.path();
     let check = stdout(dir, &["data", "check", "fashion-small"]);
-    assert!(check.starts_with("fashion-small: 6000 images, 6000 usable, 10 classes\n"), "{check}");
+    assert!(check.starts_with("fashion-small: 6 000 images, 6 000 usable, 10 classes\n"), "{check}");
     assert!(check.contains("7-sneaker"), "{check}");
     stdout(dir, &["augment", "fashion-small", "--out", "sheet.png"]);
     assert!(dir.join("sheet.png").is_file());

@@ -7,6 +7,7 @@ use super::header;
 use super::simhash::SimHash;
 use crate::error::ImageError;
 use crate::image::decode::{decode_image, format_name, planes};
+use crate::image::prepared::{PreparedImage, PreparedImages};
 use crate::image::resize::Plane;
 use crate::image::white_level::{MaxSamples, WhiteLevels};
 use crate::source::files::{RawImage, Source};
@@ -16,6 +17,8 @@ pub(super) struct Inspected {
     /// SHA-256 of its bytes; of the empty text if they could not be read.
     pub(super) sha256: [u8; 32],
     pub(super) info: Result<ImageInfo, ImageError>,
+    /// The image as network input, if it is to be kept.
+    pub(super) prepared: Option<PreparedImage>,
 }
 
 /// Properties of a readable image.
@@ -56,21 +59,38 @@ pub(super) enum Alpha {
     Opaque,
 }
 
-/// Reads and decodes image `index` of a source, as network input of `channels`.
-pub(super) fn inspect(source: &Source, index: usize, channels: usize, white: WhiteLevels) -> Inspected {
-    match source.read(index) {
-        Ok(raw) => {
-            Inspected { sha256: raw.sha256(), info: image_info(raw, &source.files[index], channels, white) }
+/// Reads and decodes image `index` of a source, as network input of `channels`. With `keep`, a large image is also
+/// converted to that input.
+pub(super) fn inspect(
+    source: &Source,
+    index: usize,
+    channels: usize,
+    white: WhiteLevels,
+    keep: Option<&PreparedImages>,
+) -> Inspected {
+    let raw = match source.read(index) {
+        Ok(raw) => raw,
+        Err(error) => {
+            let sha256 = RawImage::Bytes(Vec::new()).sha256();
+            return Inspected { sha256, info: Err(error), prepared: None };
         }
-        Err(error) => Inspected { sha256: RawImage::Bytes(Vec::new()).sha256(), info: Err(error) },
-    }
+    };
+    let sha256 = raw.sha256();
+    let mut prepared = None;
+    let info = image_info(raw, &source.files[index], channels, white, |planes, is_luma| {
+        prepared = keep.and_then(|keep| keep.prepare(planes, is_luma));
+    });
+    Inspected { sha256, info, prepared }
 }
 
+/// Decodes an image and describes it. `keep` receives the planes of an image of at most 8 bits per sample, and whether
+/// its samples are grey.
 fn image_info(
     raw: RawImage,
     name: &str,
     channels: usize,
     white: WhiteLevels,
+    keep: impl FnOnce(&[Plane], bool),
 ) -> Result<ImageInfo, ImageError> {
     let bytes = match raw {
         RawImage::Bytes(bytes) => bytes,
@@ -96,7 +116,12 @@ fn image_info(
         animated: header.animated,
         constant: false,
     };
-    Ok(ImageInfo::of(&planes(upright.image, channels), properties, max_samples))
+    let is_luma = matches!(upright.image, DynamicImage::ImageLuma8(_));
+    let planes = planes(upright.image, channels);
+    if max_samples.is_none() {
+        keep(&planes, is_luma);
+    }
+    Ok(ImageInfo::of(&planes, properties, max_samples))
 }
 
 impl ImageInfo {

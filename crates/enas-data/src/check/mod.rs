@@ -28,6 +28,7 @@ use crate::dataset::stratify::assign_splits;
 use crate::dataset::{Skipped, class_balance, duplicates};
 use crate::error::Error;
 pub use crate::finding::{Case, ClassCount, Finding, FindingKind, Severity};
+use crate::image::prepared::PreparedImages;
 use crate::image::white_level::MaxSamples;
 use crate::source::files::Source;
 use crate::source::item::{Item, Part};
@@ -71,6 +72,29 @@ pub fn check_revised(
     seed: Seed,
     revise: impl FnOnce(&Report) -> Option<Config>,
 ) -> Result<Report, Error> {
+    check_with(config, seed, None, revise)
+}
+
+/// [`check_revised`], which also keeps large images as the network input of `prepared`. [`crate::load`] then need not
+/// decode them again.
+///
+/// # Errors
+/// As [`check_dataset`].
+pub fn check_and_prepare(
+    config: &Config,
+    seed: Seed,
+    prepared: &mut PreparedImages,
+    revise: impl FnOnce(&Report) -> Option<Config>,
+) -> Result<Report, Error> {
+    check_with(config, seed, Some(prepared), revise)
+}
+
+fn check_with(
+    config: &Config,
+    seed: Seed,
+    prepared: Option<&mut PreparedImages>,
+    revise: impl FnOnce(&Report) -> Option<Config>,
+) -> Result<Report, Error> {
     config.check()?;
     let source = open(&config.path, &[])?;
     let read = layout::read(&source).and_then(|layout| {
@@ -83,7 +107,7 @@ pub fn check_revised(
         Err(error) => return Ok(Report::refused(&source, refusal(&error))),
     };
     let named = names::findings(&source, &layout);
-    let mut inspected = InspectedDataset::inspect_all(&source, layout, config);
+    let mut inspected = InspectedDataset::inspect_all(&source, layout, config, prepared);
     let undivided = inspected.items.clone();
     let report = inspected.report(config, seed, &named);
     let revised = if report.can_start { revise(&report) } else { None };
@@ -120,13 +144,20 @@ struct InspectedDataset<'a> {
 }
 
 impl<'a> InspectedDataset<'a> {
-    /// Examines all files in parallel; the result is in the order of the names.
-    fn inspect_all(source: &'a Source, layout: Layout, config: &Config) -> Self {
+    /// Examines all files in parallel; the result is in the order of the names. Large images are kept in `prepared`.
+    fn inspect_all(
+        source: &'a Source,
+        layout: Layout,
+        config: &Config,
+        mut prepared: Option<&mut PreparedImages>,
+    ) -> Self {
         let Layout { classes, items, drawn, splits, .. } = layout;
-        let examined: Vec<Inspected> = items
-            .par_iter()
-            .map(|item| inspect(source, item.file, config.channels, config.input().white))
-            .collect();
+        let keep = prepared.as_deref();
+        let examine = |(n, item): (usize, &Item)| {
+            let keep = keep.filter(|keep| keep.has_room_after(n));
+            inspect(source, item.file, config.channels, config.input().white, keep)
+        };
+        let examined: Vec<Inspected> = items.par_iter().enumerate().map(examine).collect();
         let mut inspected = Self {
             source,
             classes,
@@ -138,7 +169,10 @@ impl<'a> InspectedDataset<'a> {
             unusable: Vec::new(),
             skipped: Vec::new(),
         };
-        for (item, Inspected { sha256, info }) in items.into_iter().zip(examined) {
+        for (item, Inspected { sha256, info, prepared: image }) in items.into_iter().zip(examined) {
+            if let (Some(prepared), Some(image)) = (&mut prepared, image) {
+                prepared.insert(sha256, image);
+            }
             match info {
                 Ok(info) => {
                     inspected.items.push(item);

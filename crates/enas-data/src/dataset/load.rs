@@ -19,6 +19,7 @@ use crate::config::{Config, NormalizationMode, Sampling};
 use crate::error::Error;
 use crate::image::normalize::Normalization;
 use crate::image::prepare::InputSpec;
+use crate::image::prepared::PreparedImages;
 use crate::loader::augment;
 use crate::source::files::Source;
 use crate::source::item::Part;
@@ -36,12 +37,14 @@ pub struct LoadOptions<'a> {
     pub split: Option<&'a SplitFile>,
     /// How images are stored. The batches are equal to the bit for every choice.
     pub storage: Storage,
+    /// Images that the data check has already converted. Those for other input are decoded again.
+    pub prepared: Option<&'a PreparedImages>,
 }
 
 impl LoadOptions<'_> {
     /// Splits drawn with this seed; images stored decoded.
     pub fn new(seed: Seed) -> Self {
-        Self { seed, split: None, storage: Storage::Decoded }
+        Self { seed, split: None, storage: Storage::Decoded, prepared: None }
     }
 }
 
@@ -59,7 +62,7 @@ pub fn load(config: &Config, options: &LoadOptions<'_>) -> Result<Dataset, Error
     checks::class_count(&source, &layout)?;
 
     let items = std::mem::take(&mut layout.items);
-    let reading = ReadOptions { strict: config.strict, storage };
+    let reading = ReadOptions { strict: config.strict, storage, prepared: options.prepared };
     let mut images = LoadedImages::read(&source, items, &config.input(), reading)?;
     images.estimate_white_levels(&source)?;
     divide(&source, &layout, &mut images, config, options)?;
@@ -192,7 +195,8 @@ pub fn load_labelled(path: &Path, options: &LabelledOptions<'_>) -> Result<Label
     let source = open(path, classes)?;
     let layout = layout::read_known_classes(&source, part, classes)?;
     warn_of_left_out(&source, &layout);
-    let mut images = LoadedImages::read(&source, layout.items, input, ReadOptions { strict, storage })?;
+    let mut images =
+        LoadedImages::read(&source, layout.items, input, ReadOptions { strict, storage, prepared: None })?;
     if images.items.is_empty() {
         let detail = match images.n_unusable() {
             0 => "no class folder holds one".into(),

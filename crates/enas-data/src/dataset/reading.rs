@@ -15,6 +15,7 @@ use crate::error::{Error, ImageError};
 use crate::finding::Finding;
 use crate::image::normalize::Sums;
 use crate::image::prepare::{InputSpec, resize_planes};
+use crate::image::prepared::PreparedImages;
 use crate::image::white_level::{MaxSamples, WHITE_16, WhiteLevels, is_scaled_by};
 use crate::source::files::{RawImage, Source};
 use crate::source::item::Item;
@@ -54,10 +55,12 @@ pub(crate) struct LoadedImages {
 
 /// How files are read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ReadOptions {
+pub(super) struct ReadOptions<'a> {
     /// Whether an unreadable file is an error.
     pub(super) strict: bool,
     pub(super) storage: Storage,
+    /// Images that need not be decoded again.
+    pub(super) prepared: Option<&'a PreparedImages>,
 }
 
 /// One file, read and decoded.
@@ -77,9 +80,9 @@ impl LoadedImages {
         source: &Source,
         items: Vec<Item>,
         input: &InputSpec,
-        options: ReadOptions,
+        options: ReadOptions<'_>,
     ) -> Result<Self, Error> {
-        let storage = options.storage;
+        let ReadOptions { storage, prepared, .. } = options;
         let files = source.files.len();
         let kept = if storage == Storage::Decoded { items.len() * input.len() } else { 0 };
         let mut images = Self {
@@ -99,7 +102,7 @@ impl LoadedImages {
         };
         let mut hash = Sha256::new();
         for chunk in items.chunks(READ_CHUNK) {
-            let read = chunk.par_iter().map(|item| read(source, item.file, input, storage));
+            let read = chunk.par_iter().map(|item| read(source, item.file, input, storage, prepared));
             let read: Vec<LoadedFile> = read.collect();
             for (item, read) in chunk.iter().zip(read) {
                 hash.update(source.files[item.file].as_bytes());
@@ -119,7 +122,7 @@ impl LoadedImages {
         source: &Source,
         item: &Item,
         LoadedFile { sha256, pixels, bytes }: LoadedFile,
-        options: ReadOptions,
+        options: ReadOptions<'_>,
     ) -> Result<(), Error> {
         let name = &source.files[item.file];
         self.hashes[item.file] = sha256;
@@ -166,7 +169,7 @@ impl LoadedImages {
         let stale: Vec<usize> = stale.map(|(file, _)| *file).collect();
         for chunk in stale.chunks(READ_CHUNK) {
             let read: Vec<LoadedFile> =
-                chunk.par_iter().map(|file| read(source, *file, &input, Storage::OnDisk)).collect();
+                chunk.par_iter().map(|file| read(source, *file, &input, Storage::OnDisk, None)).collect();
             for (file, read) in chunk.iter().zip(read) {
                 let reason = match read.pixels {
                     Ok((pixels, _)) if read.sha256 == self.hashes[*file] => {
@@ -198,11 +201,12 @@ impl LoadedImages {
             .filter_map(|(key, of, level)| level.map(|level| format!("{level}{of} (data.{key} sets it)")))
             .collect();
         (!found.is_empty()).then(|| {
-            format!(
-                "{} images have more than 8 bits per sample; from the largest samples, white is {}",
-                self.deep.len(),
-                found.join(" and ")
-            )
+            let images_have = match self.deep.len() {
+                1 => "1 image has".to_owned(),
+                n => format!("{n} images have"),
+            };
+            let levels = found.join(" and ");
+            format!("{images_have} more than 8 bits per sample; from the largest samples, white is {levels}")
         })
     }
 
@@ -212,7 +216,7 @@ impl LoadedImages {
         checks::few_levels(named, self.input.white)
     }
 
-    /// Reslots the pixels of a file's image.
+    /// Overwrites the pixels of a file's image.
     fn replace(&mut self, file: usize, pixels: &[u8]) {
         let slot = self.slots[file] as usize;
         self.sums[slot] = Sums::of(pixels, self.input.channels);
@@ -243,10 +247,11 @@ impl LoadedImages {
     ) -> Result<(), Error> {
         let left_out = restore(&mut self.items, &source.files, classes, stored, &source.path)?;
         if left_out > 0 {
-            tracing::warn!(
-                "{left_out} images in {} are not in the stored split and are left out",
-                visible(&source.path)
-            );
+            let images_are = match left_out {
+                1 => "1 image in the data set is".to_owned(),
+                n => format!("{n} images in the data set are"),
+            };
+            tracing::warn!("{}: {images_are} not in the stored split and left out", visible(&source.path));
         }
         Ok(())
     }
@@ -259,7 +264,13 @@ impl LoadedImages {
     }
 }
 
-fn read(source: &Source, file: usize, input: &InputSpec, storage: Storage) -> LoadedFile {
+fn read(
+    source: &Source,
+    file: usize,
+    input: &InputSpec,
+    storage: Storage,
+    prepared: Option<&PreparedImages>,
+) -> LoadedFile {
     let raw = match source.read(file) {
         Ok(raw) => raw,
         Err(error) => {
@@ -276,6 +287,9 @@ fn read(source: &Source, file: usize, input: &InputSpec, storage: Storage) -> Lo
         // Built-in images are in memory anyway.
         RawImage::Bytes(_) | RawImage::Pixels(_) => Box::default(),
     };
+    if let Some(pixels) = prepared.and_then(|prepared| prepared.get(&sha256, input)) {
+        return LoadedFile { sha256, pixels: Ok((pixels, MaxSamples::default())), bytes };
+    }
     let planes = raw.planes(input.channels, input.white);
     let pixels = planes.map(|(planes, max_samples)| (resize_planes(&planes, input), max_samples));
     LoadedFile { sha256, pixels, bytes }

@@ -4,6 +4,7 @@ pub(crate) mod decode;
 pub(crate) mod normalize;
 pub(crate) mod png_end;
 pub(crate) mod prepare;
+pub(crate) mod prepared;
 pub(crate) mod resize;
 mod samples;
 mod tiff;

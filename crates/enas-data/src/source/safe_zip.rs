@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{BufReader, ErrorKind, Read};
+use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use zip::result::ZipError;
@@ -56,10 +56,11 @@ fn open(path: &Path, purpose: Use) -> Result<ZipArchive<BufReader<File>>, Error>
         return Err(refused(format!("it lists {} entries, at most {MAX_ENTRIES} are read", zip.len())));
     }
     if zip.has_duplicate_names() {
-        return Err(refused(
-            "it lists a name twice, so that it is unclear which one is meant; create the archive again"
-                .into(),
-        ));
+        let name = duplicate_name(path, zip.central_directory_start());
+        let entry = name.map_or("an entry".to_owned(), |name| format!("the entry {name:?}"));
+        return Err(refused(format!(
+            "{entry} occurs twice, so that it is unclear which one is meant; create the archive again"
+        )));
     }
     let (unpacked, packed) = survey(path, &mut zip, purpose)?;
     if packed > bytes {
@@ -74,6 +75,27 @@ fn open(path: &Path, purpose: Use) -> Result<ZipArchive<BufReader<File>>, Error>
         )));
     }
     Ok(zip)
+}
+
+/// The first name that the central directory at `start` lists twice, if it can be read. [`ZipArchive`] keeps only one
+/// entry of each name.
+fn duplicate_name(path: &Path, start: u64) -> Option<String> {
+    const SIGNATURE: [u8; 4] = *b"PK\x01\x02";
+    let mut file = BufReader::new(File::open(path).ok()?);
+    file.seek(SeekFrom::Start(start)).ok()?;
+    let mut names = BTreeSet::new();
+    let mut header = [0; 46];
+    while file.read_exact(&mut header).is_ok() && header.starts_with(&SIGNATURE) {
+        let length = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
+        let mut name = vec![0; usize::from(length(28))];
+        file.read_exact(&mut name).ok()?;
+        // Extra fields and the comment.
+        file.seek_relative(i64::from(length(30)) + i64::from(length(32))).ok()?;
+        if let Some(name) = names.replace(name) {
+            return Some(String::from_utf8_lossy(&name).into_owned());
+        }
+    }
+    None
 }
 
 /// Checks every entry; returns the total sizes in bytes, unpacked and packed.

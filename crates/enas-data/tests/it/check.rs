@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use enas_data::check::{Finding, FindingKind, Report, Severity, check_dataset, check_revised};
-use enas_data::{Config, Error, LoadOptions, Resize, Sampling, load};
+use enas_data::check::{
+    Finding, FindingKind, Report, Severity, check_and_prepare, check_dataset, check_revised,
+};
+use enas_data::{Config, Error, LoadOptions, PreparedImages, Resize, Sampling, load};
 use enas_rng::Seed;
 use image::{DynamicImage, GrayImage, ImageFormat, Luma};
 
@@ -537,4 +539,32 @@ fn a_zip_gets_the_report_of_its_folder() {
     let of_zip = examined(&Config { path, ..config(&bundle) });
     let of_folder = examined(&config(&bundle));
     assert_eq!(Report { path: of_folder.path.clone(), ..of_zip }, of_folder);
+}
+
+/// The large images, in grey and in colour, are kept; small ones and those of 16 bits are not.
+#[test]
+fn images_that_the_check_has_converted_are_not_decoded_again_and_give_the_same_data() {
+    let bundle = sound();
+    for i in 0..5 {
+        let grey = waves(100 + i, 90, 80);
+        let colour = DynamicImage::ImageLuma8(waves(200 + i, 80, 90)).to_rgb8();
+        let deep = DynamicImage::ImageLuma8(waves(300 + i, 80, 80)).to_luma16();
+        bundle.file(&format!("train/ant/grey{i}.png"), &encode(&grey.into()));
+        bundle.file(&format!("train/ant/colour{i}.png"), &encode(&colour.into()));
+        bundle.file(&format!("train/ant/deep{i}.png"), &encode(&deep.into()));
+    }
+    let in_colour = Config { channels: 3, ..config(&bundle) };
+    let in_grey = Config { channels: 1, ..config(&bundle) };
+    let mut prepared = PreparedImages::new(in_colour.input());
+    let report = check_and_prepare(&in_colour, Seed::new(1), &mut prepared, |_| None).unwrap();
+    assert_eq!(prepared.len(), 10);
+    assert_eq!(report.usable, check_dataset(&in_colour, Seed::new(1)).unwrap().usable);
+    for config in [in_colour, in_grey] {
+        let options = LoadOptions::new(Seed::new(1));
+        let plain = load(&config, &options).unwrap();
+        let with = load(&config, &LoadOptions { prepared: Some(&prepared), ..options }).unwrap();
+        assert_eq!(with.normalization, plain.normalization);
+        assert_eq!(with.fingerprint, plain.fingerprint);
+        assert_eq!(with.split_file(), plain.split_file());
+    }
 }

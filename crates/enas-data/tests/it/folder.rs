@@ -254,7 +254,7 @@ fn a_stored_split_survives_new_images_another_seed_and_other_fractions() {
     });
     assert_eq!(again.split_file(), stored);
     assert_eq!(again.train.image(5).unwrap(), first.train.image(5).unwrap());
-    assert!(log.contains("1 images in") && log.contains("not in the stored split"), "{log}");
+    assert!(log.contains("1 image in the data set is") && log.contains("not in the stored split"), "{log}");
     assert_ne!(again.fingerprint, first.fingerprint);
 }
 

@@ -230,13 +230,12 @@ fn a_name_that_occurs_twice_is_refused() {
     let bundle = Bundle::new();
     let entries = [("a/0.png", png(1, 1)), ("a/1.png", png(1, 2)), ("b/0.png", png(1, 3))];
     let entries: Vec<(&str, &[u8])> = entries.iter().map(|(name, bytes)| (*name, &bytes[..])).collect();
-    for (second, expected) in [("a/0.png", "it lists a name twice"), ("a\\0.png", "\"a/0.png\" occurs twice")]
-    {
+    for second in ["a/0.png", "a\\0.png"] {
         let path = archive(&bundle, &entries);
         rename(&path, "a/1.png", second);
         let error = load_zip(&path).unwrap_err();
         assert!(matches!(error, Error::ZipRefused { .. }), "{second}: {error}");
-        assert!(error.to_string().contains(expected), "{second}: {error}");
+        assert!(error.to_string().contains("\"a/0.png\" occurs twice"), "{second}: {error}");
     }
 }
 

@@ -5,7 +5,7 @@ use candle_core::{Result, Tensor, Var, bail};
 use candle_nn::Optimizer;
 use rayon::prelude::*;
 
-use super::access::read;
+use super::access::Guards;
 use super::nesterov_config::NesterovConfig;
 use super::on_gpu::OnGpu;
 use super::slots::Slots;
@@ -148,13 +148,15 @@ fn update<'g>(
     let NesterovConfig { lr, momentum, l2, clip_norm } = config;
     let mut rule = Nesterov { lr: lr as f32, momentum, l2, scale: 1.0 };
     if clip_norm > 0.0 {
+        // One lock per variable for the whole pass, taken on this thread: the rows are short.
+        let guards = Guards::new(slots.all.iter().map(|slot| slot.var.as_tensor()));
+        let weights = guards.slices()?;
         for_each_var(slots, first_rows, squares, |i, squares| {
-            read(&slots.all[i].var, |weights| {
-                let rows = weights.chunks_exact((weights.len() / squares.len()).max(1));
-                for (r, (weights, squares)) in rows.zip(squares).enumerate() {
-                    *squares = rule.norm_squared(weights, gradient(i, r));
-                }
-            })
+            let rows = weights[i].chunks_exact((weights[i].len() / squares.len()).max(1));
+            for (r, (weights, squares)) in rows.zip(squares).enumerate() {
+                *squares = rule.norm_squared(weights, gradient(i, r));
+            }
+            Ok(())
         })?;
         let norm = squares.iter().sum::<f64>().sqrt() as f32;
         rule.scale = clip_norm / norm.max(clip_norm);

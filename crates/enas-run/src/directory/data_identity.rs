@@ -55,7 +55,8 @@ impl ExpectedData<'_> {
 
     fn load_stored(&self, config: &enas_data::Config, seed: Seed, storage: Storage) -> Result<Dataset> {
         let split = stored_split(self.dir)?;
-        match enas_data::load(config, &LoadOptions { seed, split: Some(&split), storage }) {
+        match enas_data::load(config, &LoadOptions { split: Some(&split), storage, ..LoadOptions::new(seed) })
+        {
             Ok(data) => self.check(&data).map(|()| data),
             Err(error @ enas_data::Error::Missing { .. }) => Err(self.are_gone(&error)),
             // Added or removed files can cause any error. If files differ, that is the error to report.

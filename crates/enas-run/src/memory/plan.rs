@@ -4,7 +4,7 @@ use std::fmt;
 
 use enas_arc::{Arch, SpaceKind};
 use enas_child::{Footprint, Recompute};
-use enas_data::{Dataset, LoadOptions, SplitFile, Storage, Survey};
+use enas_data::{Dataset, LoadOptions, PreparedImages, SplitFile, Storage, Survey};
 use enas_rng::Seed;
 use serde::{Deserialize, Serialize};
 
@@ -148,7 +148,22 @@ impl MemoryPlan {
     /// # Errors
     /// As [`enas_data::load`].
     pub fn load(&self, data: &enas_data::Config, seed: Seed, stored: Option<&SplitFile>) -> Result<Dataset> {
-        self.load_by(|storage| Ok(enas_data::load(data, &LoadOptions { seed, split: stored, storage })?))
+        let options = LoadOptions { split: stored, ..LoadOptions::new(seed) };
+        self.load_by(|storage| Ok(enas_data::load(data, &LoadOptions { storage, ..options })?))
+    }
+
+    /// Loads the images as planned, without decoding again what the data check has converted.
+    ///
+    /// # Errors
+    /// As [`enas_data::load`].
+    pub fn load_prepared(
+        &self,
+        data: &enas_data::Config,
+        seed: Seed,
+        prepared: &PreparedImages,
+    ) -> Result<Dataset> {
+        let options = LoadOptions { prepared: Some(prepared), ..LoadOptions::new(seed) };
+        self.load_by(|storage| Ok(enas_data::load(data, &LoadOptions { storage, ..options })?))
     }
 
     /// Loads with `load`, which receives how to store the images.

@@ -164,7 +164,10 @@ impl Model {
                 part.name()
             );
         }
-        let data = enas_data::load(&config, &LoadOptions { seed, split: stored.as_ref(), storage: holding })?;
+        let data = enas_data::load(
+            &config,
+            &LoadOptions { split: stored.as_ref(), storage: holding, ..LoadOptions::new(seed) },
+        )?;
         if data.classes != self.metadata.classes {
             return Err(Error::Mismatch(format!(
                 "{} has the classes {}; the model knows {}",

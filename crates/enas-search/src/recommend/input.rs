@@ -16,6 +16,11 @@ const HURRY: f64 = 40.0;
 /// Images up to this longest side, in pixels, are reduced to [`MEDIUM`].
 const MEDIUM_IMAGES: usize = 56;
 
+/// The side of the network input for images above 56 pixels, with a time limit in seconds.
+pub fn side_of_large_images(seconds: Option<f64>) -> usize {
+    if seconds.is_some_and(|seconds| seconds < HURRY) { MEDIUM } else { LARGE }
+}
+
 /// Settings for the size and the channels of the input.
 pub(super) fn of_input(report: &Report, given: &Given) -> Vec<Choice> {
     let mut choices = Vec::new();
@@ -26,10 +31,10 @@ pub(super) fn of_input(report: &Report, given: &Given) -> Vec<Choice> {
             (side.max(8), "small images keep their size")
         } else if side <= MEDIUM_IMAGES {
             (MEDIUM, "larger ones are reduced")
-        } else if given.seconds.is_some_and(|seconds| seconds < HURRY) {
-            (MEDIUM, "the time is too short for larger ones")
         } else {
-            (LARGE, "larger ones are reduced")
+            let side = side_of_large_images(given.seconds);
+            let is_short = side < LARGE;
+            (side, if is_short { "the time is too short for larger ones" } else { "larger ones are reduced" })
         };
         if given.image_size.is_none() {
             choices.push(choice("data.image_size", size, format!("the median is {width}x{height}; {why}")));

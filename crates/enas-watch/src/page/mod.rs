@@ -111,12 +111,17 @@ fn doing(run: &Followed, state: State) -> String {
     }
 }
 
+/// `1 network`, `2 networks`.
+fn number_of(n: u64, name: &str) -> String {
+    format!("{n} {name}{}", if n == 1 { "" } else { "s" })
+}
+
 /// The finished fraction of the current phase, 0 to 1, and the same in words.
 fn progress(run: &Followed) -> (f64, String) {
     let digest = &run.digest;
     let epochs = run.epochs();
     match digest.phase {
-        Phase::Finished => (1.0, format!("{} of {} epochs", digest.epochs_done(), digest.epochs_done())),
+        Phase::Finished => (1.0, number_of(digest.epochs_done(), "epoch")),
         Phase::Choice => {
             let done = digest.candidates;
             let all = run.candidates();
@@ -124,12 +129,16 @@ fn progress(run: &Followed) -> (f64, String) {
         }
         Phase::Finals => {
             let round = digest.finalists.iter().rposition(|n| *n > 0).unwrap_or(0);
-            let words = format!("round {} of 3, {} networks trained", round + 1, digest.finalists[round]);
+            let words = format!(
+                "round {} of 3, {} trained",
+                round + 1,
+                number_of(digest.finalists[round], "network")
+            );
             ((round + 1) as f64 / 4.0, words)
         }
         Phase::Between => {
             let done = digest.epochs_done();
-            (done as f64 / epochs.max(1) as f64, format!("{done} of {epochs} epochs complete"))
+            (done as f64 / epochs.max(1) as f64, format!("{done} of {} complete", number_of(epochs, "epoch")))
         }
         _ => {
             let share = digest.epochs_so_far(run.steps()) / epochs.max(1) as f64;

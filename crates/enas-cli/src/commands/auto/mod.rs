@@ -127,7 +127,8 @@ fn started(
     warn_of_slow_reading(context, &read.data, args.time);
     let mut choices = Vec::new();
     // The report is about the splits of the run, whose shares follow from a first report.
-    let report = check::check_revised(&read.data, read.run.seed(), |first| {
+    let mut prepared = asked.prepared_images(&read.data);
+    let report = check::check_and_prepare(&read.data, read.run.seed(), &mut prepared, |first| {
         choices = asked.is_open(&read.data).then(|| asked.choose(first))?;
         let settings = choices::below(&choices, Kind::Train, &for_training);
         settings::train(&settings, data, None).ok().map(|config| config.data)
@@ -161,7 +162,8 @@ fn started(
     let seed = config.search.run.seed();
     let plan = MemoryPlan::for_both(&config.search, &config.train, gpu.is_some())?;
     tracing::info!("{plan}");
-    let mut data = plan.load(&config.search.data, seed, None)?;
+    let mut data = plan.load_prepared(&config.search.data, seed, &prepared)?;
+    drop(prepared);
     // They were shown above; otherwise every phase would show them again.
     data.warnings.clear();
     let mut run = AutoRun::create(args.out.as_deref(), &config, &data, began)?;
@@ -176,8 +178,7 @@ fn warn_of_slow_reading(context: &Context, config: &enas_data::Config, time: Opt
     let Some(limit) = time.and_then(|time| time.0).map(|limit| limit.as_secs_f64()) else { return };
     // An error is reported by the check.
     let Ok(reading) = enas_data::estimate_reading(config) else { return };
-    // The images are decoded twice: for the check and for the training.
-    let seconds = 2.0 * reading.as_secs_f64();
+    let seconds = reading.as_secs_f64();
     if seconds > limit {
         context.console.note_at_once(&format!(
             "checking and reading the images takes about {}, and --time leaves {} for everything; after them only the \

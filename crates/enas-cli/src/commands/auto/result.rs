@@ -165,6 +165,9 @@ impl Document<'_> {
                 ),
             };
             writeln!(out, "{}", stdout_paragraph("search      ", &line))?;
+            if self.search_gain.is_some_and(|gain| gain.low <= 0.0) {
+                writeln!(out, "{}", stdout_paragraph("            ", finals::NOTHING_YET))?;
+            }
             for warning in self.warnings {
                 writeln!(out, "{}", warned(&stdout_paragraph("            ", warning)))?;
             }

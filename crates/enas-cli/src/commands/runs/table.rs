@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use console::measure_text_width;
 use enas_report::runs::{Accuracy, Board, RunGroup, RunRow, RunState, search_notes};
 
-use crate::output::{duration, grouped, percent, visible};
+use crate::output::{counted, duration, grouped, percent, visible};
 use crate::terminal::{paragraph, strong, warned};
 
 /// Maximum number of differences in settings shown per run. The number of further ones is stated.
@@ -64,7 +64,7 @@ fn notes(board: &Board) -> Vec<&'static str> {
 
 fn table(text: &mut String, group: &RunGroup, width: Option<usize>) {
     let heading = match &group.data {
-        Some(data) => format!("{}: {} images", visible(&data.name), grouped(data.files)),
+        Some(data) => format!("{}: {}", visible(&data.name), counted(data.files, "image")),
         None => "Not readable".to_owned(),
     };
     let _ = writeln!(text, "{heading}");

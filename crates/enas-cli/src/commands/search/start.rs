@@ -39,7 +39,7 @@ pub(super) fn started(
     settings::limit_memory(&mut config.run, args.memory);
     config.run.check_device(gpu)?;
     let plan = MemoryPlan::for_search(&config, gpu.is_some())?;
-    let data = plan.load(&config.data, config.run.seed(), None)?;
+    let data = plan.load_prepared(&config.data, config.run.seed(), &followed.prepared)?;
     let mut run = Run::for_search(args.out.as_deref(), &config, &data)?;
     run.set_choices(&followed.choices)?;
     run.count_from(began);

@@ -81,10 +81,11 @@ impl Job {
         let read = settings::train(&args.settings, images, extent)?;
         let standing = standing_for(&arc);
         let asked = Asked { extent, standing: &standing, ..Asked::of(&args.settings) };
-        let Followed { settings, choices } = asked.follow(context, &read.data, read.run.seed(), Kind::Train);
+        let Followed { settings, choices, prepared } =
+            asked.follow(context, &read.data, read.run.seed(), Kind::Train);
         let config = settings::train(&settings, images, extent)?;
         let (config, plan) = planned(args, config, &arc, on_gpu)?;
-        let data = plan.load(&config.data, config.run.seed(), None)?;
+        let data = plan.load_prepared(&config.data, config.run.seed(), &prepared)?;
         Ok(Self { config, arc, data, plan, choices, run: None })
     }
 
@@ -147,7 +148,8 @@ impl Job {
         let mut standing = settings::inherited(&searched, &args.settings)?;
         standing.extend(standing_for(&arc));
         let asked = Asked { extent, standing: &standing, ..Asked::of(&args.settings) };
-        let Followed { settings, choices } = asked.follow(context, &read.data, read.run.seed(), Kind::Train);
+        let Followed { settings, choices, prepared } =
+            asked.follow(context, &read.data, read.run.seed(), Kind::Train);
         let mut config = settings::train_after(&searched, &settings, images, extent)?;
         if arc.micro().is_none() {
             // The width is that of the search unless set otherwise.
@@ -155,7 +157,7 @@ impl Job {
         }
         let (config, plan) = planned(args, config, &arc, on_gpu)?;
         let data = match images {
-            Some(_) => plan.load(&config.data, config.run.seed(), None)?,
+            Some(_) => plan.load_prepared(&config.data, config.run.seed(), &prepared)?,
             None => search.load_data(&config.data, config.run.seed(), Some(&plan))?,
         };
         Ok(Self { config, arc, data, plan, choices, run: None })
