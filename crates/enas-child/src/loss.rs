@@ -39,7 +39,8 @@ impl LossSettings {
     /// Sets the label smoothing, which must be in `[0, 1)`.
     pub(crate) fn set_smoothing(&mut self, smoothing: f32) -> Result<(), Error> {
         if !(0.0..1.0).contains(&smoothing) {
-            let (value, allowed) = (smoothing.to_string(), "0 or more and below 1".to_owned());
+            let value = smoothing.to_string();
+            let allowed = "0 or more and below 1".to_owned();
             return Err(Error::Config { key: "label smoothing", value, allowed });
         }
         self.smoothing = smoothing;

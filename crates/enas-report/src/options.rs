@@ -30,7 +30,8 @@ pub struct ReportOptions<'a> {
 
 impl fmt::Debug for ReportOptions<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (data, place) = (self.data.map(|data| &data.name), self.place.is_some());
+        let data = self.data.map(|data| &data.name);
+        let place = self.place.is_some();
         let mut options = f.debug_struct("ReportOptions");
         options.field("out", &self.out).field("data", &data).field("place", &place);
         options.field("seconds", &self.seconds).field("left", &self.left).finish()

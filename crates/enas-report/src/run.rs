@@ -138,7 +138,8 @@ impl RunSummary {
 
 /// A note on a collapsed policy that was reset, from the event of the search.
 fn collapse(event: &Value) -> Option<String> {
-    let (epoch, what) = (event["epoch"].as_u64()?, event["what"].as_str()?);
+    let epoch = event["epoch"].as_u64()?;
+    let what = event["what"].as_str()?;
     Some(format!("Epoch {epoch}: {what}. The strategy restarted after an epoch of uniform sampling."))
 }
 
@@ -146,7 +147,8 @@ fn collapse(event: &Value) -> Option<String> {
 fn refit_note(log: &Log) -> Option<String> {
     let result = log.last("result")?;
     let refit = result.get("refit")?;
-    let (fitted, epochs) = (refit["fitted"].as_u64()?, refit["epochs"].as_u64()?);
+    let fitted = refit["fitted"].as_u64()?;
+    let epochs = refit["epochs"].as_u64()?;
     let more = counted(epochs, "more epoch", "more epochs");
     let delivered = match (refit["images"].as_str(), result["test_accuracy"].as_f64()) {
         (Some("validation"), Some(test)) => {

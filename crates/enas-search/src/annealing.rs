@@ -61,7 +61,8 @@ pub(crate) fn lr_by_time(schedule: &Schedule, share: f64, at: SchedulePosition) 
 
 /// First epoch and length of the cycle that contains `epoch`.
 fn fitted_cycle(cosine: &Cosine, epoch: u64, epochs: u64) -> (u64, u64) {
-    let (mut start, mut length) = (0u64, cosine.t_0);
+    let mut start = 0u64;
+    let mut length = cosine.t_0;
     loop {
         // Cycle lengths can be large enough to overflow.
         let end = start.saturating_add(length);

@@ -8,7 +8,9 @@ pub fn kendall_tau_b(first: &[f64], second: &[f64]) -> Option<f64> {
     if first.len() != second.len() || first.iter().chain(second).any(|x| x.is_nan()) {
         return None;
     }
-    let (mut score, mut told_first, mut told_second) = (0i64, 0u64, 0u64);
+    let mut score = 0i64;
+    let mut told_first = 0u64;
+    let mut told_second = 0u64;
     for i in 0..first.len() {
         for j in 0..i {
             let (a, b) = (order(first[i], first[j]), order(second[i], second[j]));

@@ -193,7 +193,8 @@ impl Study {
         }
         let seed = session.config.search_seed(index);
         let dir = self.dir().join(format!("search-{}", index + 1));
-        let (number, searches) = (index + 1, session.config.counts.searches);
+        let number = index + 1;
+        let searches = session.config.counts.searches;
         session.observer.event(&StudyEvent::Searching { number, searches });
         let found = trainer.search(seed, &dir, &mut SearchObserver(session));
         let found = match found {

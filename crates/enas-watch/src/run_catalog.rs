@@ -147,7 +147,9 @@ impl RunCatalog {
     fn auto_page(&self, slug: &str) -> Result<Option<String>> {
         let Some(auto) = self.auto(slug) else { return Ok(None) };
         let Some(ShownAuto { parts, title }) = self.show_auto(&auto, FIRST_SIGHT)? else { return Ok(None) };
-        let (name, slug, parts) = (&auto.found.name, &auto.slug, &parts);
+        let name = &auto.found.name;
+        let slug = &auto.slug;
+        let parts = &parts;
         Ok(Some(RunPage { name, slug, title, overview: true, outer: None, phases: true, parts }.render()?))
     }
 

@@ -77,7 +77,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let chosen = |part: &&Part| args.only.is_empty() || args.only.contains(part);
     let parts: Vec<Part> = Part::value_variants().iter().filter(chosen).copied().collect();
     let compiler = compiler(args, parts.iter().any(|part| part.needs_compiler()))?;
-    let (mut times, mut findings) = (Vec::<(String, Duration)>::new(), Vec::new());
+    let mut times = Vec::<(String, Duration)>::new();
+    let mut findings = Vec::new();
     for part in parts {
         let name = part.name();
         eprintln!("\n==> {name}");

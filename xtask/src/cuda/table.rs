@@ -33,7 +33,8 @@ fn push(text: &mut String, cell: &str) {
 
 /// The names of kernels and architectures, in the order of their first occurrence.
 fn names(usages: &[Usage]) -> (Vec<&str>, Vec<&str>) {
-    let (mut kernels, mut architectures) = (Vec::new(), Vec::new());
+    let mut kernels = Vec::new();
+    let mut architectures = Vec::new();
     for usage in usages {
         for (list, name) in [(&mut kernels, &*usage.kernel), (&mut architectures, &*usage.architecture)] {
             if !list.contains(&name) {

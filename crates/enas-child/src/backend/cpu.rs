@@ -45,7 +45,8 @@ impl Forward for Cpu<'_> {
         inputs: &[Activation],
         statistics: Statistics,
     ) -> (Activation, Option<BatchStats>) {
-        let (weights, norm) = (self.weights, block.norm);
+        let weights = self.weights;
+        let norm = block.norm;
         let (z, batch_stats) = self
             .with_conv_block(block, inputs, |conv_block| conv_block.forward(statistics == Statistics::Batch));
         let (scale, offset) = (weights.get(norm.scale), weights.get(norm.offset));

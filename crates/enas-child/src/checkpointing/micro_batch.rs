@@ -37,7 +37,8 @@ pub(crate) struct BatchSplit {
 impl BatchSplit {
     /// `n` images, at most `groups` groups of sixteen per micro-batch.
     pub(crate) fn new(n: usize, groups: usize) -> Self {
-        let (all, step) = (n.div_ceil(LANES), groups.max(1));
+        let all = n.div_ceil(LANES);
+        let step = groups.max(1);
         Self { n, ranges: (0..all).step_by(step).map(|first| first..(first + step).min(all)).collect() }
     }
 }

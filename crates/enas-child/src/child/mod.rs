@@ -189,7 +189,8 @@ impl Child {
     pub fn use_gpu(&mut self, gpu: &Gpu, activations: Precision) -> Result<(), Error> {
         let others = |own: &Gpu| !own.is(gpu);
         if self.params.are_on_gpu() && gpu::for_device(self.device())?.as_ref().is_none_or(others) {
-            let (device, name) = (self.device(), gpu.name());
+            let device = self.device();
+            let name = gpu.name();
             return Err(Error::State(format!("the network's tensors are on {device:?}, not on {name}")));
         }
         let device =

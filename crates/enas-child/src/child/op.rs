@@ -70,7 +70,8 @@ impl CustomOp2 for Evaluation {
         let (Some(recording), Some(slot)) = (recording, &self.gradients) else {
             bail!("what the network recorded is used up; evaluate it again before another backward pass");
         };
-        let (params, grad) = (&self.parts.params, grad.flatten_all()?.to_vec1::<f32>()?);
+        let params = &self.parts.params;
+        let grad = grad.flatten_all()?.to_vec1::<f32>()?;
         slot.put(match (recording, &self.parts.device) {
             (Recording::Gpu(recording), Some(device)) => {
                 self.backward_on(device, recording, grad).map_err(candle_core::Error::wrap)?

@@ -102,9 +102,11 @@ pub(crate) struct CellStep<'a> {
 impl CellBlock {
     /// A cell with weights for every arc. Also returns the extent of its output.
     pub(crate) fn shared(builder: &mut Builder, position: &CellPosition<'_>) -> (Self, Extent) {
-        let (scope, f) = (format!("layer_{}", position.index), position.layout.filters);
+        let scope = format!("layer_{}", position.index);
+        let f = position.layout.filters;
         let out = Extent { channels: f, height: position.layout.height, width: position.layout.width };
-        let (mut inputs, mut reduce_first) = ([position.before_last, position.last], None);
+        let mut inputs = [position.before_last, position.last];
+        let mut reduce_first = None;
         if position.layout.reduction {
             reduce_first = Some(builder.reduction(&scope, position.last.channels, f, false));
             inputs = [position.last, out];
@@ -133,7 +135,8 @@ impl CellBlock {
 
     /// A cell with private weights for the edges of one arc. Also returns the extent of its output.
     pub(crate) fn fixed(builder: &mut Builder, position: &CellPosition<'_>, cell: &Cell) -> (Self, Extent) {
-        let (scope, f) = (format!("layer_{}", position.index), position.layout.filters);
+        let scope = format!("layer_{}", position.index);
+        let f = position.layout.filters;
         let calibrate = calibrate(builder, &scope, [position.before_last, position.last], f);
         let base = Some(builder.conv(&format!("{scope}/layer_base"), 1, f, f, true));
         let stride = if position.layout.reduction { 2 } else { 1 };
@@ -182,7 +185,8 @@ impl CellBlock {
         (before_last, last): CellInputs<B>,
         drop_path: Option<DropPath<'_>>,
     ) -> Result<CellInputs<B>, Error> {
-        let (mut inputs, mut carried) = ([before_last, last.clone()], last);
+        let mut inputs = [before_last, last.clone()];
+        let mut carried = last;
         // Quirk of the authors' search (`micro_child.py:276-279`): both inputs of a shared reduction cell derive from
         // the last cell's output. The output of the cell before it is not read.
         if let Some(reduce) = &self.reduce_first {
@@ -316,7 +320,8 @@ impl<B: Forward> NodeEvaluator<'_, '_, '_, B> {
                 }
                 None if op == Op::Identity => state.clone(),
                 None => {
-                    let (scope, side) = (&self.block.scope, side.name());
+                    let scope = &self.block.scope;
+                    let side = side.name();
                     let at = format!("{scope}, node {}, input {side}", node + 2);
                     return Err(Error::Arc(format!("no weights for {} of state {input} ({at})", op.name())));
                 }

@@ -200,7 +200,8 @@ impl ShownNetwork {
     }
 
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        let ([channels, height, width], classes) = (self.input, self.classes);
+        let [channels, height, width] = self.input;
+        let classes = self.classes;
         writeln!(out, "final network on {height}x{width}x{channels} images of {classes} classes:")?;
         writeln!(out, "{}", stdout_paragraph("  ", &cost(self.size.params, self.size.macs)))
     }

@@ -191,7 +191,8 @@ impl Evaluated {
     }
 
     fn write_confusion(&self, out: &mut dyn Write) -> io::Result<()> {
-        let (label, columns) = (self.label_width(CORNER), self.confusion_columns());
+        let label = self.label_width(CORNER);
+        let columns = self.confusion_columns();
         write!(out, "\n{CORNER:label$}")?;
         for (class, width) in self.per_class.iter().zip(&columns) {
             write!(out, "  {:>width$}", visible(&class.label))?;

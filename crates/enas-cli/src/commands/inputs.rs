@@ -162,7 +162,8 @@ fn begins_as_image(path: &Path) -> bool {
 /// # Errors
 /// If stdin cannot be read.
 pub(super) fn inputs(paths: &[PathBuf]) -> Result<(Vec<Input>, LeftOut)> {
-    let (mut found, mut left_out) = (Vec::new(), LeftOut::default());
+    let mut found = Vec::new();
+    let mut left_out = LeftOut::default();
     for path in paths {
         if path.as_os_str() == "-" {
             for line in io::stdin().lock().lines() {
@@ -251,7 +252,8 @@ fn walk(
     let mut entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
-        let (name, path) = (entry.file_name(), entry.path());
+        let name = entry.file_name();
+        let path = entry.path();
         let name = name.to_string_lossy();
         match fs::metadata(&path) {
             Ok(metadata) if metadata.is_dir() && !is_system_folder(&name) => {

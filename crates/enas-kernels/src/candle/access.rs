@@ -146,7 +146,9 @@ impl<R, F: FnOnce(&mut [f32]) -> R> InplaceOp1 for Write<F, R> {
 }
 
 fn check(tensor: &Tensor) -> Result<()> {
-    let (shape, dtype, device) = (tensor.shape(), tensor.dtype(), tensor.device());
+    let shape = tensor.shape();
+    let dtype = tensor.dtype();
+    let device = tensor.device();
     if dtype != DType::F32 || !tensor.is_contiguous() || matches!(device, Device::Metal(_)) {
         bail!(
             "{shape:?} of {dtype:?} on {device:?} is not a contiguous F32 tensor on the CPU or an NVIDIA GPU"

@@ -134,7 +134,9 @@ fn check(name: &str, var: &Var, is_there: bool, place: &str) -> Result<()> {
     if var.dtype() == DType::F32 && var.is_contiguous() && is_there {
         return Ok(());
     }
-    let (shape, dtype, device) = (var.shape(), var.dtype(), var.device());
+    let shape = var.shape();
+    let dtype = var.dtype();
+    let device = var.device();
     bail!("{name} {shape:?} of {dtype:?} on {device:?} is not a contiguous F32 variable {place}")
 }
 

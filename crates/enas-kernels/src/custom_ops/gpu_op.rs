@@ -73,7 +73,8 @@ pub(super) fn backward(
         return Ok(None);
     }
     let there = |tensor: &Tensor| Ok(Buffer::of(&tensor.detach().contiguous()?)?);
-    let (numbers, result) = (args.iter().map(|arg| there(arg)).collect::<Result<Vec<_>>>()?, there(grad)?);
+    let numbers = args.iter().map(|arg| there(arg)).collect::<Result<Vec<_>>>()?;
+    let result = there(grad)?;
     let on_gpu: Vec<GpuArgument<'_>> =
         numbers.iter().zip(args).map(|(numbers, arg)| GpuArgument { numbers, dims: arg.dims() }).collect();
     let grad = GpuArgument { numbers: &result, dims: grad.dims() };
@@ -164,14 +165,16 @@ impl Convolution {
 
     /// The gradients of x (if requested), of the filters (if there are any) and of the matrices, in candle's layouts.
     pub(super) fn backward(&self, grad: &GpuFeatureMap, wants_x: bool) -> Vec<Option<Buffer>> {
-        let (gpu, channels) = (grad.gpu(), self.x.map.c());
+        let gpu = grad.gpu();
+        let channels = self.x.map.c();
         let matrices: Vec<Buffer> =
             self.products.iter().map(|(outputs, _)| gpu.zeros(channels * outputs)).collect();
         let filters = self.filters(gpu, channels);
         let spans = self.products.iter().zip(&matrices).map(|((outputs, _), matrix)| {
             (matrix.span(0, channels * outputs), filters.as_ref().map(|(all, len, _)| all.span(0, *len)))
         });
-        let (spans, mut gx) = (spans.collect::<Vec<_>>(), [None]);
+        let spans = spans.collect::<Vec<_>>();
+        let mut gx = [None];
         self.with_conv_block(|conv_block| {
             conv_block.backward_raw(grad, wants_x.then_some(&mut gx[..]), &spans)
         });
@@ -205,7 +208,8 @@ impl Convolution {
         let parts = self.products.iter().enumerate();
         let branches: Vec<GpuConvBranch<'_>> = parts
             .map(|(offset, (outputs, matrix))| {
-                let (outputs, weight) = (*outputs, matrix.span(0, channels * outputs));
+                let weight = matrix.span(0, channels * outputs);
+                let outputs = *outputs;
                 GpuConvBranch { rows: rows(offset), weight, outputs }
             })
             .collect();

@@ -115,7 +115,8 @@ impl GpuFeatureMap {
 
     /// The argument by which kernels read or write its numbers from `first` on.
     pub(crate) fn param_from(&self, first: usize) -> Param<'_> {
-        let (precision, offset) = (self.precision, first * self.precision.bytes());
+        let precision = self.precision;
+        let offset = first * self.precision.bytes();
         Param::FeatureMap { words: &self.data, offset, precision }
     }
 

@@ -71,7 +71,8 @@ struct MacroArcFile<'a, T> {
 /// Writes an architecture with further fields.
 pub(crate) fn write_arc(path: &Path, arch: &Arch, fields: &impl Serialize) -> Result<()> {
     let Arch::Micro(arc) = arch else {
-        let (space, integers) = (arch.space(), arch.to_string());
+        let space = arch.space();
+        let integers = arch.to_string();
         return write_json(path, &MacroArcFile { space, arc: arch, integers, fields });
     };
     let (normal, reduction) = (ints(arc.normal()), ints(arc.reduction()));

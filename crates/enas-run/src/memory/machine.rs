@@ -28,7 +28,8 @@ fn field(text: &str, name: &str) -> Option<u64> {
 fn of_group(text: &str, root: &Path) -> Option<u64> {
     let limits = text.lines().flat_map(|line| {
         let mut parts = line.splitn(3, ':').skip(1);
-        let (controllers, path) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
+        let controllers = parts.next().unwrap_or("");
+        let path = parts.next().unwrap_or("");
         match controllers {
             "" => limits(root, path, "memory.max"),
             _ if controllers.split(',').any(|name| name == "memory") => {

@@ -106,7 +106,8 @@ impl Model {
         chosen: usize,
         left_out: usize,
     ) -> Result<()> {
-        let (path, part) = (visible(&path), part.name());
+        let path = visible(&path);
+        let part = part.name();
         if chosen == 0 {
             let all = format!("{path}: none of the {left_out} images is from the {part} split");
             let how = "images of the training are recognised by their content, and are measured only in their own \
@@ -197,7 +198,8 @@ impl MemoryPlan {
         let footprint = match (model.child(), model.arc()) {
             (Ok(child), Ok(arc)) if !on_gpu => {
                 let threads = rayon::current_num_threads();
-                let (input, classes) = (child.input(), child.n_classes());
+                let input = child.input();
+                let classes = child.n_classes();
                 Some(Footprint::fixed(child.config(), arc, input, classes, threads)?)
             }
             _ => None,

@@ -33,7 +33,8 @@ pub fn network(model: &Path, dir: &Path, folds: bool) -> Result<Model> {
     if n_known == 0 {
         return Ok(loaded);
     }
-    let (model, all) = (visible(&model), measured_on.len());
+    let model = visible(&model);
+    let all = measured_on.len();
     let before = folder.join(MEASURED);
     if !learned.is_empty() && known(&seen) == 0 && before.is_file() {
         tracing::warn!(

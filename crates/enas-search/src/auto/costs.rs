@@ -48,7 +48,8 @@ pub(super) fn measure(
 ) -> Result<Work> {
     let AutoConfig { search, train, .. } = config;
     let input = InputShape { channels: data.channels, height: data.height, width: data.width };
-    let (classes, seed) = (data.classes.len(), search.run.seed());
+    let classes = data.classes.len();
+    let seed = search.run.seed();
     let recompute = memory.map(|plan| plan.recompute).unwrap_or_default();
     let mut shared = Child::shared(&search.child, input, classes, seed)?;
     shared.recompute(recompute);

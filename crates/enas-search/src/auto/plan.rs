@@ -43,7 +43,9 @@ pub(super) fn divide(limit: Option<f64>, spent: f64, work: &Work, finish: f64) -
 /// A plan with a training only: `train` seconds, or what `limit` leaves after `spent` seconds.
 pub(super) fn without_search(limit: Option<f64>, spent: f64, train: f64, finish: f64) -> AutoPlan {
     let left = limit.map_or(f64::INFINITY, |limit| (limit - spent - finish).max(0.0));
-    let (searches, network, possible_steps) = (false, None, None);
+    let searches = false;
+    let network = None;
+    let possible_steps = None;
     AutoPlan { first: 0.0, search: 0.0, train: train.min(left), finish, searches, network, possible_steps }
 }
 

@@ -171,7 +171,8 @@ impl<'a> Proposals<'a> {
 
     /// The untrained network of an architecture.
     fn child(&self, arc: &Arc) -> Result<Child> {
-        let (data, recipe) = (self.data, self.recipe);
+        let data = self.data;
+        let recipe = self.recipe;
         let input = InputShape { channels: data.channels, height: data.height, width: data.width };
         Ok(Child::fixed(&recipe.child, arc, input, data.classes.len(), recipe.run.seed())?)
     }

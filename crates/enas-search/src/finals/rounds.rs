@@ -90,7 +90,8 @@ impl<'a, 's, 'r, P: Serialize + DeserializeOwned> Finals<'a, 's, 'r, P> {
             progress.seconds = session.budget.left(session.run.seconds());
         }
         let usual_macs = proposals.usual_macs()?;
-        let (candidates, trials) = (Vec::new(), BTreeMap::new());
+        let candidates = Vec::new();
+        let trials = BTreeMap::new();
         Ok(Self {
             task,
             session,

@@ -26,7 +26,8 @@ impl<P: Serialize + DeserializeOwned> Finals<'_, '_, '_, P> {
         if let Some((from, to)) = annealing {
             trial.anneal(from, to);
         }
-        let (began, before) = (Instant::now(), trial.steps());
+        let began = Instant::now();
+        let before = trial.steps();
         let is_first = self.progress.rounds[0].is_empty();
         let mut is_over = false;
         let reserve = self.reserve();
@@ -93,7 +94,9 @@ impl<P: Serialize + DeserializeOwned> Finals<'_, '_, '_, P> {
     /// Loss and accuracy on the choosing half with the weights of the images.
     fn weighted(&self, choose: &[ImageOutcome]) -> Weighted {
         let Task { data, halves, image_weights, .. } = self.task;
-        let (mut weights, mut loss, mut right) = (0.0, 0.0, 0.0);
+        let mut weights = 0.0;
+        let mut loss = 0.0;
+        let mut right = 0.0;
         for (answer, &image) in choose.iter().zip(&halves.choose) {
             let weight = f64::from(image_weights.of_label(data.valid.labels()[image]));
             weights += weight;

@@ -75,7 +75,8 @@ impl Search<'_> {
             let best = best.map(|candidate| cells(&candidate.arc, FINALS_OF_CELLS).cloned());
             self.at.finals.proposed = best.collect::<Result<_>>()?;
         }
-        let (gpu, memory) = (self.child.gpu().cloned(), self.session.run.memory().cloned());
+        let gpu = self.child.gpu().cloned();
+        let memory = self.session.run.memory().cloned();
         let task = Task {
             config: self.config,
             recipe: &recipe,
@@ -85,7 +86,9 @@ impl Search<'_> {
             gpu: gpu.as_ref(),
             memory: memory.as_ref(),
         };
-        let (at, child, strategy) = (&self.at, &self.child, &self.strategy);
+        let at = &self.at;
+        let child = &self.child;
+        let strategy = &self.strategy;
         let state = |finals: &FinalsProgress| {
             let progress = Progress { finals: finals.clone(), ..at.clone() };
             state(&progress, child, strategy)
@@ -144,7 +147,8 @@ fn chosen(selection: &Selection<Arch>, finals: Option<&FinalsOutcome>) -> (Arch,
         }
         None => {
             let best = selection.best().expect("without finals at least one architecture is always scored");
-            let (accuracy, macro_f1) = (best.valid_accuracy, best.valid_macro_f1);
+            let accuracy = best.valid_accuracy;
+            let macro_f1 = best.valid_macro_f1;
             (best.arc.clone(), Score { accuracy, macro_f1, loss: None })
         }
     }

@@ -50,7 +50,8 @@ impl Search<'_> {
             self.seed,
         );
         let of_place = |(i, &accuracy)| {
-            let (macro_f1, loss) = (self.at.macro_f1s.get(i).copied(), self.at.losses.get(i).copied());
+            let macro_f1 = self.at.macro_f1s.get(i).copied();
+            let loss = self.at.losses.get(i).copied();
             Score { accuracy, macro_f1, loss }
         };
         let done: Vec<Score> = self.at.scores.iter().enumerate().map(of_place).collect();
@@ -81,7 +82,8 @@ impl Search<'_> {
     }
 
     fn candidate(&self, arc: &Arch, origin: Origin, score: Score) -> Result<Candidate<Arch>> {
-        let (arc, macs) = (arc.clone(), self.child.macs(arc)?);
+        let macs = self.child.macs(arc)?;
+        let arc = arc.clone();
         let Score { accuracy, macro_f1, loss } = score;
         Ok(Candidate {
             arc,
@@ -124,8 +126,10 @@ impl Search<'_> {
 
     /// Score of an arc on the images that choices are made by, and the first class score that was not finite.
     fn score(&self, arc: &Arch) -> Result<(Score, Option<NonFinite>)> {
-        let (mut seen, mut non_finite) = (Evaluation::new(&self.data.classes), None);
-        let (mut loss, mut total) = (0.0, 0.0);
+        let mut seen = Evaluation::new(&self.data.classes);
+        let mut non_finite = None;
+        let mut loss = 0.0;
+        let mut total = 0.0;
         self.ask(arc, |logits, labels| {
             seen.count(logits, labels)?;
             let found = NonFinite::of_logits(logits)?;
@@ -150,7 +154,8 @@ impl Search<'_> {
     /// Mean accuracy of [`PROBES`] random arcs, the same in every epoch: a measure of the shared weights alone. The
     /// policy's most likely arc would measure the policy as well.
     pub(super) fn probe(&mut self) -> Result<(Score, Option<NonFinite>)> {
-        let (mut sum, mut non_finite) = (0.0, None);
+        let mut sum = 0.0;
+        let mut non_finite = None;
         for number in 0..PROBES {
             let mut stream = self.seed.stream("search/probe", &[number]);
             let (score, found) = self.timed_score(&self.space.random(&mut stream))?;

@@ -219,7 +219,9 @@ impl<'a> ChildLoop<'a> for Search<'a> {
     }
 
     fn save_if_due(&mut self) -> Result<()> {
-        let (at, child, strategy) = (&self.at, &self.child, &self.strategy);
+        let at = &self.at;
+        let child = &self.child;
+        let strategy = &self.strategy;
         self.session.tick(|| state(at, child, strategy))
     }
 

@@ -93,7 +93,8 @@ impl Work<'_> {
         let pools = pools.map_err(|error| Error::Mismatch(format!("cannot start {jobs} jobs: {error}")))?;
         let next = AtomicUsize::new(0);
         let results: Mutex<Vec<Option<Result<Trained>>>> = Mutex::new(members.iter().map(|_| None).collect());
-        let (next, shared) = (&next, &results);
+        let next = &next;
+        let shared = &results;
         thread::scope(|scope| {
             for pool in &pools {
                 scope.spawn(move || {

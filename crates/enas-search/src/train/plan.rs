@@ -26,7 +26,8 @@ impl Training<'_> {
     /// Early stopping: whether `run.patience` epochs passed without a better one. Reports it if that ends the
     /// training.
     fn is_out_of_patience(&mut self) -> bool {
-        let (patience, epochs) = (self.config.run.patience, self.at.since_best);
+        let patience = self.config.run.patience;
+        let epochs = self.at.since_best;
         let is_over = self.at.measured.is_none()
             && patience > 0
             && epochs >= patience

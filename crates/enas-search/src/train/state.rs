@@ -162,7 +162,8 @@ impl<'a> ChildLoop<'a> for Training<'a> {
     }
 
     fn save_if_due(&mut self) -> Result<()> {
-        let (at, child) = (&self.at, &self.child);
+        let at = &self.at;
+        let child = &self.child;
         self.session.tick(|| state(at, child))
     }
 

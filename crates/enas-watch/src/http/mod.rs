@@ -89,7 +89,8 @@ async fn accept(listener: TcpListener, port: u16, run_catalog: SyncArc<RunCatalo
         let Ok(place) = SyncArc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, peer)) if peer.ip().is_loopback() => {
-                let (run_catalog, streams) = (SyncArc::clone(&run_catalog), SyncArc::clone(&streams));
+                let run_catalog = SyncArc::clone(&run_catalog);
+                let streams = SyncArc::clone(&streams);
                 tokio::spawn(async move {
                     converse(stream, port, run_catalog, streams).await;
                     drop(place);
@@ -112,7 +113,8 @@ async fn converse(
     streams: SyncArc<Semaphore>,
 ) {
     let service = service_fn(move |request| {
-        let (run_catalog, streams) = (SyncArc::clone(&run_catalog), SyncArc::clone(&streams));
+        let run_catalog = SyncArc::clone(&run_catalog);
+        let streams = SyncArc::clone(&streams);
         async move { Ok::<_, Infallible>(respond::answer(&request, port, run_catalog, streams).await) }
     });
     let connection = http1::Builder::new()

@@ -119,7 +119,8 @@ impl Footprint {
     /// # Errors
     /// If an arc does not fit the network.
     pub fn of_arcs(self, arcs: Vec<Arc>) -> Result<Self, Error> {
-        let (input, classes) = (self.network.layout.input, self.network.classifier.classes);
+        let input = self.network.layout.input;
+        let classes = self.network.classifier.classes;
         for arc in &arcs {
             check_network(&self.network.config, Some(arc), input, classes)?;
         }

@@ -96,7 +96,8 @@ fn repeated(model: &Model, n: usize, repeat: &Repeat) -> Result<Vec<f64>> {
     for _ in 0..repeat.warmup.max(1) {
         model.probabilities(&images)?;
     }
-    let (began, mut ms) = (Instant::now(), Vec::new());
+    let began = Instant::now();
+    let mut ms = Vec::new();
     while ms.len() < REPETITIONS.0
         || (ms.len() < REPETITIONS.1 && began.elapsed().as_secs_f64() < repeat.seconds)
     {

@@ -111,7 +111,8 @@ fn step(args: &Bench, mode: Mode) -> Result<BoxedStep> {
 }
 
 fn search_step(args: &Bench) -> Result<BoxedStep> {
-    let (arcs, batch) = (arcs_of(args)?, Batch::random(args)?);
+    let arcs = arcs_of(args)?;
+    let batch = Batch::random(args)?;
     let mut child = placed(shared(args)?, args)?;
     let seed = seed(args);
     Ok(Box::new(move |i| {
@@ -122,7 +123,8 @@ fn search_step(args: &Bench) -> Result<BoxedStep> {
 
 /// Dropout stays on, as in the authors' code.
 fn reward_step(args: &Bench) -> Result<BoxedStep> {
-    let (arcs, batch) = (arcs_of(args)?, Batch::random(args)?);
+    let arcs = arcs_of(args)?;
+    let batch = Batch::random(args)?;
     let child = placed(shared(args)?, args)?;
     let seed = seed(args);
     Ok(Box::new(move |i| {
@@ -152,14 +154,16 @@ fn controller_step(args: &Bench) -> Result<BoxedStep> {
 }
 
 fn fixed_step(args: &Bench) -> Result<BoxedStep> {
-    let (arc, batch) = (fixed_arc(args)?, Batch::random(args)?);
+    let arc = fixed_arc(args)?;
+    let batch = Batch::random(args)?;
     let mut child = placed(fixed(args, &arc)?, args)?;
     let seed = seed(args);
     Ok(Box::new(move |i| train(&mut child, &arc, &batch, i, seed)))
 }
 
 fn fixed_infer(args: &Bench) -> Result<BoxedStep> {
-    let (arc, batch) = (fixed_arc(args)?, Batch::random(args)?);
+    let arc = fixed_arc(args)?;
+    let batch = Batch::random(args)?;
     let mut child = fixed(args, &arc)?;
     if args.fold {
         child = child.folded()?;

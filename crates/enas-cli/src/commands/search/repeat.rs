@@ -138,7 +138,8 @@ impl Document {
             let gain = run.gain.map_or(String::new(), |gain| {
                 format!("  {:+.1} points over random ({:+.1} to {:+.1})", gain.points, gain.low, gain.high)
             });
-            let (valid, macs) = (percent(run.valid_accuracy), grouped(run.macs));
+            let valid = percent(run.valid_accuracy);
+            let macs = grouped(run.macs);
             let line =
                 format!("validation {valid:>8}  {macs:>12} multiply-adds{gain}  {}", visible(&run.run));
             writeln!(out, "{}", stdout_paragraph(&format!("seed {:<4} ", run.seed), &line))?;

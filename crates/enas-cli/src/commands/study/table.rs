@@ -131,7 +131,8 @@ pub(super) fn run(context: &Context, args: &Args, path: &Path, seed: u64) -> Res
         let values: Vec<f64> = repeats.iter().map(value).collect();
         TableSummary::of(&values).context("there is at least one repeat")
     };
-    let (percentile, regret) = (summary(|r| r.percentile)?, summary(|r| r.regret)?);
+    let percentile = summary(|r| r.percentile)?;
+    let regret = summary(|r| r.regret)?;
     let known = |summary: TableSummary| summary.sd.is_finite().then_some(summary);
     let document = Document {
         table: path,
@@ -182,7 +183,8 @@ fn repeat(table: &Table, args: &Args, wide: &[TableRow], seed: Seed) -> Result<R
     let distinct = scored.iter().map(|(row, _)| row).collect::<BTreeSet<_>>().len();
     let values = table.decisions(row).into_iter().map(Into::into);
     let arch = table.names().iter().cloned().zip(values).collect();
-    let (percentile, regret) = (table.percentile(row), table.regret(row));
+    let percentile = table.percentile(row);
+    let regret = table.regret(row);
     Ok(Repeat { percentile, regret, valid, test: table.test(row), distinct, arch })
 }
 

@@ -77,7 +77,8 @@ impl Job {
             (None, None) => ready_cell(context, args.cell.as_deref())?.into(),
         };
         can_be_trained(args, &arc)?;
-        let (images, extent) = (args.images.path(), Some(&args.extent));
+        let images = args.images.path();
+        let extent = Some(&args.extent);
         let read = settings::train(&args.settings, images, extent)?;
         let standing = standing_for(&arc);
         let asked = Asked { extent, standing: &standing, ..Asked::of(&args.settings) };
@@ -140,7 +141,8 @@ impl Job {
             None => search.best_arch().context("--run")?,
         };
         can_be_trained(args, &arc)?;
-        let (images, extent) = (args.images.path(), Some(&args.extent));
+        let images = args.images.path();
+        let extent = Some(&args.extent);
         let read = settings::train_after(&searched, &args.settings, images, extent)?;
         if images.is_none() {
             search.find_images(&read.data)?;

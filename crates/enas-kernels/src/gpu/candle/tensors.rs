@@ -48,7 +48,8 @@ pub(super) fn device(native: &Native) -> Device {
 }
 
 pub(super) fn of(tensor: &Tensor) -> Result<Buffer, Error> {
-    let (shape, on_device) = (tensor.shape(), tensor.device());
+    let shape = tensor.shape();
+    let on_device = tensor.device();
     let Device::Cuda(device) = on_device else {
         return Err(Error::Failed(format!("a tensor {shape:?} on {on_device:?} has no memory of a GPU")));
     };
@@ -81,7 +82,8 @@ fn lent(gpu: &Gpu, storage: &CudaStorage, layout: &Layout, owner: Option<Tensor>
         CudaStorageSlice::F32(slice) => cuda.borrow(slice, from, to),
         CudaStorageSlice::U32(slice) => cuda.borrow(slice, from, to),
         _ => {
-            let (shape, dtype) = (layout.shape(), storage.dtype());
+            let shape = layout.shape();
+            let dtype = storage.dtype();
             return Err(Error::Failed(format!("a tensor {shape:?} of {dtype:?} is neither F32 nor U32")));
         }
     };

@@ -160,7 +160,8 @@ impl SimdKernel for ShiftedSums {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) -> (f32, f32) {
-        let (pivot, mask) = (S::splat(self.pivot), S::load(self.mask));
+        let pivot = S::splat(self.pivot);
+        let mask = S::load(self.mask);
         let (mut sum, mut squares) = ([S::splat(0.0); 4], [S::splat(0.0); 4]);
         let mut p = 0;
         while p + 4 <= self.pixels {

@@ -111,7 +111,8 @@ impl SimdKernel for ChunkSums<'_> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) -> (f32, f32) {
-        let (mean, mask) = (S::splat(self.mean), S::load(self.mask));
+        let mean = S::splat(self.mean);
+        let mask = S::load(self.mask);
         let (mut sum, mut product) = ([S::splat(0.0); 4], [S::splat(0.0); 4]);
         let mut p = 0;
         while p + 4 <= self.pixels {

@@ -87,7 +87,8 @@ pub fn add_backward(grad: &FeatureMap, factors: Option<&[f32]>, gradient: &mut O
 pub fn concat(values: &[Activation]) -> FeatureMap {
     let start = profile::start();
     let (n, _, h, w) = values[0].map.shape();
-    let (plane, channels) = (h * w, values.iter().map(|v| v.map.c()).sum::<usize>());
+    let plane = h * w;
+    let channels = values.iter().map(|v| v.map.c()).sum::<usize>();
     let mut out = FeatureMap::uninit(n, channels, h, w);
     out.par_blocks_mut().for_each(|(block, out)| {
         let sources = values.iter().flat_map(|v| {

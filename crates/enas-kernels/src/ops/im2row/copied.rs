@@ -107,7 +107,8 @@ impl Gather<'_> {
 
     /// The runs of one output row that tap `(i, j)` of a dense convolution reads.
     fn patch_row(&self, i: usize, j: usize, out_y: usize, out: usize, mut body: impl FnMut(Segment)) {
-        let (width, zeros) = (self.x.size, |out, len| Segment { out, len, input: None, stride: 1 });
+        let width = self.x.size;
+        let zeros = |out, len| Segment { out, len, input: None, stride: 1 };
         let y = (out_y + i).checked_sub(self.y.before).filter(|y| *y < self.y.size);
         // Output pixels `start..end` read real pixels with tap column `j`; the others read padding.
         let start = self.x.before.saturating_sub(j);

@@ -38,7 +38,8 @@ impl Nesterov {
 
     /// Writes the norm of the gradient with its penalty to `norm`.
     fn norm(&self, weights: &TensorList, gradient: &Buffer, norm: Span<'_>) {
-        let (gpu, total) = (gradient.gpu(), weights.blocks());
+        let gpu = gradient.gpu();
+        let total = weights.blocks();
         let partials = gpu.buffer(total);
         let flat = [gradient.into(), (&partials).into()];
         let tail = [(2.0 * self.l2).into()];

@@ -125,7 +125,8 @@ impl SimdKernel for NormChunk {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) -> f32 {
-        let (weights, l2) = (self.weights, self.l2);
+        let weights = self.weights;
+        let l2 = self.l2;
         let square = |i: usize, gradient: f32| (gradient + 2.0 * l2 * *weights.add(i)).powi(2);
         match self.gradient {
             Some(gradient) => sum_of(self.len, |i| square(i, *gradient.add(i))),

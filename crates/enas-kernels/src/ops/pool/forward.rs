@@ -46,7 +46,8 @@ impl Forward {
         let this = Self { pool: self.pool.as_3x3(STRIDE), ..self };
         for oy in 0..self.pool.y.out {
             let (first, end, y) = this.pool.y.taps(oy);
-            let (row, out) = (this.plane.add(y * this.pool.x.size), this.out.add(oy * this.pool.x.out));
+            let row = this.plane.add(y * this.pool.x.size);
+            let out = this.out.add(oy * this.pool.x.out);
             // The number of real rows is a constant of `row`, so that columns unroll.
             match end - first {
                 1 => this.row::<S, MAX, STRIDE, 1>(row, out),

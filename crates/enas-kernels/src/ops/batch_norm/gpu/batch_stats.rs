@@ -90,7 +90,8 @@ impl GpuBatchStats {
 
 fn affine(stats: &Buffer, c: usize, gamma: Span<'_>, beta: Span<'_>) -> Buffer {
     assert_eq!((gamma.len, beta.len), (c, c), "one scale and one offset per channel");
-    let (gpu, affine) = (stats.gpu(), stats.gpu().buffer(2 * c));
+    let gpu = stats.gpu();
+    let affine = stats.gpu().buffer(2 * c);
     let args = [stats.into(), gamma.into(), beta.into(), (&affine).into(), c.into(), EPSILON.into()];
     let cost = Cost::new(6 * c, 6 * c);
     gpu.launch("moments_affine", [c.div_ceil(THREADS), 1, 1], [THREADS, 1, 1], &args, cost);

@@ -75,7 +75,8 @@ impl Gradient<'_> {
 
     /// Factor, mean term, slope and mean of every channel, `[4, c]`.
     fn coefficients(&self, sums: &Buffer, gamma: Option<Span<'_>>, beta: Option<Span<'_>>) -> Buffer {
-        let (gpu, c) = (self.z.gpu(), self.z.c());
+        let gpu = self.z.gpu();
+        let c = self.z.c();
         let coefficients = gpu.buffer(4 * c);
         let mut args = vec![sums.into(), self.parts().into()];
         args.extend([(&self.stats.data).into(), self.gamma.into()]);

@@ -20,9 +20,11 @@ const SUMS: usize = 16;
 /// Reads `x` and `gz` once per tile of at most 40×40 elements. Writes and reads at most 512 partial tiles, or one
 /// matrix.
 pub(crate) fn add_weight_gradient(x: Operand<'_>, gz: Channels<'_>, into: Span<'_>) {
-    let (k, outputs) = (x.channels.count, gz.count);
+    let k = x.channels.count;
+    let outputs = gz.count;
     assert_eq!(into.len, k * outputs, "the gradient of a matrix [{k}, {outputs}]");
-    let (gpu, positions) = (gz.map.gpu(), gz.map.positions());
+    let gpu = gz.map.gpu();
+    let positions = gz.map.positions();
     let plan = Plan::new(k, outputs, positions);
     let partials: Buffer = gpu.buffer(plan.parts * k * outputs);
     let mut args = Vec::from(x.params());
