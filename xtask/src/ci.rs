@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use crate::process::check;
 use crate::{deny, fuzz, package, python, repo, sanitize, smoke, static_build, tidy};
 
-/// Run every check: format, clippy, tests, docs, house rules, a smoke run of the real program, and its exports.
+/// Run every check: format, clippy, tests, docs, project rules, a smoke run of the real program, and its exports.
 ///
 /// Stops at the first step that fails and prints the command that repeats it alone.
 #[derive(clap::Args)]
@@ -30,7 +30,7 @@ enum Step {
     Test,
     /// Documentation, warnings are errors
     Doc,
-    /// House rules
+    /// Project rules
     Tidy,
     /// Whether the crates could be published: metadata and contents of their archives
     Package,

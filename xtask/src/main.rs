@@ -24,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Tasks of the enas project: data sets, continuous integration, house rules, benchmarks.
+/// Tasks of the enas project: data sets, continuous integration, project rules, benchmarks.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Cli {

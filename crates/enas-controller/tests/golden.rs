@@ -1,7 +1,7 @@
 //! The controller against tensors computed by the ENAS authors' own TensorFlow code.
 //!
 //! Every `controller_*.json` + `.safetensors` pair in `ENAS_GOLDEN_DIR` and in its direct subfolders is checked;
-//! without that variable, the copies beside this crate. Each set brings its own sizes, settings and weights.
+//! without that variable, the copies in this crate. Each set brings its own sizes, settings and weights.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "in a test file a panic is how a failure is reported, in helpers too")]
 

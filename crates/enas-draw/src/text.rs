@@ -112,7 +112,7 @@ pub(crate) fn drawable(face: &Face<'_>, c: char) -> Option<GlyphId> {
     (is_space || face.outline_glyph(id, &mut Ignored).is_some()).then_some(id)
 }
 
-/// Whether a character is drawn the same way whatever is beside it. Letters of scripts that run from right to left, or
+/// Whether a character is drawn the same way whatever its neighbours are. Letters of scripts that run from right to left, or
 /// that are joined or reordered, would be wrong without text shaping.
 pub(crate) fn stands_alone(c: char) -> bool {
     const OTHERS: [(char, char); 12] = [

@@ -1,6 +1,6 @@
 //! Drawings as their users get them: as documents, and as files that must not change unseen.
 //!
-//! A golden file that differs is written anew beside the build (the message says where): look at both, and copy it
+//! A golden file that differs is written to the build folder (the message says where): look at both, and copy it
 //! over the old one if the change is meant.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "in helpers of tests, too, a failed unwrap is a failed test")]

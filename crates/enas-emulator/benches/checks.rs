@@ -16,7 +16,7 @@ fn checks(criterion: &mut Criterion) {
         group.bench_function(name, |b| b.iter(|| gpu.launch(&launch, args).expect("the kernel is right")));
     };
 
-    // Reads of memory that nobody writes: bounds and whether it was written.
+    // Reads of memory that no thread writes: the check of bounds, and whether it was written.
     let sums = LaunchRequest {
         kernel: "emulator_row_sums",
         grid: [16, 1, 1],

@@ -16,7 +16,7 @@
 //! output bytes depend on it is wrong.
 //!
 //! It does *not* model a device's speed, its caches or the order of its memory operations. nvcc fuses `a * b + c`
-//! unless told otherwise; here it rounds twice. `expf` and similar functions are the host's.
+//! unless a flag forbids it; here it rounds twice. `expf` and similar functions are the host's.
 //!
 //! # What the checks cost
 //!

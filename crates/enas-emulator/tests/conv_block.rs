@@ -28,7 +28,7 @@ enum Kind {
     Patches(usize),
 }
 
-/// What is asked of the backward direction beside the gradients of the matrices.
+/// The results of the backward direction other than the gradients of the matrices.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Ask {
     /// Nothing.

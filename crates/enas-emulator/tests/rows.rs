@@ -208,7 +208,7 @@ fn by_hand(case: &Case) -> Answer<f64> {
     Answer(answer)
 }
 
-/// Within 1e-5 of the largest magnitude, beside the rounding of maps; on a real GPU as well, and the same bytes
+/// Within 1e-5 of the largest magnitude, in addition to the rounding of maps; on a real GPU as well, and the same bytes
 /// whatever the order of threads.
 fn check(gpus: &[Gpu], case: &Case) {
     let expected = by_hand(case);

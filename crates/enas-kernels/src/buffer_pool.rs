@@ -133,7 +133,7 @@ mod tests {
         }
         buffer_pool.set_limit(8 * KIB);
         assert_eq!(buffer_pool.held_bytes(), 7 * KIB);
-        // One too many: the buffer of four goes, and then there is room.
+        // One too many: the buffer of four is freed, so that the limit is kept.
         assert_eq!((buffer_pool.take(3 * L), buffer_pool.held_bytes()), (None, 6 * KIB));
         assert_eq!((buffer_pool.take(L), buffer_pool.take(2 * L)), (Some('a'), Some('c')));
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-/// What each start needs, beside a `--user-data-dir` of its own.
+/// The flags of each start, in addition to a `--user-data-dir` of its own.
 pub const FLAGS: [&str; 8] = [
     "--headless",
     "--no-sandbox",

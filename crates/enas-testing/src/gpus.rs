@@ -50,7 +50,7 @@ pub fn real_device() -> Option<Device> {
 fn say_skipped(why: &Error) {
     static SAID: Once = Once::new();
     SAID.call_once(|| {
-        // If nobody can be told, nobody needs to know.
+        // The message is for people only, so a failure to write it does not matter.
         let _ = writeln!(std::io::stderr(), "skipped: no CUDA device ({why}); the emulated GPU runs alone");
     });
 }

@@ -14,7 +14,7 @@ const WAYS: [&[&str]; 2] = [&["--mount"], &["--user", "--map-root-user", "--moun
 /// Whether this process has a namespace of its own. If not, runs the calling test, whose full name is `test`, again in
 /// one; the caller then has nothing left to do.
 ///
-/// Where the machine lets nobody have one, the test is skipped visibly, but fails where `CI` is set.
+/// On machines that do not permit namespaces the test is skipped with a message; if `CI` is set it fails.
 pub fn is_own(test: &str) -> bool {
     if env::var_os(INSIDE).is_some() {
         return true;

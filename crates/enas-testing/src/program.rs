@@ -1,6 +1,6 @@
 //! The program `enas` as a process: running it and reading what came back.
 //!
-//! It is found beside the test, so only tests of the package that builds it can use this.
+//! It is in the same build folder as the test, so only tests of the package that builds it can use this.
 
 use std::path::Path;
 use std::process::{Child, Output, Stdio};

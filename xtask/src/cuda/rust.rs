@@ -190,7 +190,7 @@ fn stand_in_libraries() -> Result<Vec<(&'static str, OsString)>> {
     Ok(found_in(&stand_in::libraries()?))
 }
 
-/// Variables with which linkers and programs find the libraries beside a compiler from Python packages. Those of a
+/// Variables with which linkers and programs find the libraries of a compiler from Python packages. Those of a
 /// toolkit are where the system's loader finds them.
 fn libraries_of(compiler: &Compiler) -> Vec<(&'static str, OsString)> {
     let home = compiler.nvcc.parent().and_then(Path::parent);

@@ -23,7 +23,7 @@ use self::problem::Problem;
 use self::source::Source;
 use crate::repo;
 
-/// Check house rules: which crate may know which, unsafe code, documents and files that must agree.
+/// Check project rules: which crate may know which, unsafe code, documents and files that must agree.
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
@@ -41,8 +41,8 @@ pub(crate) fn run(_: &Args) -> Result<()> {
     let mut problems = problems(&root, &files)?;
     problems.extend(of_sources(&read_sources(&root, &files)?));
     problems.iter().for_each(|problem| println!("{problem}"));
-    ensure!(problems.is_empty(), "{} house rules are broken", problems.len());
-    println!("tidy: all house rules hold");
+    ensure!(problems.is_empty(), "{} project rules are broken", problems.len());
+    println!("tidy: all project rules hold");
     Ok(())
 }
 

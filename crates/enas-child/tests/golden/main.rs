@@ -25,7 +25,7 @@ const FORWARD: f64 = 2e-4;
 const GRADIENT: f64 = 1e-4;
 /// The same for the published code, whose own single precision is less exact.
 const PUBLISHED_GRADIENT: f64 = 5e-4;
-/// What is allowed beside it, relative to the norm of the gradient of all weights: where the terms of a tensor's
+/// The additional tolerance, relative to the norm of the gradient of all weights: where the terms of a tensor's
 /// gradient nearly cancel, their rounding stays.
 const CANCELLATION: f64 = 2e-7;
 /// Largest difference of optimiser arithmetic, relative to the tensor's largest entry.
@@ -89,7 +89,7 @@ fn ties_are_told_from_errors() {
     assert_eq!(differences(&explained.gradients, &flipped, 1e-9), [""; 0]);
 
     let whole = norm(&flipped.values().map(|g| norm(g)).collect::<Vec<_>>());
-    // What is smaller than the rounding of the whole gradient cannot be told from it.
+    // Values below the rounding error of the whole gradient cannot be compared.
     let large = flipped.keys().filter(|name| norm(&flipped[*name]) > 1e-3 * whole);
     for name in large.step_by(16) {
         let mut wrong = flipped.clone();
@@ -142,7 +142,7 @@ impl Noise for Given<'_> {
 struct Check<'a> {
     set: &'a GoldenSet,
     config: Config,
-    /// Where the child lives; `None`: on the CPU.
+    /// The GPU of the child; `None` means the CPU.
     gpu: Option<&'a Gpu>,
     failures: Vec<String>,
 }

@@ -125,7 +125,7 @@ fn logits_with_moving_statistics_are_those_of_the_cpu() {
     }
 }
 
-/// A change of the weights on either side is where the other side goes on from.
+/// Weights that the CPU or the GPU changes are the weights that the other one uses next.
 #[test]
 fn steps_of_candle_and_of_the_network_may_alternate() {
     let (images, labels) = batch();

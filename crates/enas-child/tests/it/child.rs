@@ -367,7 +367,7 @@ fn an_average_follows_the_weights_by_its_decay_and_moves_with_the_state() {
     }
     let of_child = child.state().expect("on the CPU");
     assert_eq!(named(&of_child, "average/fc/w"), expected);
-    // Another child goes on from the state as this one does.
+    // Another child with this state gives the same next step.
     let mut other = fixed();
     assert!(other.load(&of_child).is_err(), "it keeps no average");
     let mut other = fixed();

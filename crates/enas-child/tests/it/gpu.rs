@@ -149,7 +149,7 @@ fn the_order_of_threads_changes_no_byte() {
     }
 }
 
-/// What is saved on one device goes on on another.
+/// A state that is saved on one device can be loaded on another.
 #[test]
 fn a_state_moves_between_devices() {
     for gpu in gpus::all() {

@@ -26,7 +26,7 @@ fn config(reductions: Reductions, aux_head: AuxHead) -> Config {
     }
 }
 
-/// Arcs with every operation, with chains, with inputs that nobody reads and with one loose end.
+/// Arcs with every operation, with chains, with unused inputs and with one loose end.
 fn arcs() -> Vec<Arc> {
     [
         "0 0 1 1 2 2 0 3 3 0 1 4  0 1 1 4 2 2 1 3 0 3 2 0",

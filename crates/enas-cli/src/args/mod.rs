@@ -1,5 +1,5 @@
 //! Groups of arguments that several commands share, and the parsers of values. The other arguments of a command stand
-//! beside its implementation in `commands`.
+//! next to its implementation in `commands`.
 
 mod arcs;
 mod places;

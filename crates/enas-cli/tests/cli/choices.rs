@@ -150,7 +150,7 @@ fn the_automatic_run_learns_from_all_images_in_the_end_and_reports_what_it_measu
     assert!(said.contains("this is the network from before that"), "{said}");
     let (accuracy, _) = measured(&["eval", "photos", "--run", "runs/photos-auto-1", "--split", "valid"]);
     assert_eq!(accuracy, told["valid_accuracy"].as_f64().unwrap());
-    // Without that network, nobody is left in the belief that the model is so good.
+    // Without that network, a message says that the accuracy is not one on new images.
     fs::remove_file(folder.join("runs/photos-auto-1/measured.safetensors")).unwrap();
     let (_, said) = measured(&["eval", "--run", "runs/photos-auto-1"]);
     assert!(said.contains("says nothing about other images"), "{said}");

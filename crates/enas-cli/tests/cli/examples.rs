@@ -44,7 +44,7 @@ fn help(dir: &Path, command: &[String]) -> String {
     stdout(dir, &args)
 }
 
-/// The examples of a help text, without the remarks beside them.
+/// The examples of a help text, without the remarks after them.
 fn examples(help: &str) -> Vec<String> {
     let Some((_, rest)) = help.split_once("Examples:\n") else { return Vec::new() };
     let lines = rest.lines().take_while(|line| !line.is_empty());

@@ -175,7 +175,7 @@ fn the_estimate_is_within_a_fifth_of_what_is_measured() {
     }
 }
 
-/// 62 MB decoded, under a limit that leaves no room for them.
+/// 62 MB decoded, under a limit that is too low for them.
 #[test]
 fn a_data_set_larger_than_the_memory_trains_to_the_same_bytes() {
     let folder = noise_images(2550, 64, "bmp");

@@ -99,7 +99,7 @@ fn a_report_is_written_again_wherever_it_is_wanted() {
 fn a_report_that_cannot_be_written_is_a_warning_with_a_remedy() {
     let folder = temp();
     let folder = folder.path();
-    // A folder of that name is in the way. The run must be claimed first, so it is one that goes on.
+    // A folder has the name of the report, so the run cannot write it. The run itself continues.
     json(folder, &[&["train", "--arc", TINY_ARC, "--epochs", "1", "--out", "r"], &TINY[..]].concat());
     fs::remove_file(folder.join("r/report.html")).unwrap();
     fs::create_dir(folder.join("r/report.html")).unwrap();

@@ -1,4 +1,4 @@
-//! SIGKILL on automatic runs: the phases already done are kept, the one at work goes on.
+//! SIGKILL on automatic runs: finished phases are kept, and the interrupted one is resumed.
 
 use std::thread;
 use std::time::Duration;

@@ -10,7 +10,7 @@ use enas_testing::kills::{self, KillCounts};
 use crate::job::{Job, RUN, enas, fail, has_a_checkpoint, refused, succeed, temp};
 use crate::results::Results;
 
-/// A search of images in a folder beside it.
+/// A search on images in the same parent folder.
 fn job(epochs: u64) -> Job {
     let small = ["--data", "photos", "--set", "data.image_size=8", "--set", "run.batch_size=32"];
     Job::search().with(&small).with(&["--set", &format!("run.epochs={epochs}")])

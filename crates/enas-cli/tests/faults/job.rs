@@ -1,4 +1,4 @@
-//! Small runs: how to start them, how to go on with them, and what they come to when nobody disturbs them.
+//! Small runs: how to start and resume them, and their results without interruption.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -55,7 +55,7 @@ impl Job {
         command
     }
 
-    /// The command that goes on with the run in `folder`, or begins it if it never came to be one.
+    /// The command that resumes the run in `folder`, or starts it if there is none yet.
     pub(crate) fn go_on(&self, folder: &Path) -> Command {
         let run = folder.join(RUN);
         if !run.join(if self.verb == "auto" { "auto.json" } else { "manifest.json" }).exists() {
@@ -116,7 +116,7 @@ pub(crate) fn temp() -> TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
-/// A run that nobody disturbed.
+/// A run without interruption.
 pub(crate) struct Whole {
     folder: TempDir,
     /// How long it took.

@@ -36,7 +36,7 @@ fn batches_hold_normalised_images_with_their_labels() {
 #[test]
 fn waiting_for_batches_is_counted() {
     let data = digits(corrected());
-    // One batch of the whole split: nobody can have it ready at once.
+    // One batch of the whole split, which cannot be ready at once.
     let mut batches = data.train.epoch(&EpochPlan::new(0, data.train.len())).unwrap();
     assert_eq!(batches.waited(), Duration::ZERO);
     batches.next().unwrap().unwrap();

@@ -103,7 +103,7 @@ fn memory_that_is_used_again_too_early_is_found() {
 #[test]
 fn a_warp_barrier_between_warps_is_found() {
     let found = fault("wrong_warp_barrier", 1, 64, |gpu| vec![unwritten(gpu, 64)]);
-    // The last to reach the warp barrier goes on first.
+    // The last thread that reaches the warp barrier continues first.
     let expected = "race: writes element 63 of `tile` (shared), which thread (31,0,0) read since the barrier at \
                     kernels/wrong.cu:36 (length 64)";
     check(&found, FaultKind::Race, 63, expected);

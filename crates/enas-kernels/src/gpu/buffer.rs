@@ -84,7 +84,7 @@ impl Buffer {
         self.0.len == 0
     }
 
-    /// The device it lives on.
+    /// The device that holds it.
     pub fn gpu(&self) -> &Gpu {
         &self.0.gpu
     }

@@ -145,7 +145,7 @@ impl GpuFeatureMap {
         (target, accumulate)
     }
 
-    /// The device it lives on.
+    /// The device that holds it.
     pub fn gpu(&self) -> &Gpu {
         self.data.gpu()
     }

@@ -1,5 +1,5 @@
 //! GPUs: devices, their memory, launches, and feature maps on them. The operations themselves are in `ops`, each next
-//! to its counterpart on the CPU: a launch in Rust (`gpu.rs`) beside the kernel in CUDA C++ (`.cu`).
+//! to its counterpart on the CPU: a launch in Rust (`gpu.rs`) and the kernel in CUDA C++ (`.cu`).
 //!
 //! Every operation on a GPU has the layout of maps and the formulas of its counterpart on the CPU. Kernels reduce in
 //! two fixed stages and never with floating-point atomics, so a run repeats to the bit.

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 /// A class that a careless page would take for markup.
 pub(crate) const EVIL: &str = "<b>&\"x'";
 
-/// A finished search and a training of what it found, beside their images.
+/// A finished search and the training of the architecture found, in the same folder as their images.
 pub(crate) struct Runs {
     folder: TempDir,
     pub(crate) search: PathBuf,

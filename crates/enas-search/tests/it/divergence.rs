@@ -24,7 +24,7 @@ const TRAIN_ONCE: [&str; 4] =
 const TWICE: [&str; 4] =
     ["child.l2=0.1", "schedule.lr_max=1e6", "schedule.lr_min=1e5", "child.clip_norm=0.0"];
 
-/// What happened beside the steps.
+/// The events other than steps.
 #[derive(Default)]
 struct Listener {
     went_back: Vec<(Divergence, u64)>,
@@ -121,7 +121,7 @@ fn a_second_divergence_ends_the_training_with_a_diagnosis_and_nothing_bad_saved(
     assert_eq!(lines_of(dir.path(), "rollback").len(), 1);
     assert!(is_healthy(dir.path()));
 
-    // Whoever goes on nevertheless comes to the same end, and the log does not grow.
+    // Resuming it nevertheless fails in the same way, and the log does not grow.
     drop(run);
     let before = metrics(dir.path());
     let mut run = Run::resume(dir.path()).unwrap();

@@ -25,7 +25,7 @@ impl<F: FnMut(&Event<'_>) -> bool> Observer for Crash<F> {
     }
 }
 
-/// Begins a training, or goes on with it, until `at` says so.
+/// Starts or resumes a training, and stops it when `at` returns true.
 fn train_until(config: &TrainConfig, dir: &Path, at: impl FnMut(&Event<'_>) -> bool) {
     let data = digits(&config.data, config.run.seed());
     let mut run = match Run::resume(dir) {

@@ -86,7 +86,7 @@ fn activations_in_bfloat16_are_part_of_the_run_and_of_its_training_alone() {
     let (trained, _) = train_on(Some(emulated), &config, half.path(), NEVER);
     let text = std::fs::read_to_string(half.path().join("config.toml")).unwrap();
     assert!(text.contains("activations = \"bf16\""), "{text}");
-    // The run goes on in the same format, and repeats to the byte.
+    // A resumed run uses the same format and gives the same bytes.
     let (_, interruptions) = train_on(Some(emulated), &config, again.path(), 5);
     assert!(interruptions > 1 && metrics(again.path()) == metrics(half.path()));
 

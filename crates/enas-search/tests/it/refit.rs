@@ -115,7 +115,7 @@ fn a_warm_start_takes_the_network_that_has_not_learned_from_the_images_of_the_me
         Model::load(&dir.path().join("start.safetensors")).unwrap().refit().is_some()
     };
     assert!(!is_refitted(&trained.model), "the network before the refit knows no held-out image");
-    // Moved away from its run: nothing can be told.
+    // The model was moved out of its run, so the images of its training are unknown.
     let elsewhere = tempfile::tempdir().unwrap();
     let moved = elsewhere.path().join("model.safetensors");
     std::fs::copy(&trained.model, &moved).unwrap();

@@ -1,4 +1,4 @@
-//! The simplest client there is: it sends what it is told, and shows what comes back.
+//! A minimal HTTP client: it sends the given bytes and returns the answer.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! A browser that is told what to do, through the two pipes that Chromium opens for that.
+//! Remote control of Chromium through its two DevTools pipes.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -26,7 +26,7 @@ pub(crate) struct Browser {
 impl Browser {
     pub(crate) fn start(program: &Path) -> Self {
         let profile = tempfile::tempdir().unwrap();
-        // The browser reads what it is told from file 3, and answers to file 4.
+        // The browser reads commands from file descriptor 3 and answers on 4.
         let mut process = Command::new("sh")
             .args(["-c", "exec \"$0\" \"$@\" 3<&0 4>&1 </dev/null >/dev/null 2>&1"])
             .arg(program)

@@ -20,7 +20,7 @@ fn a_search_that_begins_later_appears_and_its_epochs_arrive() {
 
     let search = Search::start(runs.join("a-search"));
     overview.wait_for("runs", "<a href=\"/run/a-search\">a-search</a>");
-    // Clients that never read make nobody wait.
+    // Clients that never read do not delay the others.
     let idle: Vec<Events> = (0..5).map(|_| Events::open(server.port, "/events/a-search")).collect();
     let mut run = Events::open(server.port, "/events/a-search");
     for done in 1..=3 {

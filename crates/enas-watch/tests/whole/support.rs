@@ -49,7 +49,7 @@ struct Gate(Receiver<()>);
 impl Observer for Gate {
     fn event(&mut self, event: &Event<'_>) {
         if let Event::Epoch(_) = event {
-            // When nobody is left to give leave, it goes on at once.
+            // If the other side is gone, it continues at once.
             let _ = self.0.recv();
         }
     }
