@@ -34,7 +34,7 @@ fn a_folder_that_is_called_digits_wins_over_the_built_in_ones() {
     assert_eq!(first(&["data", "check", "digits"]), "./digits: 179 images, 179 usable, 10 classes");
     assert!(first(&["data", "check", "--set", "data.path=digits"]).starts_with("./digits: 179 images"));
     // Without a word about data, nothing in a folder changes what is meant.
-    assert!(first(&["data", "check"]).starts_with("digits: 1797 images"));
+    assert!(first(&["data", "check"]).starts_with("digits: 1 797 images"));
     let measured = json(folder, &["eval", "--model", &trained().model(), "--data", "digits"]);
     assert_eq!(measured["total"], 179);
     let help = stdout(folder, &["search", "--help"]);

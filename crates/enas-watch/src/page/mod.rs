@@ -120,8 +120,9 @@ fn number_of(n: u64, name: &str) -> String {
 fn progress(run: &Followed) -> (f64, String) {
     let digest = &run.digest;
     let epochs = run.epochs();
+    let done = digest.epochs_done();
     match digest.phase {
-        Phase::Finished => (1.0, number_of(digest.epochs_done(), "epoch")),
+        Phase::Finished => (1.0, format!("{done} of {}", number_of(done, "epoch"))),
         Phase::Choice => {
             let done = digest.candidates;
             let all = run.candidates();
@@ -137,7 +138,6 @@ fn progress(run: &Followed) -> (f64, String) {
             ((round + 1) as f64 / 4.0, words)
         }
         Phase::Between => {
-            let done = digest.epochs_done();
             (done as f64 / epochs.max(1) as f64, format!("{done} of {} complete", number_of(epochs, "epoch")))
         }
         _ => {
