@@ -193,9 +193,8 @@ impl Study {
         }
         let seed = session.config.search_seed(index);
         let dir = self.dir().join(format!("search-{}", index + 1));
-        let number = index + 1;
         let searches = session.config.counts.searches;
-        session.observer.event(&StudyEvent::Searching { number, searches });
+        session.observer.event(&StudyEvent::Searching { number: index + 1, searches });
         let found = trainer.search(seed, &dir, &mut SearchObserver(session));
         let found = match found {
             Err(Error::Interrupted { .. }) => return Ok(Some(session.stop_reason())),

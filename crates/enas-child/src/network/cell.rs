@@ -320,9 +320,7 @@ impl<B: Forward> NodeEvaluator<'_, '_, '_, B> {
                 }
                 None if op == Op::Identity => state.clone(),
                 None => {
-                    let scope = &self.block.scope;
-                    let side = side.name();
-                    let at = format!("{scope}, node {}, input {side}", node + 2);
+                    let at = format!("{}, node {}, input {}", self.block.scope, node + 2, side.name());
                     return Err(Error::Arc(format!("no weights for {} of state {input} ({at})", op.name())));
                 }
             },

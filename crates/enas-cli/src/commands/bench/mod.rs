@@ -115,10 +115,7 @@ fn search_step(args: &Bench) -> Result<BoxedStep> {
     let batch = Batch::random(args)?;
     let mut child = placed(shared(args)?, args)?;
     let seed = seed(args);
-    Ok(Box::new(move |i| {
-        let arc = &arcs[i % arcs.len()];
-        train(&mut child, arc, &batch, i, seed)
-    }))
+    Ok(Box::new(move |i| train(&mut child, &arcs[i % arcs.len()], &batch, i, seed)))
 }
 
 /// Dropout stays on, as in the authors' code.
