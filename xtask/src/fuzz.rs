@@ -38,16 +38,16 @@ impl Args {
     }
 }
 
-/// The targets, each with the number of inputs that takes about four seconds on one core.
+/// The targets, each with the number of inputs that takes about ten seconds on one core.
 const TARGETS: [(&str, u64); 11] = [
     ("arcs", 8_000),
-    ("checkpoints", 300),
+    ("checkpoints", 100),
     ("cifar", 4_000),
     ("config", 600),
     ("http", 1_500),
     ("idx", 15_000),
     ("images", 2_500),
-    ("logs", 400),
+    ("logs", 200),
     ("models", 6_000),
     ("records", 1_000),
     ("zips", 2_500),

@@ -68,6 +68,9 @@ fn tests(folder: &str, args: &Args) -> Result<std::process::Command> {
     cargo.args(["test", "--release", "--package", "enas-kernels", "--lib", "--tests"]);
     // With an explicit target, build scripts and procedural macros are built without the flags.
     cargo.args(["--target", &fuzz::host()?, "--target-dir"]).arg(repo::target()?.join(folder));
+    // Most of the time goes into the build: libraries are not optimised, and the kernels not as one unit.
+    cargo.args(["--config", "profile.release.package.\"*\".opt-level=0"]);
+    cargo.args(["--config", "profile.release.package.enas-kernels.codegen-units=16"]);
     cargo.env("CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS", "true");
     // Reports contain line numbers.
     cargo.env("CARGO_PROFILE_RELEASE_DEBUG", "line-tables-only").env("CARGO_PROFILE_RELEASE_STRIP", "none");
