@@ -8,4 +8,5 @@ pub(crate) mod prepared;
 pub(crate) mod resize;
 mod samples;
 mod tiff;
+mod triangle;
 pub(crate) mod white_level;

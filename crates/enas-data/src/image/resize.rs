@@ -1,8 +1,8 @@
 //! Resizing of images to the size of the network input. No decoding, no colour.
 
-use image::imageops::{self, FilterType};
-use image::{ImageBuffer, Luma};
 use serde::{Deserialize, Serialize};
+
+use super::triangle;
 
 /// How an image of another aspect ratio is fitted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,12 +92,7 @@ fn scale(plane: &Plane, height: usize, width: usize, filter: Filter) -> Vec<u8> 
     }
     match filter {
         Filter::OpenCv => opencv_bilinear(plane, height, width),
-        Filter::Smooth => {
-            let image: ImageBuffer<Luma<u8>, &[u8]> =
-                ImageBuffer::from_raw(plane.width as u32, plane.height as u32, &plane.pixels[..])
-                    .expect("a plane holds height * width pixels");
-            imageops::resize(&image, width as u32, height as u32, FilterType::Triangle).into_raw()
-        }
+        Filter::Smooth => triangle::resize(plane, height, width),
     }
 }
 
