@@ -29,7 +29,8 @@ impl TfAdamConfig {
         self.factors(step).step(weights, moment, gradient);
     }
 
-    /// The same on a GPU, for the variables in `ranges` (first, length) of the buffers.
+    /// The same on a GPU, for the variables in `ranges` (first, length) of the buffers. The kernel reads four values at
+    /// a time: buffers must begin at 16 bytes, and ranges at multiples of four.
     ///
     /// # Panics
     /// If a range leaves a buffer.
