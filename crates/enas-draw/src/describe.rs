@@ -50,7 +50,7 @@ pub(crate) fn network(child: &Child, costs: &Costs) -> String {
         None => String::new(),
     };
     format!(
-        "A network for pictures of {channels} × {height} × {width} and {} classes: a stem, {} cells, {reductions} of \
+        "A network for images of {channels} × {height} × {width} and {} classes: a stem, {} cells, {reductions} of \
          which halve height and width, and a classifier. Each cell reads the two layers before it. Together {} \
          parameters and {} multiply-adds per picture.{aux}",
         child.n_classes(),
@@ -64,7 +64,7 @@ pub(crate) fn network(child: &Child, costs: &Costs) -> String {
 pub(crate) fn macro_network(child: &MacroChild, costs: &Costs, skips: usize) -> String {
     let InputShape { channels, height, width } = child.input();
     format!(
-        "A network for pictures of {channels} × {height} × {width} and {} classes: a stem, {} layers, {} of which are \
+        "A network for images of {channels} × {height} × {width} and {} classes: a stem, {} layers, {} of which are \
          followed by halving height and width, and a classifier. Each layer reads the one before it; {skips} skip \
          connections add outputs of earlier ones. Together {} parameters and {} multiply-adds per picture.",
         child.n_classes(),

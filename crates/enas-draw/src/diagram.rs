@@ -104,7 +104,7 @@ fn layer_of(name: &str, kind: LayerKind, halvings: usize, cost: Option<LayerCost
 
 /// The images and the stem.
 fn first_layers(InputShape { channels, height, width }: InputShape, costs: &Costs) -> Vec<Layer> {
-    let images = format!("pictures {channels} × {height} × {width}");
+    let images = format!("images {channels} × {height} × {width}");
     vec![layer_of(&images, LayerKind::End, 0, None), layer_of("stem", LayerKind::Plain, 0, Some(costs.stem))]
 }
 

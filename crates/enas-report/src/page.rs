@@ -125,7 +125,7 @@ fn searched(facts: &RunSummary) -> String {
     if let Some(finals) = &facts.finals {
         return format!(
             "After a short training alone, the network found recognises {found} of the {} that no choice used.",
-            counted(finals.images as u64, "validation image", "validation pictures")
+            counted(finals.images as u64, "validation image", "validation images")
         );
     }
     let verdict = facts.choice.as_ref().map_or(String::new(), |choice| format!(" {}", choice.verdict));
