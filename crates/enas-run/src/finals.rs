@@ -165,10 +165,10 @@ impl FinalsOutcome {
         self.finalist(&self.picks.balanced).expect("the picks are among the finalists")
     }
 
-    /// Whether the result does not show that searching brought anything: no random architecture was trained as long, or
-    /// the gain over them is not measurable.
+    /// Whether the result does not show whether searching brought anything: no random architecture was trained as long,
+    /// or the difference to them is not measurable.
     pub fn shows_nothing_yet(&self) -> bool {
-        self.gain.is_none_or(|gain| gain.low <= 0.0)
+        self.gain.is_none_or(|gain| gain.verdict() == Verdict::NoMeasurableDifference)
     }
 
     /// Whether the pick `small` has at most half the multiply-adds of a usual random network. Otherwise there was none,

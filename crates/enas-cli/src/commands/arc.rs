@@ -14,7 +14,7 @@ use super::{Context, draw};
 use crate::arcs;
 use crate::args::{ArcForm, ArcInput, Settings, whole};
 use crate::failure::SUCCESS;
-use crate::output::cost;
+use crate::output::{cost, counted};
 use crate::terminal::stdout_paragraph;
 
 /// Check, explain, draw, convert and sample architectures
@@ -125,8 +125,8 @@ fn check(context: &Context, input: &ArcInput) -> Result<()> {
             Arch::Macro(arc) => (None, Some(arc.n_layers())),
         };
         context.out.print(&Checked { valid: true, nodes, layers, arc: arch }, |out| match arch {
-            Arch::Micro(arc) => writeln!(out, "ok: {} nodes per cell", arc.n_nodes()),
-            Arch::Macro(arc) => writeln!(out, "ok: {} layers", arc.n_layers()),
+            Arch::Micro(arc) => writeln!(out, "ok: {} per cell", counted(arc.n_nodes() as u64, "node")),
+            Arch::Macro(arc) => writeln!(out, "ok: {}", counted(arc.n_layers() as u64, "layer")),
         })?;
     }
     Ok(())
@@ -227,7 +227,8 @@ impl<'a> ShownCells<'a> {
 impl ShownLayers<'_> {
     fn write(&self, arc: &MacroArc, out: &mut dyn Write) -> io::Result<()> {
         write!(out, "{}", arc.readable())?;
-        writeln!(out, "{} layers, {} skip connections", self.layers, self.skips)?;
+        let layers = counted(self.layers as u64, "layer");
+        writeln!(out, "{layers}, {}", counted(self.skips as u64, "skip connection"))?;
         self.network.write(out)
     }
 }

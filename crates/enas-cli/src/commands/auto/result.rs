@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use enas_arc::Arc;
 use enas_data::Dataset;
-use enas_search::{AutoOutcome, AutoPhase, AutoRun, Gain, PairedDifference, Refitted};
+use enas_search::{AutoOutcome, AutoPhase, AutoRun, Gain, PairedDifference, Refitted, Verdict};
 use serde::Serialize;
 
 use crate::commands::{Context, finals, shell_word};
@@ -165,7 +165,7 @@ impl Document<'_> {
                 ),
             };
             writeln!(out, "{}", stdout_paragraph("search      ", &line))?;
-            if self.search_gain.is_some_and(|gain| gain.low <= 0.0) {
+            if self.search_gain.is_some_and(|gain| gain.verdict() == Verdict::NoMeasurableDifference) {
                 writeln!(out, "{}", stdout_paragraph("            ", finals::NOTHING_YET))?;
             }
             for warning in self.warnings {

@@ -176,7 +176,10 @@ impl Found<'_> {
     /// Writes the result with shared weights, for searches without finals.
     fn write_shared_result(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}", stdout_paragraph("validation      ", &strong(&self.standing.line())))?;
-        let best = format!("with the shared weights, the best of {} candidates", self.candidates.len());
+        let best = format!(
+            "with the shared weights, the best of {}",
+            counted(self.candidates.len() as u64, "candidate")
+        );
         writeln!(out, "{}", stdout_paragraph("                ", &best))?;
         if let Some(f1) = self.valid_macro_f1 {
             writeln!(out, "macro-F1        {}", percent(f1))?;

@@ -188,15 +188,19 @@ fn repeat(table: &Table, args: &Args, wide: &[TableRow], seed: Seed) -> Result<R
     Ok(Repeat { percentile, regret, valid, test: table.test(row), distinct, arch })
 }
 
-fn print(out: &mut dyn Write, document: &Document) -> io::Result<()> {
-    let [rows, rewards] = [document.architectures, document.rewards].map(|n| grouped(n as u64));
-    let decisions = counted(document.decisions as u64, "decision");
-    writeln!(out, "{}: {rows} architectures of {decisions}", visible(&document.table))?;
-    let searches = match document.repeats.len() {
+fn searches(n: usize) -> String {
+    match n {
         1 => "1 search".to_owned(),
         n => format!("{} searches", grouped(n as u64)),
-    };
-    writeln!(out, "{}: {searches} with {rewards} rewards each", document.strategy)?;
+    }
+}
+
+fn print(out: &mut dyn Write, document: &Document) -> io::Result<()> {
+    let rows = counted(document.architectures as u64, "architecture");
+    let rewards = counted(document.rewards as u64, "reward");
+    let decisions = counted(document.decisions as u64, "decision");
+    writeln!(out, "{}: {rows} of {decisions}", visible(&document.table))?;
+    writeln!(out, "{}: {} with {rewards} each", document.strategy, searches(document.repeats.len()))?;
     let interval = |interval: Option<[f64; 2]>, digits: usize| match interval {
         Some([low, high]) => format!("  [95 %: {low:.digits$} to {high:.digits$}]"),
         None => String::new(),
