@@ -114,7 +114,7 @@ fn an_architecture_may_be_a_file_wherever_it_may_be_given() {
     let dir = folder.path();
     fs::write(dir.join("my.arc"), TINY_ARC).unwrap();
     assert_eq!(json(dir, &["arc", "show", "my.arc"]), json(dir, &["arc", "show", TINY_ARC]));
-    assert_eq!(stdout(dir, &["arc", "check", "my.arc"]), "ok: 1 nodes per cell\n");
+    assert_eq!(stdout(dir, &["arc", "check", "my.arc"]), "ok: 1 node per cell\n");
     let train = [&["train", "--arc", "my.arc", "--epochs", "1"], &TINY[..]].concat();
     assert_eq!(json(dir, &train)["arc"], TINY_ARC);
     refused(dir, &["train", "--arc", "none.json"], 2, "--arc: cannot read none.json");
