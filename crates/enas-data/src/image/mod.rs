@@ -2,6 +2,7 @@
 
 pub(crate) mod decode;
 pub(crate) mod normalize;
+mod plane;
 pub(crate) mod png_end;
 pub(crate) mod prepare;
 pub(crate) mod prepared;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use super::plane::Plane;
 use super::triangle;
 
 /// How an image of another aspect ratio is fitted.
@@ -28,15 +29,6 @@ pub enum Filter {
     /// shrinking.
     #[serde(rename = "opencv")]
     OpenCv,
-}
-
-/// One channel of an image, row by row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Plane {
-    pub(crate) width: usize,
-    pub(crate) height: usize,
-    /// `height * width` values.
-    pub(crate) pixels: Vec<u8>,
 }
 
 /// Fits one channel into `height` × `width` pixels and appends them to `out`.

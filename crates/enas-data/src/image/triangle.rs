@@ -3,7 +3,7 @@
 //! That crate computes column after column, which is slow for photos: it reads memory in steps of a row. Here a row of
 //! the image is added to a row of sums at a time. Each sum has its terms in the same order, so rounding is the same.
 
-use super::resize::Plane;
+use super::plane::Plane;
 
 /// The source positions of one destination position, from `first` on, with their weights.
 struct Taps {
