@@ -1,16 +1,14 @@
-//! Runs an exported file in another runtime (tract) and compares it with the network's own forward pass.
+//! Compares an exported file, run by another implementation of ONNX, with the network's own forward pass.
 
 use std::path::Path;
 
 use enas_child::FixedNetwork;
 use enas_data::Normalization;
 use enas_run::tta::softmax;
-use tract_onnx::Onnx;
-use tract_onnx::prelude::{Framework, InferenceModelExt, IntoTValue, Tensor, TractResult, tvec};
 
 use crate::error::{Error, Result};
 use crate::lower::{LOGITS, PROBABILITIES};
-use crate::operators;
+use crate::runtime::{self, Runtime};
 
 /// Lower bound of the automatic tolerance, for logits of about 1. [`Exported::tolerance`](crate::Exported::tolerance)
 /// gives the rule.
@@ -110,7 +108,7 @@ pub(crate) fn compare(
     tolerance: f32,
 ) -> Result<f32> {
     let classes = network.n_classes();
-    let outputs = run(path, network, bytes).map_err(|e| unreadable(path, format!("{e:#}")))?;
+    let outputs = run(path, network, bytes).map_err(|error| unreadable(path, error.to_string()))?;
     let scale = (1.0 / temperature) as f32;
     let mut probabilities: Vec<f32> = logits.iter().map(|logit| logit * scale).collect();
     probabilities.chunks_exact_mut(classes).for_each(softmax);
@@ -136,11 +134,9 @@ pub(crate) fn compare(
 }
 
 /// Logits and probabilities, `[n, classes]` each, of all images, computed by the other runtime.
-fn run(path: &Path, network: &dyn FixedNetwork, bytes: &[u8]) -> TractResult<[Vec<f32>; 2]> {
-    let runtime = Onnx { op_register: operators::register(), ..Onnx::default() };
-    let model = runtime.model_for_path(path)?.into_optimized()?.into_runnable()?;
+fn run(path: &Path, network: &dyn FixedNetwork, bytes: &[u8]) -> runtime::Result<[Vec<f32>; 2]> {
+    let runtime = Runtime::load(path)?;
     let input = network.input();
-    let shape = [input.channels, input.height, input.width];
     let mut outputs = [Vec::new(), Vec::new()];
     let mut rest = bytes;
     for batch in BATCHES.into_iter().cycle() {
@@ -150,11 +146,10 @@ fn run(path: &Path, network: &dyn FixedNetwork, bytes: &[u8]) -> TractResult<[Ve
         let n = batch.min(rest.len() / image_len(network));
         let (now, later) = rest.split_at(n * image_len(network));
         rest = later;
-        let values: Vec<f32> = now.iter().map(|byte| unit(*byte)).collect();
-        let tensor = Tensor::from_shape(&[n, shape[0], shape[1], shape[2]], &values)?;
-        let results = model.run(tvec!(tensor.into_tvalue()))?;
+        let values = now.iter().map(|byte| unit(*byte)).collect();
+        let results = runtime.run([n, input.channels, input.height, input.width], values)?;
         for (all, result) in outputs.iter_mut().zip(results) {
-            all.extend_from_slice(result.as_slice::<f32>()?);
+            all.extend(result);
         }
     }
     Ok(outputs)

@@ -20,12 +20,14 @@ pub(crate) struct Builder {
 
 impl Builder {
     /// Adds a node and returns the name of its output: `name`, with a number appended if it is taken.
+    ///
+    /// The node itself has another name, because some runtimes keep nodes and values in one table.
     pub(crate) fn node(&mut self, name: &str, op: &str, inputs: &[&str]) -> String {
         let name = self.unique(name);
         self.nodes.push(Node {
             input: inputs.iter().map(|input| (*input).to_owned()).collect(),
             output: vec![name.clone()],
-            name: Some(name.clone()),
+            name: Some(format!("{name}:{op}")),
             op_type: Some(op.to_owned()),
             attribute: Vec::new(),
         });

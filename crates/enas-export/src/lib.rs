@@ -4,7 +4,7 @@
 //! bytes divided by 255, in batches of any size. Normalisation is part of the graph, and batch norms are folded into
 //! the convolutions.
 //!
-//! Before the file gets its name, it is read back and run by another implementation of ONNX (tract). If that
+//! Before the file gets its name, it is read back and run by another implementation of ONNX (rten). If that
 //! disagrees with the network, the export fails and leaves no file.
 //!
 //! This crate depends on networks and files only; it does not train and does not print.
@@ -31,8 +31,8 @@ mod error;
 mod graph;
 mod lower;
 mod npy;
-mod operators;
 mod proto;
+mod runtime;
 mod sample_images;
 #[cfg(test)]
 mod tests;

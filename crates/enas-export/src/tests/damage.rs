@@ -125,7 +125,10 @@ fn a_truncated_file_is_an_error_that_names_it() {
     let subject = Shape::small(WIDE).network();
     let whole = subject.exported().encode_to_vec();
     for n in (0..whole.len()).step_by(whole.len() / 40) {
-        let message = subject.verdict_on_bytes(&whole[..n]).unwrap_err().to_string();
+        let message = subject
+            .verdict_on_bytes(&whole[..n])
+            .expect_err(&format!("{n} of {} bytes", whole.len()))
+            .to_string();
         assert!(message.contains("m.onnx"), "{n} bytes: {message}");
     }
 }

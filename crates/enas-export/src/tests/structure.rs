@@ -31,6 +31,11 @@ fn names_are_unique_and_nodes_read_what_is_there() {
         node.output.iter().for_each(|name| assert!(known.insert(name.clone()), "{name} twice"));
     }
     assert!(graph.output.iter().all(|output| known.contains(output.name.as_deref().unwrap())));
+    // Some runtimes keep nodes and values in one table.
+    for node in &graph.node {
+        let name = node.name.clone().unwrap();
+        assert!(known.insert(name.clone()), "{name} is the name of a value or another node");
+    }
 }
 
 #[test]
