@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::Arc as SyncArc;
 
 use prost::Message;
 use rten::{Model, ModelOptions, RunOptions, ThreadPool, Value, op_registry};
@@ -46,7 +46,7 @@ impl Runtime {
         // rten accepts a file whose last field is cut short.
         proto::Model::decode(bytes.as_slice())?;
         let model = ModelOptions::with_ops(operators).load(bytes)?;
-        let threads = Arc::new(ThreadPool::with_num_threads(1));
+        let threads = SyncArc::new(ThreadPool::with_num_threads(1));
         Ok(Self { model, options: RunOptions::default().with_thread_pool(Some(threads)) })
     }
 
