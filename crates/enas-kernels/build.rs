@@ -28,7 +28,8 @@ fn main() {
     }
     sources.sort();
     let compiler = (env::var_os("ENAS_CUDA_STUB").is_none()).then(Compiler::find);
-    let (mut fatbins, mut kernels) = (String::new(), String::new());
+    let mut fatbins = String::new();
+    let mut kernels = String::new();
     let each = |source: PathBuf| {
         let text =
             fs::read_to_string(&source).unwrap_or_else(|e| fail(&format!("{}: {e}", source.display())));

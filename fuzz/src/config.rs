@@ -8,7 +8,8 @@ use crate::place;
 /// the same.
 pub fn config(data: &[u8]) {
     let mut parts = data.splitn(2, |&byte| byte == 0);
-    let (file, assignments) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let file = parts.next().unwrap_or_default();
+    let assignments = parts.next().unwrap_or_default();
     let path = place::file("config.toml", file);
     let assignments = String::from_utf8_lossy(assignments);
     for base in [ConfigBuilder::file(path), ConfigBuilder::preset("quick")] {

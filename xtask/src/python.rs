@@ -91,7 +91,8 @@ fn export(enas: &Path, folder: &Path, settings: &[&str]) -> Result<()> {
     let mut train = Command::new(enas);
     train.args(["train", "--quiet", "--epochs", "1", "--arc", ARC, "--out", &shown]);
     process::check(with_settings(&mut train, &[&small[..], settings].concat()))?;
-    let (model, out) = (folder.join("model.safetensors"), folder.join("model.onnx"));
+    let model = folder.join("model.safetensors");
+    let out = folder.join("model.onnx");
     let mut export = Command::new(enas);
     export.arg("export").arg("--model").arg(model).arg("--out").arg(out).args(["--samples", &shown]);
     process::check(&mut export)

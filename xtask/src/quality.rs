@@ -197,7 +197,8 @@ fn judged(trained: &[Trained]) -> Result<Judged> {
         trained.iter().filter(|one| one.group == group).map(value).collect()
     };
     let share = |value: fn(&Trained) -> f64| -> Result<f64> {
-        let (pool, found) = (of("pool", value), of("pick", value));
+        let pool = of("pool", value);
+        let found = of("pick", value);
         ensure!(!pool.is_empty() && !found.is_empty(), "the study is not complete");
         let mean = found.iter().sum::<f64>() / found.len() as f64;
         Ok(100.0 * pool.iter().filter(|other| **other < mean).count() as f64 / pool.len() as f64)

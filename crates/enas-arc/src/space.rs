@@ -139,7 +139,8 @@ mod tests {
         let mut forms = std::collections::BTreeSet::new();
         let mut canonical = std::collections::BTreeSet::new();
         for code in 0..10_000 {
-            let (normal, reduction) = (code / 100, code % 100);
+            let normal = code / 100;
+            let reduction = code % 100;
             let digits = [normal / 10, normal % 10, reduction / 10, reduction % 10];
             let ints: Vec<i64> = digits.iter().flat_map(|branch| [branch / 5, branch % 5]).collect();
             let arc = Arc::from_ints(&ints).unwrap();
@@ -164,7 +165,8 @@ mod tests {
         for (position, counts) in counts.iter().enumerate() {
             let n_values = if position % 2 == 1 { 5 } else { position % 12 / 4 + 2 };
             let p = 1.0 / n_values as f64;
-            let (mean, sd) = (N as f64 * p, (N as f64 * p * (1.0 - p)).sqrt());
+            let mean = N as f64 * p;
+            let sd = (N as f64 * p * (1.0 - p)).sqrt();
             for (value, &count) in counts.iter().enumerate() {
                 let expected = if value < n_values { mean } else { 0.0 };
                 let distance = (count as f64 - expected).abs();

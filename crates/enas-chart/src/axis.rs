@@ -41,7 +41,8 @@ impl ChartAxis {
     pub(crate) fn scale(&self, values: impl Iterator<Item = f64>) -> Scale {
         let all = values.chain(self.from).chain(self.to).filter(|x| x.is_finite());
         let (low, high) = all.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(x), h.max(x)));
-        let (least, most) = (low, high);
+        let least = low;
+        let most = high;
         let (low, high) = match (low, high) {
             (l, h) if l > h => (0.0, 1.0),
             // A single value gets a margin on either side.

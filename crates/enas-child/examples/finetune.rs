@@ -9,7 +9,9 @@ use enas_child::{Arc, Child, Config, ForwardMode, InputShape, Seed, Step, seeded
 fn images(n: usize, classes: usize, salt: u64) -> candle_core::Result<(Tensor, Tensor)> {
     let mut noise = Seed::new(salt).stream("images", &[]);
     let pixel = |i: usize| {
-        let (angle, x, y) = (i / 144 % classes, (i % 12) as f32, (i / 12 % 12) as f32);
+        let angle = i / 144 % classes;
+        let x = (i % 12) as f32;
+        let y = (i / 12 % 12) as f32;
         let (sin, cos) = (std::f32::consts::PI * angle as f32 / classes as f32).sin_cos();
         (x * cos + y * sin).sin()
     };

@@ -67,7 +67,8 @@ fn main() -> Result<(), enas_child::Error> {
     let models = |activations| -> Result<Vec<Model>, enas_child::Error> {
         sizes::all().iter().map(|size| model(size, activations)).collect()
     };
-    let (single, half) = (models(Precision::F32)?, models(Precision::Bf16)?);
+    let single = models(Precision::F32)?;
+    let half = models(Precision::Bf16)?;
     by_kernel(&single[0]);
     println!();
     by_size(&single);
@@ -92,7 +93,8 @@ fn by_kernel(model: &Model) {
     kernels.sort_by(|a, b| CARDS[0].roofline(b.cost).total_cmp(&CARDS[0].roofline(a.cost)));
     for KernelCost { kernel, launches, cost } in &kernels {
         let times = CARDS.map(|card| format!("{:.0}", card.roofline(*cost))).join(" | ");
-        let (megabytes, gflop) = (cost.bytes as f64 / 1e6, cost.flops as f64 / 1e9);
+        let megabytes = cost.bytes as f64 / 1e6;
+        let gflop = cost.flops as f64 / 1e9;
         let launching = LAUNCH * *launches as f64;
         println!("| {kernel} | {launches} | {megabytes:.1} | {gflop:.3} | {times} | {launching:.0} |");
     }

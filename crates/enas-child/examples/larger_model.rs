@@ -40,7 +40,8 @@ pub(crate) fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let model = Siamese::new(seeded(&varmap, Seed::new(1), &Device::Cpu))?;
     let vars = varmap.all_vars();
     let mut optimizer = NesterovSgd::new(vars, NesterovConfig { lr: 0.02, ..NesterovConfig::default() })?;
-    let (mut first, mut last) = (0.0, 0.0);
+    let mut first = 0.0;
+    let mut last = 0.0;
     for i in 0..30 {
         let mut noise = Seed::new(i).stream("images", &[]);
         // Bright or dark images. Left and right are alike in half of the pairs.
@@ -49,7 +50,8 @@ pub(crate) fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
             let pixels: Vec<f32> = (0..32 * 64).map(|p| bright(p / 64) + noise.normal()).collect();
             Tensor::from_vec(pixels, (32, 1, 8, 8), &Device::Cpu)
         };
-        let (left, right) = (images(1)?, images(2)?);
+        let left = images(1)?;
+        let right = images(2)?;
         let same: Vec<u32> = (0..32).map(|k| u32::from(k % 2 == k / 2 % 2)).collect();
         let step = Step { lr: 0.0, global_step: i, total_steps: 30, seed: Seed::new(1) };
         let logits = model.forward(&left, &right, &step)?;

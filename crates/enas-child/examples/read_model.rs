@@ -9,7 +9,8 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     // The model's settings: `enas runs DIR` shows them, and `config.toml` holds them.
     let arc: Arc = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3".parse()?;
     let config = Config { keep_prob: 0.9, l2: 1e-4, clip_norm: 5.0, ..Config::plain(8, 1, 2) };
-    let (input, classes) = (InputShape { channels: 3, height: 16, width: 16 }, 5);
+    let input = InputShape { channels: 3, height: 16, width: 16 };
+    let classes = 5;
 
     // A file to read.
     let varmap = VarMap::new();

@@ -125,7 +125,8 @@ impl Loss {
         classes: usize,
     ) -> (Self, Vec<f32>) {
         let n = targets.labels.len() as f32;
-        let (mut total, mut correct) = (0.0f64, 0);
+        let mut total = 0.0f64;
+        let mut correct = 0;
         let mut gradient = Vec::with_capacity(logits.len());
         for (image, logits) in logits.chunks_exact(classes).enumerate() {
             let target = Target::new(targets.of(image), rule, classes);

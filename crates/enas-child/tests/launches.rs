@@ -34,7 +34,8 @@ fn steps(size: &Size) -> Steps {
     let mut child = size.child(&gpu, Precision::F32).expect("it fits");
     let before = device.counts();
     size.step(&mut child, size.batch).expect("it runs");
-    let (between, launches) = (device.counts(), gpu.launches());
+    let between = device.counts();
+    let launches = gpu.launches();
     size.step(&mut child, size.batch).expect("it runs");
     Steps { name: size.name, launches, counts: [before, between, device.counts()] }
 }

@@ -119,7 +119,8 @@ fn cosine_schedules_equal_the_references() {
         let restarts = restart_epochs(&cosine);
         let rows = entry["step_lr"].as_array().or(entry["step_lr_last_reset_Ti"].as_array()).expect("steps");
         for row in rows {
-            let (step, want) = (row[0].as_u64().expect("a step"), row[1].as_f64().expect("a rate") as f32);
+            let step = row[0].as_u64().expect("a step");
+            let want = row[1].as_f64().expect("a rate") as f32;
             let epoch = step / batches;
             if step % batches == 0 && restarts.contains(&epoch) {
                 assert_eq!(cosine.lr(epoch), cosine.lr(0), "{name}, restart at epoch {epoch}");
@@ -135,7 +136,9 @@ fn cosine_schedules_equal_the_references() {
 }
 
 fn restart_epochs(cosine: &Cosine) -> Vec<u64> {
-    let (mut epoch, mut length, mut epochs) = (0, cosine.t_0, Vec::new());
+    let mut epoch = 0;
+    let mut length = cosine.t_0;
+    let mut epochs = Vec::new();
     while epoch < 1000 {
         epoch += length;
         length *= cosine.t_mul;
@@ -152,7 +155,8 @@ fn the_staircase_equals_the_references() {
     let every = number(entry, "lr_dec_every_steps") as u64;
     let stairs = Staircase { lr: real("lr_init"), rate: real("lr_dec_rate"), every, warmup_epochs: 0.0 };
     for row in entry["step_lr"].as_array().expect("steps") {
-        let (step, want) = (row[0].as_u64().expect("a step"), row[1].as_f64().expect("a rate") as f32);
+        let step = row[0].as_u64().expect("a step");
+        let want = row[1].as_f64().expect("a rate") as f32;
         let got = stairs.lr(step);
         assert!((got - want).abs() <= 1e-6 * want, "step {step}: {got} instead of {want}");
     }

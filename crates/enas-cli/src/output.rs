@@ -77,7 +77,9 @@ pub(crate) fn sentence(text: &str) -> String {
 /// The images of a run in words.
 pub(crate) fn images(data: &Dataset) -> String {
     let Dataset { name, train, valid, test, classes, .. } = data;
-    let (a, b, c) = (train.len(), valid.len(), test.len());
+    let a = train.len();
+    let b = valid.len();
+    let c = test.len();
     let [all, to_train, to_choose, to_test] = [a + b + c, a, b, c].map(|n| grouped(n as u64));
     format!(
         "{}: {all} images in {} classes; {to_train} for training, {to_choose} for validation, {to_test} for testing",

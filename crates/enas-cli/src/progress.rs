@@ -367,7 +367,8 @@ mod tests {
 
     #[test]
     fn one_of_several_runs_always_says_what_it_does() {
-        let (console, interrupt) = (Console::new(false), Interrupt::listen().unwrap());
+        let console = Console::new(false);
+        let interrupt = Interrupt::listen().unwrap();
         let shown = || console.shown().unwrap_or_default();
         let mut watcher =
             Watcher::new(&console, &interrupt).named("seed 3".into()).waiting("preparing the network");
@@ -391,7 +392,8 @@ mod tests {
 
     #[test]
     fn the_epochs_of_a_time_limit_are_said_once() {
-        let (console, interrupt) = (Console::new(false), Interrupt::listen().unwrap());
+        let console = Console::new(false);
+        let interrupt = Interrupt::listen().unwrap();
         let mut watcher = Watcher::new(&console, &interrupt);
         let held = console.hold();
         watcher.event(&started(30, Some(60.0)));
@@ -407,7 +409,8 @@ mod tests {
 
     #[test]
     fn the_epochs_of_a_refit_are_a_bound_under_a_time_limit() {
-        let (console, interrupt) = (Console::new(false), Interrupt::listen().unwrap());
+        let console = Console::new(false);
+        let interrupt = Interrupt::listen().unwrap();
         let said = |seconds_left| {
             let mut watcher = Watcher::new(&console, &interrupt);
             let held = console.hold();

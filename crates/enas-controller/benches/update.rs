@@ -14,7 +14,8 @@ fn main() {
     let mut bench = Criterion::default().configure_from_args();
     let mut controller = Controller::new(&Config::reference(), 5, Seed::new(0)).expect("the preset is valid");
     let bounds = controller.config().bounds(0.0);
-    let (mut one, mut ten) = (streams(1), streams(10));
+    let mut one = streams(1);
+    let mut ten = streams(10);
     bench.bench_function("sample", |b| b.iter(|| controller.sample(bounds, &mut one[0])));
     bench.bench_function("sample 10 together", |b| b.iter(|| controller.sample_many(bounds, &mut ten)));
     let samples = controller.sample_many(bounds, &mut ten);

@@ -82,7 +82,8 @@ mod tests {
     #[test]
     fn dot_products_take_every_element_and_leave_what_lies_between() {
         for width in [1, 7, 16, 24, 35] {
-            let (a, b) = (numbers(2 * width, 0), numbers(3 * width, 1));
+            let a = numbers(2 * width, 0);
+            let b = numbers(3 * width, 1);
             for arch in simd::all() {
                 let mut out = [9.0; 8];
                 simd::run_at(arch, DotProducts { a: &a, b: &b, width, out: &mut out, stride: 4 });

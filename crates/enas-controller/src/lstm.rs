@@ -87,7 +87,8 @@ impl WithSimd for Backward<'_> {
         let hidden = self.hidden;
         for (row, gates) in self.gates.chunks_exact_mut(4 * hidden).enumerate() {
             let row = row * hidden..(row + 1) * hidden;
-            let (c_prev, tanh_c) = (&self.c_prev[row.clone()], &self.tanh_c[row.clone()]);
+            let c_prev = &self.c_prev[row.clone()];
+            let tanh_c = &self.tanh_c[row.clone()];
             backward_row::<S>(gates, c_prev, tanh_c, &self.dh[row.clone()], &mut self.dc[row]);
         }
     }
@@ -111,7 +112,9 @@ fn backward_row<S: Simd>(gates: &mut [f32], c_prev: &[f32], tanh_c: &[f32], dh: 
         let d_o = dh[k] * tanh_c[k];
         let d_c = dc[k] + tanh_back(dh[k] * o[k], tanh_c[k]);
         // c = i·g + f·c_prev.
-        let (d_i, d_f, d_g) = (d_c * g[k], d_c * c_prev[k], d_c * i[k]);
+        let d_i = d_c * g[k];
+        let d_f = d_c * c_prev[k];
+        let d_g = d_c * i[k];
         dc[k] = d_c * f[k];
         i[k] = sigmoid_back(d_i, i[k]);
         f[k] = sigmoid_back(d_f, f[k]);
@@ -132,7 +135,9 @@ mod tests {
     #[test]
     fn one_unit_equals_the_formula_by_hand() {
         let mut gates = [0.5, -1.0, 2.0, 0.3];
-        let (mut c, mut tanh_c, mut h) = ([0.0], [0.0], [0.0]);
+        let mut c = [0.0];
+        let mut tanh_c = [0.0];
+        let mut h = [0.0];
         forward(&mut gates, 0.7, &mut c, &mut tanh_c, &mut h);
         let logistic = |z: f64| 1.0 / (1.0 + (-z).exp());
         let expected_c = logistic(0.5) * 0.3f64.tanh() + logistic(-1.0) * 0.7;
@@ -145,7 +150,10 @@ mod tests {
         let start = [0.5f32, -1.0, 2.0, 0.3, 0.7];
         // A weighted sum of both outputs stands for the later steps.
         let value = |x: [f32; 5]| {
-            let (mut gates, mut c, mut tanh_c, mut h) = ([x[0], x[1], x[2], x[3]], [0.0], [0.0], [0.0]);
+            let mut gates = [x[0], x[1], x[2], x[3]];
+            let mut c = [0.0];
+            let mut tanh_c = [0.0];
+            let mut h = [0.0];
             forward(&mut gates, x[4], &mut c, &mut tanh_c, &mut h);
             (0.8 * f64::from(h[0]) - 0.4 * f64::from(c[0]), gates, tanh_c)
         };

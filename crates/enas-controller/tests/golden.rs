@@ -179,7 +179,10 @@ impl Check<'_> {
         let controller = self.set.controller();
         let bounds = bounds(&controller);
         let arcs = self.set.tensor("arcs/normal").shape[0];
-        let (mut nll_cells, mut entropy_cells, mut nll, mut entropy) = (vec![], vec![], vec![], vec![]);
+        let mut nll_cells = vec![];
+        let mut entropy_cells = vec![];
+        let mut nll = vec![];
+        let mut entropy = vec![];
         for k in 0..arcs {
             let arc = self.set.sampled_arc(k);
             let decisions = controller.decisions(bounds, &arc).unwrap();
@@ -218,7 +221,8 @@ impl Check<'_> {
         let arcs = self.set.tensor("arcs/normal").shape[0];
         let expected = self.set.tensor("baseline_seq").clone();
         for i in 0..expected.shape[0] {
-            let (before, row) = (controller.baseline(), expected.row(i));
+            let before = controller.baseline();
+            let row = expected.row(i);
             let episode = Episode { arc: self.set.sampled_arc(i % arcs), accuracy: row[0] };
             let bounds = bounds(&controller);
             let stats = controller.reinforce(bounds, std::slice::from_ref(&episode)).unwrap();
@@ -326,7 +330,8 @@ impl Check<'_> {
         let emb = gradients.into_iter().find(|tensor| tensor.name == "emb/w").unwrap();
         self.compare_with(&format!("sync_emb/mean_grad{update}"), &emb.data, VALUE);
 
-        let (mut old, mut state) = (numbers(before.state()), numbers(controller.state()));
+        let mut old = numbers(before.state());
+        let mut state = numbers(controller.state());
         let (mut weights, mut moment) =
             (value(&mut old, "emb/w").clone(), value(&mut old, "adam/v/emb/w").clone());
         let effective = &self.set.tensor(&format!("sync_emb/effective_grad{update}")).values;

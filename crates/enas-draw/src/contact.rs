@@ -69,7 +69,8 @@ pub fn contact_sheet(groups: &[ContactGroup<'_>], fonts: &FallbackFonts) -> Bitm
     let faces = Faces::with(&further);
     let tiles = || groups.iter().flat_map(|group| &group.tiles);
     let side = |of: fn(&ContactTile<'_>) -> usize| tiles().map(of).max().unwrap_or(1).max(1);
-    let (width, height) = (side(|tile| tile.width), side(|tile| tile.height));
+    let width = side(|tile| tile.width);
+    let height = side(|tile| tile.height);
     let per_group = groups.iter().map(|group| group.tiles.len()).max().unwrap_or(1).max(1);
     let per_row = (COLUMNS / per_group).clamp(1, groups.len().max(1));
     let rows = groups.len().div_ceil(per_row).max(1);
@@ -121,7 +122,8 @@ impl Bitmap {
 
     /// Draws an image enlarged `scale` times by nearest-neighbour interpolation.
     fn draw_tile(&mut self, tile: &ContactTile<'_>, scale: usize, (left, top): (usize, usize)) {
-        let (width, height) = (tile.width * scale, tile.height * scale);
+        let width = tile.width * scale;
+        let height = tile.height * scale;
         if tile.framed {
             for y in top - DEPTH..top + height + DEPTH {
                 for x in left - DEPTH..left + width + DEPTH {

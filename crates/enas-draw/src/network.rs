@@ -82,7 +82,8 @@ fn edges(drawing: &mut Drawing, Diagram { layers, skips, .. }: &Diagram, rects: 
     }
     let trunk: Vec<usize> = trunk(layers).collect();
     for two in trunk.windows(2) {
-        let (from, to) = (rects[two[0]], rects[two[1]]);
+        let from = rects[two[0]];
+        let to = rects[two[1]];
         let x = from.centre().0;
         let commands =
             vec![PathCommand::Move((x, from.bottom())), PathCommand::Line((x, to.y - ARROW_HEAD + 1.0))];

@@ -23,7 +23,8 @@ pub(crate) fn encode(drawing: &Drawing, scale: f32, theme: Theme) -> Result<Vec<
         return Err(Error::Scale { scale });
     }
     let pixels = |length: f64| (length * f64::from(scale)).ceil();
-    let (width, height) = (pixels(drawing.width), pixels(drawing.height));
+    let width = pixels(drawing.width);
+    let height = pixels(drawing.height);
     let too_large = || Error::TooLarge { width: width as u64, height: height as u64, scale };
     if width * height > MOST_PIXELS {
         return Err(too_large());
@@ -130,7 +131,8 @@ fn rounded(rect: Rect, radius: f64) -> Option<Path> {
             .map(PathBuilder::from_rect);
     }
     let k = r * (1.0 - QUARTER);
-    let (right, bottom) = (x + w, y + h);
+    let right = x + w;
+    let bottom = y + h;
     outline(&[
         PathCommand::Move((x + r, y)),
         PathCommand::Line((right - r, y)),

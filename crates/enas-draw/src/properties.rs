@@ -50,7 +50,9 @@ fn points(commands: &[PathCommand]) -> Vec<Point> {
         };
         let start = if let PathCommand::Move(p) = *command { p } else { at };
         for t in (0..=16).map(|i| f64::from(i) / 16.0) {
-            let (a, b, c) = (mix(start, curve.0, t), mix(curve.0, curve.1, t), mix(curve.1, curve.2, t));
+            let a = mix(start, curve.0, t);
+            let b = mix(curve.0, curve.1, t);
+            let c = mix(curve.1, curve.2, t);
             points.push(mix(mix(a, b, t), mix(b, c, t), t));
         }
         at = curve.2;

@@ -278,7 +278,8 @@ impl Router<'_> {
     }
 
     fn edge(&self, from: usize, bands: &[(f64, f64)]) -> Edge {
-        let (mut commands, mut arrivals) = (Vec::new(), Vec::new());
+        let mut commands = Vec::new();
+        let mut arrivals = Vec::new();
         for (row, vertices) in self.layers.rows.iter().enumerate() {
             if let Some(at) = vertices.iter().position(|vertex| *vertex == Vertex::Dummy(from)) {
                 let x = self.x[row][at];

@@ -120,7 +120,10 @@ impl SvgWriter {
     }
 
     fn rect(&mut self, RoundedRect { rect, radius, fill, stroke, tooltip }: &RoundedRect) {
-        let (x, y, w, h) = (Number(rect.x), Number(rect.y), Number(rect.w), Number(rect.h));
+        let x = Number(rect.x);
+        let y = Number(rect.y);
+        let w = Number(rect.w);
+        let h = Number(rect.h);
         self.put(format_args!("<rect x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\""));
         if *radius > 0.0 {
             self.put(format_args!(" rx=\"{}\"", Number(*radius)));

@@ -164,7 +164,8 @@ mod tests {
     /// The contrast ratio of WCAG 2.2, from 1 to 21.
     fn contrast(a: Rgb, b: Rgb) -> f64 {
         let luminance = |[r, g, b]: [f64; 3]| 0.2126 * r + 0.7152 * g + 0.0722 * b;
-        let (a, b) = (luminance(light(a)), luminance(light(b)));
+        let a = luminance(light(a));
+        let b = luminance(light(b));
         (a.max(b) + 0.05) / (a.min(b) + 0.05)
     }
 

@@ -34,7 +34,8 @@ fn child(arc: &Arc) -> Child {
 
 /// Drawings of every kind, in every theme.
 fn drawings() -> Vec<Svg> {
-    let (one, other) = (arc(ARC), arc(CHAIN));
+    let one = arc(ARC);
+    let other = arc(CHAIN);
     let of_theme = |theme| {
         [
             enas_draw::cell(one.normal(), CellKind::Normal, theme),

@@ -9,7 +9,8 @@ const N: u32 = 1 << 20;
 fn checks(criterion: &mut Criterion) {
     let gpu = Emulator::start().expect("the build made the program");
     let zeros = || LaunchArg::Buffer(gpu.upload(&vec![0_f32; N as usize]).expect("4 MB"), 0);
-    let (x, y) = (zeros(), zeros());
+    let x = zeros();
+    let y = zeros();
     let mut group = criterion.benchmark_group("accesses");
     let mut bench = |name: &str, accesses: u32, launch: LaunchRequest<'_>, args: &[LaunchArg]| {
         group.throughput(Throughput::Elements(accesses.into()));

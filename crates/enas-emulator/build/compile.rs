@@ -102,7 +102,8 @@ impl Compiler {
         if let Some(source) = included(&read(unit)?) {
             digest.add(&read(&source)?);
         }
-        let (stamp, stamp_path) = (digest.text(), object.with_extension("stamp"));
+        let stamp = digest.text();
+        let stamp_path = object.with_extension("stamp");
         if object.exists() && fs::read_to_string(&stamp_path).is_ok_and(|old| old == stamp) {
             return Ok(());
         }

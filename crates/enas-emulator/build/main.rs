@@ -32,7 +32,8 @@ fn build() -> Result<(), String> {
     let root = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
     let out = PathBuf::from(variable("OUT_DIR")?);
     let folders = |names: &[&str]| names.iter().map(|name| root.join(name)).collect::<Vec<_>>();
-    let (kernels, headers) = (folders(&KERNELS), folders(&HEADERS));
+    let kernels = folders(&KERNELS);
+    let headers = folders(&HEADERS);
     for folder in kernels.iter().chain(&headers) {
         tell(&format!("rerun-if-changed={}", folder.display()));
     }

@@ -70,7 +70,9 @@ fn commas(text: &str) -> Vec<&str> {
     if text.trim().is_empty() {
         return Vec::new();
     }
-    let (mut parts, mut depth, mut from) = (Vec::new(), 0, 0);
+    let mut parts = Vec::new();
+    let mut depth = 0;
+    let mut from = 0;
     for (at, c) in text.char_indices() {
         match c {
             '(' | '<' => depth += 1,

@@ -109,7 +109,8 @@ pub struct Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ([bx, by, bz], [tx, ty, tz]) = (self.block, self.thread);
+        let [bx, by, bz] = self.block;
+        let [tx, ty, tz] = self.thread;
         write!(f, "kernel `{}`, block ({bx},{by},{bz}), thread ({tx},{ty},{tz})", self.kernel)?;
         if !self.place.is_empty() {
             write!(f, ", at {}", self.place)?;

@@ -52,7 +52,9 @@ impl EmulatedKernel {
         let max_threads = payload.u32()?;
         let count = payload.u32()?;
         let mut parameter = || {
-            let (name, kind, element) = (payload.text()?, payload.text()?, payload.u32()?);
+            let name = payload.text()?;
+            let kind = payload.text()?;
+            let element = payload.u32()?;
             Ok(Parameter { name, kind, element: (element > 0).then_some(element) })
         };
         let parameters = (0..count).map(|_| parameter()).collect::<io::Result<_>>()?;

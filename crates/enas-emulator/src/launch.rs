@@ -92,7 +92,8 @@ impl LaunchRequest<'_> {
             }
         }
         let product = |size: [u32; 3]| size.iter().map(|&n| u64::from(n)).product::<u64>();
-        let (threads, blocks) = (product(self.block), product(self.grid));
+        let threads = product(self.block);
+        let blocks = product(self.grid);
         let bound = u64::from(max_threads.min(1024));
         if threads > bound {
             return Some(format!("{threads} threads per block; the kernel allows {bound}"));

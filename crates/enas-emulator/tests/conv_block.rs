@@ -176,7 +176,8 @@ impl Case {
 
     /// The largest raw output in deviations of its channel.
     fn normalisation(&self, expected: &Results) -> f32 {
-        let (z, variance) = (result("z", expected), result("variance", expected));
+        let z = result("z", expected);
+        let variance = result("variance", expected);
         let plane = z.len() / (self.n * variance.len());
         let deviations =
             |(i, z): (usize, &f32)| z.abs() / variance[i / plane % variance.len()].sqrt().max(1e-3);
@@ -266,7 +267,8 @@ impl Case {
 
         let (z, stats) = conv_block.forward(true);
         let stats = stats.expect("asked for");
-        let (gamma_span, beta_span) = (gamma.of(&params), beta.of(&params));
+        let gamma_span = gamma.of(&params);
+        let beta_span = beta.of(&params);
         let affine = stats
             .affine(gamma_span, beta_span)
             .download(0, 2 * self.all_outputs())
@@ -328,7 +330,8 @@ impl Case {
         assert_eq!(actual.len(), expected.len(), "{self:?}");
         for ((name, got), (expected_name, want)) in actual.iter().zip(expected) {
             assert_eq!(name, expected_name);
-            let (what, bound) = (format!("{self:?} {name}"), self.tolerance(name, expected));
+            let what = format!("{self:?} {name}");
+            let bound = self.tolerance(name, expected);
             assert_within(&what, got, want, self.magnitude(name, expected), bound);
         }
     }
@@ -521,7 +524,8 @@ fn moving_statistics_are_the_cpus() {
             assert_close("biased mean", &actual.biased_mean, &expected.biased_mean);
             assert_close("biased variance", &actual.biased_variance, &expected.biased_variance);
         }
-        let (gamma, beta) = (numbers(1, 3), numbers(2, 3));
+        let gamma = numbers(1, 3);
+        let beta = numbers(2, 3);
         let params = gpu.upload(&[&gamma[..], &beta].concat());
         let affine = stats.affine(params.span(0, 3), params.span(3, 3)).download(0, 6).unwrap();
         let Affine { scale, shift } = expected.affine(&gamma, &beta);

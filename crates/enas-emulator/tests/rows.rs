@@ -119,7 +119,8 @@ fn on_gpu(gpu: &Gpu, case: &Case) -> Answer<f32> {
         })
         .collect();
     // The filters are parameters among others.
-    let (before, len) = (5, case.filter().len());
+    let before = 5;
+    let len = case.filter().len();
     let parameters = gpu.upload(&[vec![9.0; before], case.filter()].concat());
     let filter = parameters.span(before, len);
     let rows = match case.kind {
@@ -161,7 +162,8 @@ fn on_gpu(gpu: &Gpu, case: &Case) -> Answer<f32> {
 fn by_hand(case: &Case) -> Answer<f64> {
     let &Case { kind, n, h, w, relu, .. } = case;
     let (wy, wx, offset) = case.window();
-    let (filter, grad) = (case.filter(), case.more());
+    let filter = case.filter();
+    let grad = case.more();
     let taps = wy.k * wx.k;
     let mut gathered = vec![0.0; grad.len()];
     let mut targets: Vec<Vec<f64>> = (0..case.channels.len())
@@ -170,7 +172,8 @@ fn by_hand(case: &Case) -> Answer<f64> {
     let mut filters = vec![0.5; filter.len()];
     let mut first = 0;
     for (input, &channels) in case.channels.iter().enumerate() {
-        let (raw, affine) = (case.raw(input), case.affine(input));
+        let raw = case.raw(input);
+        let affine = case.affine(input);
         for (image, c, pixel) in (0..n).flat_map(|i| {
             (0..channels).flat_map(move |c| (0..wy.out * wx.out).map(move |pixel| (i, c, pixel)))
         }) {
@@ -251,7 +254,9 @@ fn check_all(kinds: &[Kind], sizes: &[(usize, &'static [usize], usize, usize)]) 
         for (i, kind) in kinds.iter().enumerate() {
             for (j, &(n, channels, h, w)) in sizes.iter().enumerate() {
                 let turn = i + 3 * j;
-                let (affine, relu, accumulate) = (turn & 1 != 0, turn & 2 != 0, turn & 4 != 0);
+                let affine = turn & 1 != 0;
+                let relu = turn & 2 != 0;
+                let accumulate = turn & 4 != 0;
                 let case = Case { precision, kind: *kind, n, channels, h, w, affine, relu, accumulate };
                 check(&gpus, &case);
             }
@@ -354,7 +359,8 @@ fn planes_of_several_tiles_are_filtered() {
 #[test]
 fn both_paths_of_a_factorised_reduction_reach_their_input() {
     for gpu in iter::once(gpus::emulated(0)).chain(gpus::real()) {
-        let (shape, half) = ((1, 1, 3, 3), (1, 1, 2, 2));
+        let shape = (1, 1, 3, 3);
+        let half = (1, 1, 2, 2);
         let input = [GpuActivation::plain(GpuFeatureMap::zeros(&gpu, Precision::F32, shape))];
         let grad = GpuFeatureMap::from_images(&gpu.upload(&[1.0, 2.0, 3.0, 4.0]), Precision::F32, half);
         let mut targets = [None];

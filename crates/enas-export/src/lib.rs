@@ -134,7 +134,8 @@ pub fn export(model: &Model, options: &ExportOptions<'_>) -> Result<Exported> {
     }
     unfinished.finish(out)?;
     let SampleImages { n, synthetic, problem, .. } = sample_images;
-    let (opset, bytes) = (graph::OPSET, bytes.len());
+    let opset = graph::OPSET;
+    let bytes = bytes.len();
     Ok(Exported { max_abs_difference, tolerance, images: n, synthetic, problem, opset, bytes })
 }
 

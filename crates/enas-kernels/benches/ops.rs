@@ -67,7 +67,8 @@ fn conv_block(c: &mut Criterion, name: &str, stride: usize, branches_of: impl Fn
         let conv_block = ConvBlock { inputs: &inputs, relu: true, branches: &branches };
         let (z, moments) = conv_block.forward(true);
         let moments = moments.expect("asked for");
-        let (gamma, gy) = (vec![1.0; z.c()], map(z.shape()));
+        let gamma = vec![1.0; z.c()];
+        let gy = map(z.shape());
         // Reads the input and writes the output; backwards, reads three maps and writes one.
         let output = 1.0 / (stride * stride) as f64;
         measure(group, "forward", shape, 1.0 + output, || {
@@ -141,7 +142,9 @@ fn pools(c: &mut Criterion) {
 
 fn elementwise(c: &mut Criterion) {
     group(c, "add", |group, shape| {
-        let (a, b, grad) = (value(shape), value(shape), map(shape));
+        let a = value(shape);
+        let b = value(shape);
+        let grad = map(shape);
         measure(group, "forward", shape, 3.0, || {
             black_box(add(Term { value: &a, factors: None }, Term { value: &b, factors: None }));
         });

@@ -25,7 +25,8 @@ fn numbers(t: &Tensor) -> Vec<f64> {
 #[track_caller]
 fn assert_close(what: &str, actual: &Tensor, expected: &Tensor) {
     assert_eq!(actual.dims(), expected.dims(), "{what}");
-    let (a, e) = (numbers(actual), numbers(expected));
+    let a = numbers(actual);
+    let e = numbers(expected);
     let scale = e.iter().fold(1e-3f64, |m, v| m.max(v.abs()));
     let worst = a.iter().zip(&e).fold(0.0f64, |m, (a, e)| m.max((a - e).abs()));
     assert!(worst <= 1e-5 * scale, "{what}: off by {worst} of {scale}");
@@ -38,16 +39,19 @@ fn same_function(
     ours: impl Fn() -> Result<Tensor>,
     candles: impl Fn() -> Result<Tensor>,
 ) {
-    let (a, b) = (ours().unwrap(), candles().unwrap());
+    let a = ours().unwrap();
+    let b = candles().unwrap();
     assert_close(what, &a, &b);
     let direction = random(&mut stream("direction"), a.dims()).as_detached_tensor();
     let pull = |y: &Tensor| {
         let direction = direction.to_dtype(y.dtype()).unwrap();
         (y * direction).unwrap().sum_all().unwrap().backward().unwrap()
     };
-    let (ga, gb) = (pull(&a), pull(&b));
+    let ga = pull(&a);
+    let gb = pull(&b);
     for (i, variable) in variables.iter().enumerate() {
-        let (a, b) = (ga.get(variable).unwrap(), gb.get(variable).unwrap());
+        let a = ga.get(variable).unwrap();
+        let b = gb.get(variable).unwrap();
         assert_close(&format!("{what}, gradient {i}"), a, b);
     }
 }
@@ -79,7 +83,8 @@ fn finite_differences(what: &str, variables: &[&Var], step: f64, f: impl Fn() ->
 fn depthwise_equals_candles_grouped_convolution() {
     let rng = &mut stream("depthwise");
     for (k, shape) in [(3, [2, 3, 7, 6]), (5, [17, 2, 5, 9]), (3, [1, 1, 1, 1])] {
-        let (x, w) = (random(rng, &shape), random(rng, &[shape[1], 1, k, k]));
+        let x = random(rng, &shape);
+        let w = random(rng, &[shape[1], 1, k, k]);
         same_function(
             "depthwise",
             &[&x, &w],
@@ -94,7 +99,8 @@ fn depthwise_equals_candles_grouped_convolution() {
 fn strided_depthwise_pads_like_tensorflow() {
     let rng = &mut stream("strided");
     for (k, before, after) in [(3, 0, 1), (5, 1, 2)] {
-        let (x, w) = (random(rng, &[3, 2, 8, 6]), random(rng, &[2, 1, k, k]));
+        let x = random(rng, &[3, 2, 8, 6]);
+        let w = random(rng, &[2, 1, k, k]);
         let candles = || {
             let padded = x.pad_with_zeros(2, before, after)?.pad_with_zeros(3, before, after)?;
             padded.conv2d(&w, 0, 2, 1, 2)
@@ -107,7 +113,8 @@ fn strided_depthwise_pads_like_tensorflow() {
 fn pointwise_equals_candles_convolution() {
     let rng = &mut stream("pointwise");
     for (n, c, outputs, h, w) in [(1, 1, 1, 1, 1), (17, 5, 3, 4, 6), (3, 20, 20, 5, 5)] {
-        let (x, weight) = (random(rng, &[n, c, h, w]), random(rng, &[outputs, c, 1, 1]));
+        let x = random(rng, &[n, c, h, w]);
+        let weight = random(rng, &[outputs, c, 1, 1]);
         same_function(
             "pointwise",
             &[&x, &weight],
@@ -121,11 +128,15 @@ fn pointwise_equals_candles_convolution() {
 fn separable_equals_relu_and_two_convolutions() {
     let rng = &mut stream("separable");
     for k in [3, 5] {
-        let (x, d, p) = (random(rng, &[17, 4, 6, 7]), random(rng, &[4, 1, k, k]), random(rng, &[3, 4, 1, 1]));
+        let x = random(rng, &[17, 4, 6, 7]);
+        let d = random(rng, &[4, 1, k, k]);
+        let p = random(rng, &[3, 4, 1, 1]);
         let candles = || x.relu()?.conv2d(&d, k / 2, 1, 1, 4)?.conv2d(&p, 0, 1, 1, 1);
         same_function("separable", &[&x, &d, &p], || separable_conv2d(&x, &d, &p, 1), candles);
     }
-    let (x, d, p) = (random(rng, &[2, 4, 7, 5]), random(rng, &[4, 1, 3, 3]), random(rng, &[3, 4, 1, 1]));
+    let x = random(rng, &[2, 4, 7, 5]);
+    let d = random(rng, &[4, 1, 3, 3]);
+    let p = random(rng, &[3, 4, 1, 1]);
     let candles = || x.relu()?.conv2d(&d, 1, 2, 1, 4)?.conv2d(&p, 0, 1, 1, 1);
     same_function("strided separable", &[&x, &d, &p], || separable_conv2d(&x, &d, &p, 2), candles);
 }
@@ -135,7 +146,8 @@ fn batch_norm_equals_the_formula() {
     let rng = &mut stream("norm");
     for shape in [[2, 3, 4, 5], [33, 2, 3, 3]] {
         let x = random(rng, &shape);
-        let (gamma, beta) = (random(rng, &[shape[1]]), random(rng, &[shape[1]]));
+        let gamma = random(rng, &[shape[1]]);
+        let beta = random(rng, &[shape[1]]);
         let formula = || {
             let x = x.to_dtype(DType::F64)?;
             let channel = |v: &Var| v.to_dtype(DType::F64)?.reshape((1, shape[1], 1, 1));
@@ -167,7 +179,9 @@ fn pools_equal_candles_where_it_has_them() {
 fn factorised_reduction_equals_two_strided_convolutions() {
     let rng = &mut stream("reduction");
     for (h, w) in [(6, 8), (7, 5), (1, 1)] {
-        let (x, a, b) = (random(rng, &[17, 3, h, w]), random(rng, &[2, 3, 1, 1]), random(rng, &[4, 3, 1, 1]));
+        let x = random(rng, &[17, 3, h, w]);
+        let a = random(rng, &[2, 3, 1, 1]);
+        let b = random(rng, &[4, 3, 1, 1]);
         let candles = || {
             let even = x.conv2d(&a, 0, 2, 1, 1)?;
             let shifted =
@@ -182,8 +196,11 @@ fn factorised_reduction_equals_two_strided_convolutions() {
 fn gradients_are_slopes() {
     let rng = &mut stream("slopes");
     let x = random(rng, &[3, 4, 5, 6]);
-    let (d, p, q) = (random(rng, &[4, 1, 5, 5]), random(rng, &[3, 4, 1, 1]), random(rng, &[2, 4, 1, 1]));
-    let (gamma, beta) = (random(rng, &[4]), random(rng, &[4]));
+    let d = random(rng, &[4, 1, 5, 5]);
+    let p = random(rng, &[3, 4, 1, 1]);
+    let q = random(rng, &[2, 4, 1, 1]);
+    let gamma = random(rng, &[4]);
+    let beta = random(rng, &[4]);
     // Linear in each argument: a large step has no error but rounding.
     finite_differences("depthwise", &[&x, &d], 1.0, || depthwise_conv2d(&x, &d, 2));
     finite_differences("pointwise", &[&x, &p], 1.0, || pointwise_conv2d(&x, &p));
@@ -215,7 +232,8 @@ fn layout_does_not_matter() {
         let a = f(&view, &filter, &weight).unwrap();
         let b = f(&plain, &filter.contiguous().unwrap(), &weight.contiguous().unwrap()).unwrap();
         assert_eq!(numbers(&a), numbers(&b));
-        let (ga, gb) = (a.sum_all().unwrap().backward().unwrap(), b.sum_all().unwrap().backward().unwrap());
+        let ga = a.sum_all().unwrap().backward().unwrap();
+        let gb = b.sum_all().unwrap().backward().unwrap();
         for variable in [&wide, &filters, &weights] {
             assert_eq!(ga.get(variable).map(numbers), gb.get(variable).map(numbers));
         }
@@ -247,7 +265,8 @@ fn an_input_that_needs_no_gradient_gets_none() {
 #[test]
 fn one_batch_norm_object_normalises_one_tensor() {
     let rng = &mut stream("object");
-    let (x, gamma) = (random(rng, &[2, 3, 4, 4]), random(rng, &[3]));
+    let x = random(rng, &[2, 3, 4, 4]);
+    let gamma = random(rng, &[3]);
     let op = BatchNorm::default();
     assert!(op.stats().is_none());
     x.apply_op3(&gamma, &gamma, op.clone()).unwrap();

@@ -39,8 +39,10 @@ fn conv_block(
     filters: Option<&Buffer>,
 ) {
     let outputs = shape.1.max(2);
-    let (weight, d_weight) = (gpu.zeros(k * outputs), gpu.zeros(k * outputs));
-    let (gamma, d_gamma) = (gpu.zeros(outputs), gpu.zeros(outputs));
+    let weight = gpu.zeros(k * outputs);
+    let d_weight = gpu.zeros(k * outputs);
+    let gamma = gpu.zeros(outputs);
+    let d_gamma = gpu.zeros(outputs);
     let inputs = [value(gpu, shape)];
     let branches = [GpuConvBranch { rows, weight: weight.span(0, k * outputs), outputs }];
     let conv_block = GpuConvBlock { inputs: &inputs, relu: true, branches: &branches };
@@ -84,7 +86,8 @@ fn pools_sums_and_means() {
     let gpu = gpu();
     for shape in SHAPES {
         let (n, c, h, w) = shape;
-        let (x, factors) = (value(&gpu, shape), gpu.zeros(n));
+        let x = value(&gpu, shape);
+        let factors = gpu.zeros(n);
         for kind in [PoolKind::Average, PoolKind::Max] {
             for (k, stride) in [(3, 1), (3, 2), (5, 3)] {
                 let pool = Pool::same(kind, k, stride, h, w);

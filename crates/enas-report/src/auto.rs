@@ -154,7 +154,8 @@ fn why(auto: &AutoRunReader, plan: Option<&AutoPlan>, split: Option<Counts>) -> 
     let Some(plan) = plan else { return "There is no plan yet.".into() };
     let steps = plan.possible_steps.filter(|steps| steps.is_finite());
     let most = |n: u64, one, more| counted(n, one, more);
-    let (images, needed) = (SearchWhen::IMAGES as u64, SearchWhen::STEPS as u64);
+    let images = SearchWhen::IMAGES as u64;
+    let needed = SearchWhen::STEPS as u64;
     match (plan.searches, auto.search_when()) {
         (true, SearchWhen::IfItPays) => {
             let steps = steps.map_or(String::new(), |steps| {

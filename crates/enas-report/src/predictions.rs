@@ -111,7 +111,8 @@ pub(crate) fn predicted(model: &Model, data: &Dataset, left: Option<f64>) -> ena
     let rows = |split: &Split| -> enas_run::Result<Vec<f32>> {
         Ok(model.split_probabilities(split)?.flatten_all()?.to_vec1()?)
     };
-    let (valid, test) = (rows(&data.valid)?, rows(&data.test)?);
+    let valid = rows(&data.valid)?;
+    let test = rows(&data.test)?;
     let classes = model.classes();
     let n_classes = classes.len();
     let on_valid = Predictions { rows: &valid, labels: data.valid.labels(), n_classes };
@@ -211,7 +212,8 @@ fn pairs(evaluation: &Evaluation) -> Vec<Pair> {
 impl Trust {
     fn of(on_valid: Predictions<'_>, on_test: Predictions<'_>) -> enas_run::Result<Self> {
         let temperature = on_valid.temperature()?;
-        let (before, after) = (on_test.calibration(1.0), on_test.calibration(temperature));
+        let before = on_test.calibration(1.0);
+        let after = on_test.calibration(temperature);
         Ok(Self { figure: reliability(&before, &after), temperature, before, after })
     }
 

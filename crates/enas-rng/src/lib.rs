@@ -226,7 +226,8 @@ mod tests {
 
     #[test]
     fn a_streams_key_tells_all_its_numbers() {
-        let (purpose, position) = ("dropout", &[5, 1 << 40]);
+        let purpose = "dropout";
+        let position = &[5, 1 << 40];
         let mut stream = Seed::new(42).stream(purpose, position);
         let key = stream.key();
         assert_eq!(key, Seed::new(42).stream_key(purpose, position));
@@ -241,7 +242,8 @@ mod tests {
         let mut s = Seed::new(0).stream("moments", &[]);
         let n = 200_000;
         let moments = |draw: &mut dyn FnMut() -> f32| {
-            let (mut sum, mut squares) = (0.0, 0.0);
+            let mut sum = 0.0;
+            let mut squares = 0.0;
             for _ in 0..n {
                 let x = f64::from(draw());
                 sum += x;

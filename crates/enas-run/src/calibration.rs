@@ -40,10 +40,12 @@ fn fitted(rows: &[f32], labels: &[u32], n_classes: usize) -> f64 {
     };
     // With the golden ratio one of the two inner points is reused, so a step evaluates the loss once.
     let ratio = (5f64.sqrt() - 1.0) / 2.0;
-    let (mut low, mut high) = (TEMPERATURES.0.ln(), TEMPERATURES.1.ln());
+    let mut low = TEMPERATURES.0.ln();
+    let mut high = TEMPERATURES.1.ln();
     let mut a = high - ratio * (high - low);
     let mut b = low + ratio * (high - low);
-    let (mut at_a, mut at_b) = (loss(a), loss(b));
+    let mut at_a = loss(a);
+    let mut at_b = loss(b);
     for _ in 0..SECTIONS {
         if at_a <= at_b {
             (high, b, at_b) = (b, a, at_a);

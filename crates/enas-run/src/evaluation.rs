@@ -68,7 +68,8 @@ impl Evaluation {
     /// # Errors
     /// If the tensors have other shapes or types.
     pub fn count(&mut self, logits: &Tensor, labels: &Tensor) -> Result<()> {
-        let (predicted, labels) = (Child::classes(logits)?.to_vec1::<u32>()?, labels.to_vec1::<u32>()?);
+        let predicted = Child::classes(logits)?.to_vec1::<u32>()?;
+        let labels = labels.to_vec1::<u32>()?;
         for (predicted, label) in predicted.into_iter().zip(labels) {
             self.confusion[label as usize][predicted as usize] += 1;
         }
@@ -115,7 +116,8 @@ impl Evaluation {
 
     /// The balanced accuracy with an interval: the recalls of the classes are independent binomial shares.
     pub fn balanced(&self) -> BalancedAccuracy {
-        let (value, classes) = (self.balanced_accuracy(), self.classes_present());
+        let value = self.balanced_accuracy();
+        let classes = self.classes_present();
         // The share of Agresti and Coull; the plain one would have no variance at 0 and 1.
         let variance = |class: &ClassScore| {
             let n = class.support as f64;
@@ -207,7 +209,8 @@ mod tests {
 
     #[test]
     fn macro_f1_is_the_mean_over_classes_that_occur() {
-        let (a, b) = (2.0 * 3.0 / 9.0, 2.0 * 2.0 / 7.0);
+        let a = 2.0 * 3.0 / 9.0;
+        let b = 2.0 * 2.0 / 7.0;
         assert!((three_classes().macro_f1() - (a + b) / 2.0).abs() < 1e-15);
         let mut predicted_only = three_classes();
         predicted_only.confusion[0] = vec![3, 0, 1];

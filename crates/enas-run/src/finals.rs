@@ -197,7 +197,8 @@ impl Gain {
     /// Student's t with the degrees of freedom of Welch and Satterthwaite. With a single other architecture the
     /// spread among architectures is unknown, and the interval covers the images alone.
     pub fn of(found: &[bool], others: &[&[bool]]) -> Option<Self> {
-        let (n, k) = (found.len() as f64, others.len() as f64);
+        let n = found.len() as f64;
+        let k = others.len() as f64;
         if found.is_empty() || others.is_empty() {
             return None;
         }

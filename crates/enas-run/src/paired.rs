@@ -66,7 +66,9 @@ impl PairedDifference {
         let n = first.len() as f64;
         // Half an image is added to each of the four cells of the table, which keeps the interval sensible for few
         // disagreements.
-        let (b, c, m) = (only_first + 0.5, only_second + 0.5, n + 2.0);
+        let b = only_first + 0.5;
+        let c = only_second + 0.5;
+        let m = n + 2.0;
         let centre = (b - c) / m;
         let half = 1.96 * ((b + c - (b - c).powi(2) / m) / (m * m)).sqrt();
         let points = if n > 0.0 { 100.0 * (only_first - only_second) / n } else { 0.0 };
@@ -102,7 +104,8 @@ mod tests {
     fn a_clear_difference_is_one_in_either_direction() {
         assert_eq!(difference(60, 10, 1000).verdict(), Verdict::Better);
         assert_eq!(difference(10, 60, 1000).verdict(), Verdict::Worse);
-        let (there, back) = (difference(60, 10, 1000), difference(10, 60, 1000));
+        let there = difference(60, 10, 1000);
+        let back = difference(10, 60, 1000);
         assert!((there.low + back.high).abs() < 1e-9 && (there.points + back.points).abs() < 1e-9);
     }
 

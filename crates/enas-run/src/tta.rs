@@ -64,7 +64,8 @@ mod tests {
         let arc: enas_arc::Arc = "0 0 1 4 2 2 0 3  0 1 1 4 2 2 1 3".parse().unwrap();
         let input = enas_child::InputShape { channels: 2, height: 6, width: 5 };
         let child = enas_child::Child::fixed(&config.child, &arc, input, 3, Seed::new(1)).unwrap();
-        let (child, arc) = (Network::Micro(child), Arch::Micro(arc));
+        let child = Network::Micro(child);
+        let arc = Arch::Micro(arc);
         let mut stream = Seed::new(2).stream("pictures", &[]);
         let images: Vec<f32> = (0..4 * 60).map(|_| stream.normal()).collect();
         let mut mirrored = images.clone();
@@ -75,8 +76,10 @@ mod tests {
             to_probabilities(&rows).unwrap();
             rows.flatten_all().unwrap().to_vec1().unwrap()
         };
-        let (flip, back) = (of(Tta::Flip, &images), of(Tta::Flip, &mirrored));
-        let (a, b) = (of(Tta::None, &images), of(Tta::None, &mirrored));
+        let flip = of(Tta::Flip, &images);
+        let back = of(Tta::Flip, &mirrored);
+        let a = of(Tta::None, &images);
+        let b = of(Tta::None, &mirrored);
         assert_ne!(a, b);
         for i in 0..flip.len() {
             assert!((flip[i] - back[i]).abs() < 1e-6 && (flip[i] - (a[i] + b[i]) / 2.0).abs() < 1e-6);

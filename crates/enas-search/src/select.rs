@@ -129,7 +129,8 @@ pub(crate) fn contestants(
         );
     }
     let mut all: Vec<_> = greedy.map(|arc| (arc, Origin::Greedy)).into_iter().collect();
-    let (mut sampled, mut random) = (sampled.into_iter(), random.into_iter());
+    let mut sampled = sampled.into_iter();
+    let mut random = random.into_iter();
     loop {
         let pair = (sampled.next(), random.next());
         if pair == (None, None) {
@@ -171,14 +172,16 @@ mod tests {
             valid_macro_f1: Some(f1),
             ..candidate(arc, accuracy, 7, Origin::Sampled)
         };
-        let (a, b) = ("0 0 0 0 0 0 0 0", "0 0 0 0 0 0 0 1");
+        let a = "0 0 0 0 0 0 0 0";
+        let b = "0 0 0 0 0 0 0 1";
         let ranked = Selection::rank(vec![scored(a, 0.9, 0.4), scored(b, 0.8, 0.6)]);
         assert_eq!(ranked.best().unwrap().arc.to_string(), b);
     }
 
     #[test]
     fn ties_go_to_fewer_macs_and_then_to_the_smaller_arc() {
-        let (a, b) = ("0 0 0 0 0 0 0 0", "0 0 0 0 0 0 0 1");
+        let a = "0 0 0 0 0 0 0 0";
+        let b = "0 0 0 0 0 0 0 1";
         let ranked = Selection::rank(vec![
             candidate(b, 0.5, 7, Origin::Sampled),
             candidate(a, 0.5, 7, Origin::Greedy),

@@ -258,7 +258,8 @@ mod tests {
     fn a_trial_in_parts_is_the_whole_trial_and_answers_change_nothing() {
         let config = config(&["run.ema_decay=0.9", "run.bn_reestimate=2", "child.drop_path_keep=0.8"]);
         let data = enas_data::load(&config.data, &enas_data::LoadOptions::new(config.run.seed())).unwrap();
-        let (mut whole, mut parts) = (trial(&config, &data), trial(&config, &data));
+        let mut whole = trial(&config, &data);
+        let mut parts = trial(&config, &data);
         whole.train_to(15, &mut |_, _| true).unwrap();
         for steps in [4, 11, 15] {
             parts.train_to(steps, &mut |_, _| true).unwrap();

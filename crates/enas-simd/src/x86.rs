@@ -47,8 +47,10 @@ unsafe fn fours_avx2(
     c: (__m256, __m256),
     d: (__m256, __m256),
 ) -> __m256 {
-    let (a, b) = (_mm256_add_ps(a.0, a.1), _mm256_add_ps(b.0, b.1));
-    let (c, d) = (_mm256_add_ps(c.0, c.1), _mm256_add_ps(d.0, d.1));
+    let a = _mm256_add_ps(a.0, a.1);
+    let b = _mm256_add_ps(b.0, b.1);
+    let c = _mm256_add_ps(c.0, c.1);
+    let d = _mm256_add_ps(d.0, d.1);
     let ab = _mm256_castps_pd(_mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b)));
     let cd = _mm256_castps_pd(_mm256_add_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d)));
     _mm256_add_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(ab, cd)), _mm256_castpd_ps(_mm256_unpackhi_pd(ab, cd)))

@@ -14,7 +14,8 @@ pub struct Point {
 pub fn pareto_front(points: &[Point]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..points.len()).collect();
     order.sort_by(|&a, &b| {
-        let (a, b) = (points[a], points[b]);
+        let a = points[a];
+        let b = points[b];
         a.cost.total_cmp(&b.cost).then(b.quality.total_cmp(&a.quality))
     });
     let mut best = f64::NEG_INFINITY;
@@ -66,7 +67,8 @@ mod tests {
     /// Counts the cells of a unit grid.
     fn by_counting(points: &[Point], reference: Point) -> f64 {
         let cell = |quality: i32, cost: i32| {
-            let (quality, cost) = (f64::from(quality) + 0.5, f64::from(cost) + 0.5);
+            let quality = f64::from(quality) + 0.5;
+            let cost = f64::from(cost) + 0.5;
             quality > reference.quality
                 && cost < reference.cost
                 && points.iter().any(|p| p.quality >= quality && p.cost <= cost)
@@ -79,7 +81,8 @@ mod tests {
         fn areas_are_those_of_a_grid(list in proptest::collection::vec((0i32..10, 0i32..10), 0..8)) {
             let list: Vec<(f64, f64)> =
                 list.into_iter().map(|(q, c)| (f64::from(q), f64::from(c))).collect();
-            let (all, reference) = (points(&list), Point { quality: 2.0, cost: 9.0 });
+            let all = points(&list);
+            let reference = Point { quality: 2.0, cost: 9.0 };
             prop_assert_eq!(hypervolume(&all, reference), by_counting(&all, reference));
         }
     }

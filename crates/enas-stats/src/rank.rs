@@ -13,7 +13,8 @@ pub fn kendall_tau_b(first: &[f64], second: &[f64]) -> Option<f64> {
     let mut told_second = 0u64;
     for i in 0..first.len() {
         for j in 0..i {
-            let (a, b) = (order(first[i], first[j]), order(second[i], second[j]));
+            let a = order(first[i], first[j]);
+            let b = order(second[i], second[j]);
             score += a * b;
             told_first += a.unsigned_abs();
             told_second += b.unsigned_abs();
@@ -47,7 +48,8 @@ pub fn precision_at_top(score: &[f64], truth: &[f64], top: usize) -> Option<f64>
     if score.len() != truth.len() || top == 0 || top > score.len() {
         return None;
     }
-    let (chosen, best) = (places(score, top), places(truth, top));
+    let chosen = places(score, top);
+    let best = places(truth, top);
     Some(chosen.iter().zip(best).map(|(a, b)| a * b).sum::<f64>() / top as f64)
 }
 

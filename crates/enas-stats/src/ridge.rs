@@ -162,7 +162,8 @@ mod tests {
             .map(|i| {
                 let others: Vec<Vec<f64>> = (0..12).filter(|j| *j != i).map(|j| rows[j].clone()).collect();
                 let of_others: Vec<f64> = (0..12).filter(|j| *j != i).map(|j| targets[j]).collect();
-                let (means, centre) = (centred(&others), mean(&of_others));
+                let means = centred(&others);
+                let centre = mean(&of_others);
                 let ones = [1.0; 3];
                 let fitted: Vec<Vec<f64>> =
                     others.iter().map(|row| standardize(row, &means, &ones)).collect();
@@ -171,7 +172,8 @@ mod tests {
                 (targets[i] - centre - dot(&standardize(&rows[i], &means, &ones), &weights)).powi(2)
             })
             .sum();
-        let (means, centre) = (centred(&rows), mean(&targets));
+        let means = centred(&rows);
+        let centre = mean(&targets);
         let all: Vec<Vec<f64>> = rows.iter().map(|row| standardize(row, &means, &[1.0; 3])).collect();
         let all_targets: Vec<f64> = targets.iter().map(|target| target - centre).collect();
         let (_, error) = solve(&all, &all_targets, 1e-9);

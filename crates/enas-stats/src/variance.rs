@@ -22,7 +22,8 @@ impl Components {
         if units.len() < 2 {
             return None;
         }
-        let (k, n) = (units.len() as f64, units.iter().map(|unit| unit.len()).sum::<usize>() as f64);
+        let k = units.len() as f64;
+        let n = units.iter().map(|unit| unit.len()).sum::<usize>() as f64;
         if n == k {
             let values: Vec<f64> = units.iter().map(|unit| unit[0]).collect();
             return Some(Self { between: variance(&values).sqrt(), within: None });
@@ -32,7 +33,8 @@ impl Components {
         let within: f64 =
             units.iter().map(|unit| unit.iter().map(|x| squares(*x, mean(unit))).sum::<f64>()).sum();
         let between: f64 = units.iter().map(|unit| unit.len() as f64 * squares(mean(unit), grand)).sum();
-        let (within, between) = (within / (n - k), between / (k - 1.0));
+        let within = within / (n - k);
+        let between = between / (k - 1.0);
         // Effective number of repeats per unit, for units with different numbers of repeats.
         let repeats = (n - units.iter().map(|unit| (unit.len() as f64).powi(2)).sum::<f64>() / n) / (k - 1.0);
         let between = ((between - within) / repeats).max(0.0);

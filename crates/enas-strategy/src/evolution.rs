@@ -136,7 +136,8 @@ mod tests {
     fn a_restored_population_has_the_same_children() {
         let settings = EvolutionSettings { population: 4, sample: 2 };
         let new = || Evolution::new(MicroSpace::new(3).unwrap(), settings);
-        let (mut first, mut second) = (new(), new());
+        let mut first = new();
+        let mut second = new();
         observed(&mut first, 7, &mut Seed::new(1).stream("test", &[]), |arc| arc.to_ints()[0] as f64);
         second.restore(first.population().cloned());
         assert_eq!(second.population().len(), 4);

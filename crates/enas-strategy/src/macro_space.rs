@@ -82,7 +82,8 @@ mod tests {
         let mut stream = Seed::new(1).stream("test", &[]);
         for _ in 0..50 {
             let arc = space.random(&mut stream);
-            let (choices, mutant) = (space.encode(&arc), space.mutated(&arc, &mut stream));
+            let choices = space.encode(&arc);
+            let mutant = space.mutated(&arc, &mut stream);
             assert_eq!(space.decode(&choices), Some(arc));
             assert_eq!(choices.iter().zip(space.encode(&mutant)).filter(|(a, b)| **a != *b).count(), 1);
         }

@@ -279,7 +279,8 @@ impl<'de> Visitor<'de> for JsonObject<'_> {
         let row = self.location;
         let mut names = vec![];
         let mut found: Vec<Option<i64>> = vec![None; self.expected.map_or(0, <[String]>::len)];
-        let (mut valid, mut test) = (None, None);
+        let mut valid = None;
+        let mut test = None;
         while let Some(name) = map.next_key::<String>()? {
             let number: f64 = map.next_value()?;
             let slot = match Column::of(&name) {

@@ -261,7 +261,8 @@ impl TableBuilder {
     pub(crate) fn push(&mut self, entry: &TableEntry) -> Result<(), TableError> {
         let location = entry.location;
         if entry.decisions.len() != self.names.len() {
-            let (expected, got) = (self.names.len(), entry.decisions.len());
+            let expected = self.names.len();
+            let got = entry.decisions.len();
             return Err(TableError::Decisions { location, expected, got });
         }
         for (name, value) in [("valid", entry.valid), ("test", entry.test)] {

@@ -108,7 +108,8 @@ mod tests {
     #[test]
     fn a_larger_pool_begins_with_the_smaller_one() {
         let seed = Seed::new(7);
-        let (few, many) = (uniform(5, 4, seed), uniform(9, 4, seed));
+        let few = uniform(5, 4, seed);
+        let many = uniform(9, 4, seed);
         assert_eq!(few, many[..5]);
         assert_eq!(many.iter().map(Arc::canonical).collect::<BTreeSet<_>>().len(), 9);
         assert_ne!(few, uniform(5, 4, Seed::new(8)));

@@ -119,17 +119,17 @@ impl Study {
     /// # Errors
     /// [`Error::Mismatch`] with a remedy.
     pub fn check_data(&self, data: &Dataset) -> Result<()> {
-        if data.fingerprint == self.manifest.fingerprint {
+        let then = &self.manifest.fingerprint;
+        if data.fingerprint == *then {
             return Ok(());
         }
-        let (now, then) = (&data.fingerprint, &self.manifest.fingerprint);
         Err(Error::Mismatch(format!(
             "{}: this study was begun with {} image files of {}. What is there now ({} files) has other contents; put \
              the images back, or begin another study",
             visible(self.dir()),
             then.files,
             self.manifest.data,
-            now.files
+            data.fingerprint.files
         )))
     }
 

@@ -154,7 +154,8 @@ pub(crate) fn chosen(only: &[String]) -> Result<Vec<&'static Configuration>> {
 /// The indices of the `names` that `only` selects. A selector is a name or its part before a dash, in any case.
 pub(crate) fn positions(names: &[&str], only: &[String]) -> Result<Vec<usize>> {
     let is = |name: &str, wanted: &str| {
-        let (name, wanted) = (name.to_lowercase(), wanted.to_lowercase());
+        let name = name.to_lowercase();
+        let wanted = wanted.to_lowercase();
         name == wanted || name.strip_prefix(&wanted).is_some_and(|rest| rest.starts_with('-'))
     };
     if let Some(wanted) = only.iter().find(|wanted| !names.iter().any(|name| is(name, wanted))) {

@@ -106,7 +106,8 @@ fn csv(axis: &Axis, points: &[Point]) -> String {
     for Point { value, measured } in points {
         let Measurement { median_ms, min_ms, images_per_second, peak_rss_mb } = measured;
         let or_empty = |number: &Option<f64>| number.map_or(String::new(), |number| number.to_string());
-        let (rate, memory) = (or_empty(images_per_second), or_empty(peak_rss_mb));
+        let rate = or_empty(images_per_second);
+        let memory = or_empty(peak_rss_mb);
         writeln!(text, "{value},{median_ms},{min_ms},{rate},{memory}").expect("a string takes everything");
     }
     text

@@ -131,7 +131,8 @@ mod tests {
     }
 
     fn setting(peer: Option<&str>) -> Setting {
-        let (processor, peer) = (Some("Abacus 3".to_owned()), peer.map(str::to_owned));
+        let processor = Some("Abacus 3".to_owned());
+        let peer = peer.map(str::to_owned);
         Setting { iters: 10, warmup: 1, rounds: 2, threads: 2, device: "cpu".to_owned(), processor, peer }
     }
 

@@ -64,7 +64,8 @@ mod tests {
 
     #[test]
     fn a_named_compiler_wins_over_a_toolkit() {
-        let (nvcc, home) = (Some("/n/nvcc".into()), Some("/cuda".into()));
+        let nvcc = Some("/n/nvcc".into());
+        let home = Some("/cuda".into());
         assert_eq!(named(nvcc.clone(), home.clone()), nvcc);
         assert_eq!(named(None, home), Some("/cuda/bin/nvcc".into()));
         assert_eq!(named(None, None), None);

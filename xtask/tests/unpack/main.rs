@@ -43,7 +43,8 @@ fn unpacking_goes_on_after_the_disk_was_full() {
     if !namespace::is_own("unpacking_goes_on_after_the_disk_was_full") {
         return;
     }
-    let (from, undisturbed) = (temp(), temp());
+    let from = temp();
+    let undisturbed = temp();
     write_originals(from.path());
     let story = Story { name: "unpacking on full disks", from: from.path() };
     let whole = story.complete(undisturbed.path(), "undisturbed");
@@ -74,10 +75,12 @@ impl Story<'_> {
     fn tell(&self, at_random: usize, inside: usize) {
         let dest = temp();
         let began = Instant::now();
-        let (whole, time) = (self.complete(dest.path(), "undisturbed"), began.elapsed());
+        let whole = self.complete(dest.path(), "undisturbed");
+        let time = began.elapsed();
         let mut tally = KillCounts::new(self.name);
         for share in kills::moments(self.name, at_random) {
-            let (mut dest, mut delay) = (temp(), time.mul_f64(share));
+            let mut dest = temp();
+            let mut delay = time.mul_f64(share);
             while !tally.hit(kills::after(&mut self.command(dest.path()), delay)) {
                 dest = temp();
                 delay = delay.mul_f64(0.8);
@@ -86,7 +89,8 @@ impl Story<'_> {
         }
         let mut chance = kills::chance("unpacked so far");
         while tally.kills < at_random + inside {
-            let (dest, wanted) = (temp(), chance.below(IMAGES / 12));
+            let dest = temp();
+            let wanted = chance.below(IMAGES / 12);
             let class = dest.path().join(".mnist.partial/train/3");
             let unpacked = || fs::read_dir(&class).is_ok_and(|class| class.count() >= wanted);
             tally.hit(kills::when(&mut self.command(dest.path()), unpacked));

@@ -49,7 +49,8 @@ impl Forward for Cpu<'_> {
         let norm = block.norm;
         let (z, batch_stats) = self
             .with_conv_block(block, inputs, |conv_block| conv_block.forward(statistics == Statistics::Batch));
-        let (scale, offset) = (weights.get(norm.scale), weights.get(norm.offset));
+        let scale = weights.get(norm.scale);
+        let offset = weights.get(norm.offset);
         let affine = match (&batch_stats, norm.running) {
             (Some(batch_stats), _) => batch_stats.affine(scale, offset),
             (None, Some(running)) => self.running[running].affine(scale, offset),

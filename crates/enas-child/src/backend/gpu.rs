@@ -69,7 +69,8 @@ impl Forward for OnGpu<'_> {
         let norm = block.norm;
         let (map, batch_stats) = self
             .with_conv_block(block, inputs, |conv_block| conv_block.forward(statistics == Statistics::Batch));
-        let (scale, offset) = (self.get(norm.scale), self.get(norm.offset));
+        let scale = self.get(norm.scale);
+        let offset = self.get(norm.offset);
         let affine = match (&batch_stats, norm.running) {
             (Some(batch_stats), _) => batch_stats.affine(scale, offset),
             (None, Some(running)) => self.running[running].affine(scale, offset),

@@ -116,7 +116,8 @@ pub(crate) trait Train: Forward {
         target: &mut Option<Self::FeatureMap>,
         into: &mut Self::Gradients,
     ) {
-        let (inputs, targets) = (std::slice::from_ref(input), std::slice::from_mut(target));
+        let inputs = std::slice::from_ref(input);
+        let targets = std::slice::from_mut(target);
         self.conv_block_backward(block, inputs, out, batch_stats, grad, Some(targets), into);
     }
 

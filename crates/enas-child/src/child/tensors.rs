@@ -193,7 +193,8 @@ impl Child {
             return refuse("the network has no gradient for its images; detach them");
         }
         if !images.device().same_device(self.device()) {
-            let (images, own) = (images.device(), self.device());
+            let images = images.device();
+            let own = self.device();
             return refuse(&format!("the images are on {images:?}, the network's tensors on {own:?}"));
         }
         Ok(())

@@ -192,7 +192,8 @@ fn relu<B: Forward>(tape: &mut Tape<'_, B>, input: &TapeValue<B>) -> TapeValue<B
 impl LayerBackend for Cpu<'_> {
     fn normalise(tape: &mut Tape<'_, Self>, input: &TapeValue<Self>, norm: BatchNorm) -> TapeValue<Self> {
         let cpu = tape.backend;
-        let (scale, offset) = (cpu.weights.get(norm.scale), cpu.weights.get(norm.offset));
+        let scale = cpu.weights.get(norm.scale);
+        let offset = cpu.weights.get(norm.offset);
         let index = norm.running.expect("the batch norms of layers keep moving statistics");
         let map = input.value.map.clone();
         // The raw values stay; operations that read the result apply the scale and shift of each channel.

@@ -34,7 +34,8 @@ impl MacroNetwork {
     ) -> Self {
         let mut channels = config.filters;
         let stem = builder.conv("stem_conv", 3, input.channels, channels, false);
-        let (mut layers, mut reductions) = (Vec::new(), Vec::new());
+        let mut layers = Vec::new();
+        let mut reductions = Vec::new();
         for index in 0..config.layers {
             let position = LayerPosition { index, channels };
             layers.push(match arc.map(|arc| &arc.layers()[index]) {

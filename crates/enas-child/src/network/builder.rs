@@ -38,7 +38,8 @@ impl<'v> Builder<'v> {
         let mut tensor = |name, value| {
             self.params.tensor(format!("{scope}/bn/{name}"), &[channels], Init::Constant(value), self.trained)
         };
-        let (offset, scale) = (tensor("offset", 0.0), tensor("scale", 1.0));
+        let offset = tensor("offset", 0.0);
+        let scale = tensor("scale", 1.0);
         let mut moving =
             |name, value| self.params.get(&format!("{scope}/bn/{name}"), &[channels], Init::Constant(value));
         if let (Some(mean), Some(variance)) = (moving("moving_mean", 0.0), moving("moving_variance", 1.0)) {

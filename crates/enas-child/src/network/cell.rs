@@ -270,12 +270,12 @@ fn project(builder: &mut Builder, scope: &str, states: usize, f: usize, init: Sh
 /// Conv blocks that bring a pair of inputs to the later one's size and to `f` channels, where they differ
 /// (`_maybe_calibrate_size`, `micro_child.py:209-238`).
 fn calibrate(builder: &mut Builder, scope: &str, [x, y]: [Extent; 2], f: usize) -> [Option<ConvLayer>; 2] {
-    let (pool_x, pool_y) = (format!("{scope}/calibrate/pool_x"), format!("{scope}/calibrate/pool_y"));
-    let first = if (x.height, x.width) != (y.height, y.width) {
-        Some(builder.reduction(&pool_x, x.channels, f, true))
-    } else {
-        (x.channels != f).then(|| builder.conv(&pool_x, 1, x.channels, f, true))
+    let pool_x = format!("{scope}/calibrate/pool_x");
+    let first = match (x.height, x.width) == (y.height, y.width) {
+        true => (x.channels != f).then(|| builder.conv(&pool_x, 1, x.channels, f, true)),
+        false => Some(builder.reduction(&pool_x, x.channels, f, true)),
     };
+    let pool_y = format!("{scope}/calibrate/pool_y");
     [first, (y.channels != f).then(|| builder.conv(&pool_y, 1, y.channels, f, true))]
 }
 

@@ -38,7 +38,9 @@ impl NetworkLayout {
     /// (`micro_child.py:263-285`).
     pub fn new(config: &Config, input: InputShape) -> Self {
         let reductions = config.reductions.cells(config.layers);
-        let (mut filters, mut height, mut width) = (config.filters, input.height, input.width);
+        let mut filters = config.filters;
+        let mut height = input.height;
+        let mut width = input.width;
         let cells = (0..config.layers + 2)
             .map(|i| {
                 let reduction = reductions.contains(&i);

@@ -104,7 +104,8 @@ impl Network {
     ) -> Self {
         let stem = builder.conv("stem_conv", 3, layout.input.channels, layout.stem, false);
         let extent = Extent { channels: layout.stem, height: layout.input.height, width: layout.input.width };
-        let (mut before_last, mut last) = (extent, extent);
+        let mut before_last = extent;
+        let mut last = extent;
         let mut cells = Vec::with_capacity(layout.cells.len());
         let mut aux_extent = None;
         for (index, cell) in layout.cells.iter().copied().enumerate() {

@@ -78,11 +78,13 @@ impl Seeded {
         match init {
             Init::Const(value) => vec![value as f32; len],
             Init::Randn { mean, stdev } => {
-                let (mean, sigma) = (mean as f32, stdev as f32);
+                let mean = mean as f32;
+                let sigma = stdev as f32;
                 (0..len).map(|_| mean + stream.truncated_normal(sigma)).collect()
             }
             Init::Uniform { lo, up } => {
-                let (lo, up) = (lo as f32, up as f32);
+                let lo = lo as f32;
+                let up = up as f32;
                 (0..len).map(|_| lo + (up - lo) * stream.uniform()).collect()
             }
             Init::Kaiming { dist, fan, non_linearity } => {

@@ -164,7 +164,8 @@ impl NetworkRunningStats {
             _ => return Ok(false),
         };
         if target.len() != tensor.elem_count() {
-            let (got, want) = (tensor.elem_count(), target.len());
+            let got = tensor.elem_count();
+            let want = target.len();
             return Err(Error::State(format!("{name} holds {got} numbers, the network needs {want}")));
         }
         read(tensor, |numbers| target.copy_from_slice(numbers))?;

@@ -168,7 +168,8 @@ impl Check<'_> {
 
     fn child(&self, extra: &str) -> Child {
         let [h, w, c] = self.set.image_hwc();
-        let (input, classes) = (InputShape { channels: c, height: h, width: w }, self.set.classes());
+        let input = InputShape { channels: c, height: h, width: w };
+        let classes = self.set.classes();
         let mut child = if self.set.is_search() {
             Child::shared(&self.config, input, classes, Seed::new(0))
         } else {
@@ -203,7 +204,8 @@ impl Check<'_> {
 
     fn training_pass(&mut self, k: usize) {
         let child = self.child("");
-        let (images, labels) = (self.images("in/x1"), self.labels("in/y1"));
+        let images = self.images("in/x1");
+        let labels = self.labels("in/y1");
         let (step, total_steps) = self.step();
         let seen = child
             .inspect(&self.set.arc(k), &images, &labels, &Given(self.set), step, total_steps)
@@ -228,7 +230,8 @@ impl Check<'_> {
         let (global_step, total_steps) = self.step();
         let step = Step { lr: 0.0, global_step, total_steps, seed: Seed::new(0) };
         let train = |child: &mut Child, x: &str, y: &str| {
-            let (x, y) = (self.images(x), self.labels(y));
+            let x = self.images(x);
+            let y = self.labels(y);
             child.train_step_with(&self.set.arc(k), &x, &y, &step, &Given(self.set)).expect("it runs");
         };
         train(&mut child, "in/x1", "in/y1");
@@ -276,7 +279,8 @@ impl Check<'_> {
     /// The child and the published code, each against double precision with its own decisions at ties.
     fn gradients(&mut self) {
         let child = self.child("");
-        let (images, labels) = (self.images("in/x1"), self.labels("in/y1"));
+        let images = self.images("in/x1");
+        let labels = self.labels("in/y1");
         let (step, total_steps) = self.step();
         let seen = child
             .inspect(&self.set.arc(0), &images, &labels, &Given(self.set), step, total_steps)
@@ -320,7 +324,8 @@ impl Check<'_> {
     fn optimiser(&mut self) {
         let rate = |key: &str| self.set.meta["config"][key].as_f64().unwrap_or(0.0) as f32;
         let rule = |lr| Nesterov { lr, momentum: self.config.momentum, l2: 0.0, scale: 1.0 };
-        let (first, second) = (rule(rate("lr_step1")), rule(rate("lr_step2")));
+        let first = rule(rate("lr_step1"));
+        let second = rule(rate("lr_step2"));
         let names: Vec<String> = self.set.names("step1/").map(|n| n["step1/".len()..].to_owned()).collect();
         assert!(!names.is_empty(), "no optimiser steps in the set");
         for name in names {
@@ -361,7 +366,8 @@ fn differences(want: &Gradients, got: &Gradients, tolerance: f64) -> Vec<String>
     let whole = norm(&want.values().map(|g| norm(g)).collect::<Vec<_>>());
     let of = |(name, want): (&String, &Vec<f64>)| {
         let difference: Vec<f64> = got[name].iter().zip(want).map(|(a, b)| a - b).collect();
-        let (error, size) = (norm(&difference), norm(want));
+        let error = norm(&difference);
+        let size = norm(want);
         let is_equal = error <= tolerance * size + CANCELLATION * whole;
         (!is_equal).then(|| format!("grad/{name}: norm of difference {error:.3e}, of gradient {size:.3e}"))
     };
@@ -374,7 +380,9 @@ fn wide(values: &[f32]) -> Vec<f64> {
 
 /// `[4, c]`: mean and deviation over images and pixels, first and last pixel of a `[n, c, h, w]` tensor.
 fn layer_stats(shape: &[usize], data: &[f32]) -> Vec<f32> {
-    let (n, c, plane) = (shape[0], shape[1], shape[2] * shape[3]);
+    let n = shape[0];
+    let c = shape[1];
+    let plane = shape[2] * shape[3];
     let at =
         |image: usize, channel: usize, pixel: usize| f64::from(data[(image * c + channel) * plane + pixel]);
     let count = (n * plane) as f64;

@@ -113,7 +113,10 @@ impl GoldenSet {
     /// Images as `[n, c, h, w]`; the files have channels last.
     pub(crate) fn images(&self, name: &str) -> Vec<f32> {
         let (shape, data) = &self.tensors.floats[name];
-        let (n, h, w, c) = (shape[0], shape[1], shape[2], shape[3]);
+        let n = shape[0];
+        let h = shape[1];
+        let w = shape[2];
+        let c = shape[3];
         let mut out = vec![0.0; data.len()];
         for i in 0..n {
             for p in 0..h * w {

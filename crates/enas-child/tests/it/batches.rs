@@ -100,7 +100,9 @@ fn training_does_not_depend_on_where_images_are() {
 fn logits_do_not_depend_on_where_images_are() {
     let set = Set::new();
     for gpu in gpus::all() {
-        let (child, resident, indices) = (on(&gpu), set.resident(&gpu), indices(0));
+        let child = on(&gpu);
+        let resident = set.resident(&gpu);
+        let indices = indices(0);
         let (images, _) = set.host(&indices);
         let uploaded = set.batch(&indices).upload(&gpu).expect("it fits");
         let logits = |images: Batch| {
@@ -149,9 +151,11 @@ fn refused<T: std::fmt::Debug>(result: Result<T, Error>, word: &str) {
 fn batches_that_do_not_fit_are_refused_with_a_reason() {
     let set = Set::new();
     let gpu = gpus::all().remove(0);
-    let (mut child, resident) = (on(&gpu), set.resident(&gpu));
+    let mut child = on(&gpu);
+    let resident = set.resident(&gpu);
     let (pixels, classes) = set.host(&[0, 1]);
-    let (few, wrong) = (labels(&[0]), labels(&[0, 3]));
+    let few = labels(&[0]);
+    let wrong = labels(&[0, 3]);
     let batch = |images: &Tensor, labels: &Tensor| Batch::labelled(images, labels).expect("whole numbers");
     let uploaded =
         |images: &Tensor, labels: &Tensor| batch(images, labels).upload(&gpu).expect("the GPU does not fail");

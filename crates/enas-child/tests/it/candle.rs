@@ -54,7 +54,8 @@ fn gradients_of_the_loss_are_those_of_a_training_pass() {
             let loss = child.loss(&arcs[0], &images, &labels, &step(7)).unwrap();
             assert_eq!(loss.to_scalar::<f32>().unwrap(), seen.total_loss, "{kind}");
             let gradients = loss.backward().unwrap();
-            let (vars, mut compared) = (vars(&child), 0);
+            let vars = vars(&child);
+            let mut compared = 0;
             for expected in &numbers(seen.gradients) {
                 match gradients.get(&vars[&expected.name]) {
                     Some(gradient) => {
@@ -111,11 +112,14 @@ fn candles_own_loss_reaches_every_weight() {
         let aux = candle_nn::loss::cross_entropy(&outputs.aux_logits.unwrap(), &labels).unwrap();
         (main + (aux * 0.4).unwrap()).unwrap()
     };
-    let (theirs, ours) = (loss(), child.loss(&arc, &images, &labels, &step).unwrap());
+    let theirs = loss();
+    let ours = child.loss(&arc, &images, &labels, &step).unwrap();
     let value = |loss: &Tensor| loss.to_scalar::<f32>().unwrap();
     assert!((value(&theirs) - value(&ours)).abs() < 1e-5 * value(&ours));
-    let (theirs, ours) = (theirs.backward().unwrap(), ours.backward().unwrap());
-    let (mut error, mut size) = (0.0f64, 0.0f64);
+    let theirs = theirs.backward().unwrap();
+    let ours = ours.backward().unwrap();
+    let mut error = 0.0f64;
+    let mut size = 0.0f64;
     for var in child.vars() {
         for (a, b) in flat(theirs.get(&var).unwrap()).iter().zip(flat(ours.get(&var).unwrap())) {
             error += f64::from(a - b).powi(2);

@@ -35,9 +35,11 @@ fn arc() -> Arc {
 
 /// A network on the CPU, and the same moved to a GPU.
 fn both(gpu: &Gpu) -> (Arc, [Child; 2]) {
-    let (config, arc) = (config(), arc());
+    let config = config();
+    let arc = arc();
     let child = || Child::fixed(&config, &arc, INPUT, CLASSES, Seed::new(1)).expect("valid");
-    let (here, mut there) = (child(), child());
+    let here = child();
+    let mut there = child();
     there.use_gpu(gpu, Precision::F32).expect("it fits");
     (arc, [here, there])
 }
@@ -75,7 +77,8 @@ fn compare(what: &str, scalar: impl Fn(&Child, &Arc) -> Tensor) {
 fn compare_gradients(what: &str, children: &[Child; 2], [want, got]: [&GradStore; 2]) {
     let [here, there] = children.each_ref().map(Child::vars);
     for (i, (here, there)) in here.iter().zip(&there).enumerate() {
-        let (want, got) = (want.get(here), got.get(there));
+        let want = want.get(here);
+        let got = got.get(there);
         assert_eq!(got.is_some(), want.is_some(), "{what}: gradient {i}");
         if let (Some(want), Some(got)) = (want, got) {
             assert_eq!(got.dims(), want.dims(), "{what}: gradient {i}");
@@ -158,7 +161,8 @@ struct Trained {
 
 /// Steps of candle's autograd and of the network itself, with everything on `device`.
 fn train_on(device: &Device) -> Trained {
-    let (config, arc) = (config(), arc());
+    let config = config();
+    let arc = arc();
     let mut child = Child::fixed(&config, &arc, INPUT, CLASSES, (Seed::new(1), device)).expect("valid");
     assert!(child.device().same_device(device));
     let (images, labels) = batch();

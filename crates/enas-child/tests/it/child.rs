@@ -183,7 +183,8 @@ fn folding_changes_no_logit() {
     let (images, _) = labelled_images(20, INPUT);
     let logits =
         |child: &Child| flat(&child.logits(&arc(), &images, Norm::RunningStatistics, None).expect("it runs"));
-    let (plain, folded) = (logits(&child), logits(&folded));
+    let plain = logits(&child);
+    let folded = logits(&folded);
     let largest = plain.iter().fold(0.0f32, |m, l| m.max(l.abs()));
     for (a, b) in plain.iter().zip(&folded) {
         assert!((a - b).abs() < 1e-5 * largest, "{a} became {b}");
@@ -280,7 +281,8 @@ fn what_does_not_fit_is_refused_with_a_reason() {
     let both = "images are [2, 8, 8, 1] of F32, the network takes [n, 1, 8, 8] of F32";
     let turned = images.permute((0, 2, 3, 1)).expect("four axes");
     assert!(message(&arc(), &turned).contains(both), "{}", message(&arc(), &turned));
-    let (one, none) = (images.get(0).expect("an image"), images.narrow(0, 0, 0).expect("an empty batch"));
+    let one = images.get(0).expect("an image");
+    let none = images.narrow(0, 0, 0).expect("an empty batch");
     assert!(message(&arc(), &one).contains("images are [1, 8, 8] of F32"), "{}", message(&arc(), &one));
     assert!(message(&arc(), &none).contains("images are [0, 1, 8, 8] of F32"), "{}", message(&arc(), &none));
     let padded_stride =
@@ -417,7 +419,10 @@ fn statistics_of_batches_are_their_mean_and_make_both_norms_agree() {
         (mean, variance, flat(&logits))
     };
     let [a, b] = [0, 16].map(|first| images.narrow(0, first, 16).expect("half of them"));
-    let (whole, first, second, both) = (set(&[&images]), set(&[&a]), set(&[&b]), set(&[&a, &b]));
+    let whole = set(&[&images]);
+    let first = set(&[&a]);
+    let second = set(&[&b]);
+    let both = set(&[&a, &b]);
     for i in 0..both.0.len() {
         assert!((both.0[i] - (first.0[i] + second.0[i]) / 2.0).abs() < 1e-5);
         assert!((both.1[i] - (first.1[i] + second.1[i]) / 2.0).abs() < 1e-5);
@@ -445,7 +450,8 @@ fn a_network_begins_with_what_fits_of_another_one() {
         train(child, 3..4);
         named(&child.weights().expect("on the CPU"), "stem_conv/bn/moving_mean")
     };
-    let (before, after) = (named(&weights, "stem_conv/bn/moving_mean"), moved(&mut same));
+    let before = named(&weights, "stem_conv/bn/moving_mean");
+    let after = moved(&mut same);
     let batch = moved(&mut fixed());
     for i in 0..before.len() {
         let nearer = (after[i] - before[i]).abs() <= 0.2 * (batch[i] - before[i]).abs() + 1e-3;

@@ -201,7 +201,8 @@ fn weighed_classes_train_alike_on_a_gpu_and_on_the_cpu() {
         let mut after = on(&gpu, after);
         after.weigh_classes(&weights).expect("one per class");
         let [_, mut plain] = children();
-        let (want, unweighed) = (train(&mut here, 2), train(&mut plain, 2));
+        let want = train(&mut here, 2);
+        let unweighed = train(&mut plain, 2);
         assert!((want[0].loss - unweighed[0].loss).abs() > 1e-2, "the weights make a difference");
         for there in [&mut before, &mut after] {
             for (want, got) in want.iter().zip(train(there, 2)) {
@@ -240,7 +241,8 @@ fn soft_targets_and_averages_on_a_gpu_are_those_of_the_cpu() {
         let [_, here] = children();
         let [_, there] = children();
         // Before the move and after it.
-        let (want, got) = (run(here), run(on(&gpu, there)));
+        let want = run(here);
+        let got = run(on(&gpu, there));
         for (want, got) in want.0.iter().zip(&got.0) {
             close(&[got.loss, got.grad_norm], &[want.loss, want.grad_norm], 1e-3);
         }

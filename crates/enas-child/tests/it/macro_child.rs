@@ -38,7 +38,8 @@ fn batch(n: usize) -> (Tensor, Tensor) {
 }
 
 fn both_kinds() -> [MacroChild; 2] {
-    let (config, seed) = (config(6), Seed::new(3));
+    let config = config(6);
+    let seed = Seed::new(3);
     [
         MacroChild::shared(&config, INPUT, CLASSES, seed).unwrap(),
         MacroChild::fixed(&config, &arc(), INPUT, CLASSES, seed).unwrap(),
@@ -114,11 +115,13 @@ fn each_operation_makes_another_network() {
 #[test]
 fn sizes_and_costs_are_what_the_layers_add_up_to() {
     let input = InputShape { channels: 3, height: 32, width: 32 };
-    let (layers, f) = (12, 36);
+    let layers = 12;
+    let f = 36;
     let published = MacroConfig::default();
     assert_eq!((published.layers, published.filters, published.reductions()), (layers, f, vec![3, 7]));
     let child = MacroChild::shared(&published, input, 10, Seed::new(0)).unwrap();
-    let (bn, one) = (2 * f, f * f);
+    let bn = 2 * f;
+    let one = f * f;
     let conv = |k: usize| one + bn + k * k * one + bn;
     let separable = |k: usize| one + bn + k * k * f + one + bn;
     let layer = conv(3) + separable(3) + conv(5) + separable(5) + 2 * (one + bn);
@@ -142,7 +145,9 @@ fn a_network_of_one_arc_doubles_its_channels_and_joins_by_convolutions() {
         MacroChild::fixed(&config, &arc, INPUT, CLASSES, Seed::new(0)).unwrap()
     };
     // Reductions after layers 1 and 2: 4, 8 and 16 channels.
-    let (one, bn, conv) = (|f: usize| f * f, |f: usize| 2 * f, |f: usize| 9 * f * f);
+    let one = |f: usize| f * f;
+    let bn = |f: usize| 2 * f;
+    let conv = |f: usize| 9 * f * f;
     let branch = |f: usize| one(f) + bn(f) + conv(f) + bn(f);
     let stem = 9 * 2 * 4 + bn(4);
     let reductions = 2 * (4 * 8 + bn(8)) + 3 * (8 * 16 + bn(16));

@@ -218,7 +218,8 @@ impl<'a> ShownCells<'a> {
 
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         write!(out, "{}", self.arc.readable())?;
-        let (normal, reduction) = (list(self.arc, Arc::normal), list(self.arc, Arc::reduction));
+        let normal = list(self.arc, Arc::normal);
+        let reduction = list(self.arc, Arc::reduction);
         writeln!(out, "loose ends: normal {normal}, reduction {reduction}")?;
         self.network.write(out)
     }

@@ -97,7 +97,8 @@ fn group(tiles: &[enas_data::SheetTile]) -> Option<ContactGroup<'_>> {
 
 fn tile(tile: &enas_data::SheetTile) -> ContactTile<'_> {
     let (width, height) = tile.image.dimensions();
-    let (width, height) = (width as usize, height as usize);
+    let width = width as usize;
+    let height = height as usize;
     ContactTile { rgb: tile.image.as_raw(), width, height, framed: tile.original }
 }
 

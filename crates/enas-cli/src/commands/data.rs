@@ -141,7 +141,8 @@ fn write_classes(classes: &[ClassCount], drawn: &[Part], out: &mut dyn Write) ->
 }
 
 fn write_sizes(sizes: &Sizes, out: &mut dyn Write) -> io::Result<()> {
-    let ([w0, w, w1], [h0, h, h1]) = (sizes.widths, sizes.heights);
+    let [w0, w, w1] = sizes.widths;
+    let [h0, h, h1] = sizes.heights;
     let range = if sizes.distinct > 1 { format!(", {w0} x {h0} to {w1} x {h1}") } else { String::new() };
     let median = if sizes.distinct > 1 { " (median)" } else { "" };
     let sizes = format!("images are {w} x {h} pixels{median}{range}");

@@ -151,8 +151,10 @@ impl Evaluated {
 
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}", stdout_paragraph("accuracy ", &strong(&self.standing.line())))?;
-        let (f1, recall) = (percent(self.macro_f1), percent(self.balanced_accuracy));
-        let (present, all) = (self.standing.classes(), self.confusion.len());
+        let f1 = percent(self.macro_f1);
+        let recall = percent(self.balanced_accuracy);
+        let present = self.standing.classes();
+        let all = self.confusion.len();
         let of = match present < all {
             true => format!(" over the {present} of {all} classes that have images here"),
             false => String::new(),

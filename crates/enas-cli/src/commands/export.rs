@@ -224,7 +224,10 @@ mod tests {
         let model = Model::load(&path).unwrap();
         let out = folder.path().join("x.onnx");
         let export = |images, data| {
-            let (out, force, tolerance, samples) = (out.as_path(), true, None, None);
+            let out = out.as_path();
+            let force = true;
+            let tolerance = None;
+            let samples = None;
             enas_export::export(&model, &ExportOptions { out, force, tolerance, samples, images, data })
                 .unwrap()
         };

@@ -85,7 +85,8 @@ fn beside_random(finals: &FinalsOutcome) -> String {
     let Some(control) = &finals.control else {
         return "no random architecture was trained as long, so the gain of the search is unknown".into();
     };
-    let (mean, best) = (percent(control.mean), percent(control.best));
+    let mean = percent(control.mean);
+    let best = percent(control.best);
     let gain = finals.gain.map_or(String::new(), |gain| format!(". {}", in_words(gain)));
     format!("mean {mean}, best {best} of {} with the same training{gain}", of(control))
 }

@@ -70,7 +70,8 @@ pub(crate) fn run(context: &Context, args: &Predict) -> Result<u8> {
     if form == Form::Csv {
         context.out.print(&(), |out| writeln!(out, "{}", csv_header(top)))?;
     }
-    let (mut read, mut failed) = (0, 0);
+    let mut read = 0;
+    let mut failed = 0;
     let is_shared = context.console.is_terminal();
     let mut working: Option<Activity> = None;
     for batch in inputs.chunks(BATCH) {

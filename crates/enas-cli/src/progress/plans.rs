@@ -78,7 +78,10 @@ mod tests {
 
     #[test]
     fn a_plan_after_the_limit_says_so() {
-        let (first, search, train, finish) = (0.0, 0.0, 0.0, 4.0);
+        let first = 0.0;
+        let search = 0.0;
+        let train = 0.0;
+        let finish = 4.0;
         let plan = AutoPlan {
             first,
             search,

@@ -110,7 +110,8 @@ fn with_a_time_limit_a_training_takes_the_network_that_there_is_time_for() {
     let said = succeed(folder, &["train", "photos", "--cell", "wide-light", "--time", "6s", "--epochs", "2"]);
     let line = said.lines().find(|line| line.contains("--set child.filters=")).unwrap_or(&said);
     assert!(line.contains("can be trained in the time"), "{said}");
-    let (taken, kept) = (config(folder, "photos-train-1"), manifest(folder, "photos-train-1"));
+    let taken = config(folder, "photos-train-1");
+    let kept = manifest(folder, "photos-train-1");
     let chosen = kept["choices"].as_array().unwrap().iter().find(|c| c["key"] == "child.filters").unwrap();
     let filters = taken["child"]["filters"].as_integer().unwrap();
     assert_eq!(chosen["value"].as_str().unwrap(), filters.to_string());

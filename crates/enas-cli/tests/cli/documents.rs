@@ -127,7 +127,8 @@ pub(crate) fn type_one(dir: &Path, command: &str, typed: &str) {
     let mut shell = Command::new("sh");
     shell.args(["-c", typed]).current_dir(dir).env("PATH", &path).env("HOME", dir);
     let output = shell.output().unwrap();
-    let (code, stderr) = (output.status.code(), String::from_utf8_lossy(&output.stderr));
+    let code = output.status.code();
+    let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(code, Some(0), "{command}\ntyped as: {typed}\n{stderr}");
 }
 

@@ -83,7 +83,8 @@ fn flags_of_computing_commands_are_checked_one_by_one() {
 #[cfg(not(feature = "cuda"))]
 #[test]
 fn cuda_is_refused_where_it_is_not_built_in() {
-    let (folder, remedy) = (temp(), "build it with `--features cuda`, or use --device cpu");
+    let folder = temp();
+    let remedy = "build it with `--features cuda`, or use --device cpu";
     for device in ["cuda", "cuda:1"] {
         refused(folder.path(), &["search", "--device", device], 2, remedy);
     }

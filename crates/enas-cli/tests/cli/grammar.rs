@@ -90,7 +90,8 @@ fn data_stand_for_themselves() {
     let folder = temp();
     let dir = folder.path();
     assert_eq!(train_on_photos(dir)["run"], "r");
-    let (named, own) = (json(dir, &["eval", "photos", "--run", "r"]), json(dir, &["eval", "--run", "r"]));
+    let named = json(dir, &["eval", "photos", "--run", "r"]);
+    let own = json(dir, &["eval", "--run", "r"]);
     assert_eq!(named, own);
     assert_eq!(json(dir, &["augment", "photos"])["path"], "photos-augment-1.png");
     let commands: [&[&str]; 6] = [
@@ -152,7 +153,8 @@ fn a_sheet_replaces_nothing_unless_it_is_told_to() {
     let folder = temp();
     let dir = folder.path();
     let image = write_digits(&dir.join("photos"), 150).remove(0);
-    let (shown, before) = (image.display().to_string(), fs::read(&image).unwrap());
+    let shown = image.display().to_string();
+    let before = fs::read(&image).unwrap();
     let exists = "this file exists already; --force replaces it";
     refused(dir, &["augment", "photos", "--out", &shown], 2, exists);
     assert!(fs::read(&image).unwrap() == before);

@@ -252,7 +252,8 @@ fn names_with_control_characters_stay_within_their_line() {
     let escaped = r"bro\nerror: all is lost\u{1b}[31m.png";
     for args in [&["augment", "photos"][..], &["data", "check", "photos"]] {
         let output = run(folder, args);
-        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+        let stdout = text(&output.stdout);
+        let stderr = text(&output.stderr);
         assert!(stdout.contains(escaped) || stderr.contains(escaped), "{args:?}: {stdout}{stderr}");
         for line in stdout.lines().chain(stderr.lines()) {
             assert!(!line.starts_with("error: all") && !line.contains('\u{1b}'), "{args:?}: {line:?}");

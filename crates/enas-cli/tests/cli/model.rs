@@ -174,7 +174,8 @@ fn probabilities_are_calibrated_unless_raw_ones_are_asked_for() {
         let guesses = line["top"].as_array().unwrap().clone();
         guesses.iter().map(|guess| guess["probability"].as_f64().unwrap()).collect::<Vec<f64>>()
     };
-    let (calibrated, raw) = (of(&[]), of(&["--raw"]));
+    let calibrated = of(&[]);
+    let raw = of(&["--raw"]);
     assert!((calibrated.iter().sum::<f64>() - 1.0).abs() < 1e-4);
     // The logarithms of all odds are divided by one number.
     let odds = |row: &[f64], k: usize| (row[0] / row[k]).ln();

@@ -82,7 +82,8 @@ fn what_a_run_leaves_out_is_said_in_the_run() {
 
 #[test]
 fn predict_reads_an_archive_as_the_folder_it_was_made_from() {
-    let (folder, model) = (temp(), trained().model());
+    let folder = temp();
+    let model = trained().model();
     let folder = folder.path();
     let images = write_digits(&folder.join("photos"), 12);
     pack(folder, &images, &folder.join("packed.zip"));
@@ -90,7 +91,8 @@ fn predict_reads_an_archive_as_the_folder_it_was_made_from() {
         let lines = lines(&stdout(folder, &["predict", "--model", &model, "--json", path]));
         lines.iter().map(|line| (line["path"].as_str().unwrap().to_owned(), line["label"].clone())).collect()
     };
-    let (of_folder, mut of_zip) = (labels("photos"), labels("packed.zip"));
+    let of_folder = labels("photos");
+    let mut of_zip = labels("packed.zip");
     assert_eq!(of_folder.len(), 12);
     of_zip.iter_mut().for_each(|(path, _)| *path = path.strip_prefix("packed.zip/").unwrap().to_owned());
     assert_eq!(of_zip, of_folder);
@@ -107,7 +109,8 @@ fn predict_reads_an_archive_as_the_folder_it_was_made_from() {
 #[test]
 fn predict_follows_links_as_a_search_does() {
     use std::os::unix::fs::symlink;
-    let (folder, model) = (temp(), trained().model());
+    let folder = temp();
+    let model = trained().model();
     let folder = folder.path();
     write_digits(&folder.join("photos"), 100);
     fs::create_dir_all(folder.join("farm")).unwrap();

@@ -30,7 +30,8 @@ fn several_seeds_give_a_mean_and_the_median_model() {
     let seeds = trained["seeds"].as_array().unwrap();
     let of = |key: &str| -> Vec<f64> { seeds.iter().map(|seed| seed[key].as_f64().unwrap()).collect() };
     assert_eq!(of("seed"), [7.0, 8.0, 9.0]);
-    let (mut valid, test) = (of("valid_accuracy"), of("test_accuracy"));
+    let mut valid = of("valid_accuracy");
+    let test = of("test_accuracy");
     let mean = test.iter().sum::<f64>() / 3.0;
     assert!((trained["test_accuracy_mean"].as_f64().unwrap() - mean).abs() < 1e-12);
     assert!(trained["test_accuracy_sd"].as_f64().unwrap() > 0.0);

@@ -140,7 +140,8 @@ fn files_that_are_not_classified_are_counted_and_named() {
     let train = ["train", "photos", "--arc", TINY_ARC, "--epochs", "1", "--out", "r"];
     said(folder, &[&train, &["--set", "child.filters=4", "--set", "child.layers=1"][..]].concat());
     let output = run(folder, &["predict", "--run", "r", "photos"]);
-    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+    let stdout = text(&output.stdout);
+    let stderr = text(&output.stderr);
     assert!(output.status.success() && stdout.lines().count() == 150, "{stderr}");
     for line in [
         "photos: left out 2 files that are images but not named like one (",

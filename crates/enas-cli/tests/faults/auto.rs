@@ -9,7 +9,8 @@ use crate::job::{Job, RUN, Whole, temp};
 
 #[test]
 fn automatic_runs_killed_at_random_moments_end_alike() {
-    let (story, job) = ("automatic runs killed at random", Job::auto());
+    let story = "automatic runs killed at random";
+    let job = Job::auto();
     let whole = Whole::of(&job);
     let mut tally = KillCounts::new(story);
     for share in kills::moments(story, 5) {
@@ -26,7 +27,8 @@ fn automatic_runs_killed_at_random_moments_end_alike() {
 
 #[test]
 fn automatic_runs_killed_where_phases_begin_end_alike() {
-    let (story, job) = ("automatic runs killed where phases begin", Job::auto());
+    let story = "automatic runs killed where phases begin";
+    let job = Job::auto();
     let whole = Whole::of(&job);
     let mut tally = KillCounts::new(story);
     let mut chance = kills::chance(story);

@@ -153,7 +153,8 @@ fn results_that_cannot_be_printed_are_an_error_and_messages_that_cannot_be_are_n
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("stdout") && stderr.contains(FULL) && !stderr.contains("panicked"), "{stderr}");
 
-    let (job, mut tally) = (Job::search(), KillCounts::new("a search whose messages nobody can write"));
+    let job = Job::search();
+    let mut tally = KillCounts::new("a search whose messages nobody can write");
     let whole = Whole::of(&job);
     let status = job.start(folder.path()).arg("-vv").stdout(Stdio::null()).stderr(full()).status().unwrap();
     assert!(status.success(), "{status}");

@@ -39,7 +39,8 @@ impl Story<'_> {
     fn tell(&self, at_random: usize, inside: usize) {
         let began = Instant::now();
         succeed(&mut self.command(), "undisturbed");
-        let (whole, time) = (self.content(), began.elapsed());
+        let whole = self.content();
+        let time = began.elapsed();
         let mut tally = KillCounts::new(self.name);
 
         for share in kills::moments(self.name, at_random) {

@@ -34,7 +34,8 @@ fn images_that_are_gone_are_named_and_the_run_goes_on_once_they_are_back() {
     long_enough(|job| {
         let mut tally = KillCounts::new("searches whose images were gone");
         let folder = temp();
-        let (photos, elsewhere) = (folder.path().join("photos"), folder.path().join("elsewhere"));
+        let photos = folder.path().join("photos");
+        let elsewhere = folder.path().join("elsewhere");
         let images = write_digits(&photos, 150);
         let end = kills::when(&mut job.start(folder.path()), || has_a_checkpoint(folder.path()));
         if !tally.hit(end) {

@@ -102,7 +102,8 @@ fn inside_checkpoints(story: &'static str, job: &Job, n: usize) {
         let folder = temp();
         let checkpoints = folder.path().join(RUN).join("checkpoints");
         let wanted = 1 + chance.below(whole.checkpoints());
-        let (mut seen, mut last) = (0, None);
+        let mut seen = 0;
+        let mut last = None;
         let end = kills::when(&mut job.start(folder.path()), || {
             let part = kills::parts(&checkpoints).next();
             if part.is_some() && part != last {

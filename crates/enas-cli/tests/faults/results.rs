@@ -60,7 +60,8 @@ impl Results {
             let found = &other.0[name];
             if content != found {
                 let at = content.iter().zip(found).take_while(|(a, b)| a == b).count();
-                let (wanted, found) = (around(content, at), around(found, at));
+                let wanted = around(content, at);
+                let found = around(found, at);
                 panic!("{case}: {name} differs at byte {at}:\n  wanted …{wanted}…\n  found  …{found}…");
             }
         }
@@ -70,7 +71,8 @@ impl Results {
 
 /// The content near a byte, for a message.
 fn around(content: &[u8], at: usize) -> String {
-    let (from, to) = (at.saturating_sub(60).min(content.len()), (at + 60).min(content.len()));
+    let from = at.saturating_sub(60).min(content.len());
+    let to = (at + 60).min(content.len());
     String::from_utf8_lossy(&content[from..to]).into_owned()
 }
 

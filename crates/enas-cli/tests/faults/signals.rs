@@ -27,7 +27,8 @@ fn trainings_stopped_at_random_moments_save_and_end_alike() {
 
 #[test]
 fn a_second_signal_loses_nothing_either() {
-    let (story, job) = ("searches stopped by two signals", Job::search());
+    let story = "searches stopped by two signals";
+    let job = Job::search();
     let whole = Whole::of(&job);
     let mut tally = KillCounts::new(story);
     for (signal, _, code) in SIGNALS {

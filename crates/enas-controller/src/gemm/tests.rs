@@ -34,7 +34,9 @@ const SHAPES: [(usize, usize, usize); 8] = [
 #[test]
 fn products_equal_three_nested_loops_on_every_instruction_set() {
     for (m, k, n) in SHAPES {
-        let (a, b, start) = (numbers(m * k, 0), numbers(k * n, 1), numbers(m * n, 2));
+        let a = numbers(m * k, 0);
+        let b = numbers(k * n, 1);
+        let start = numbers(m * n, 2);
         let exact = |i: usize, j: usize| {
             let terms = (0..k).map(|p| f64::from(a[i * k + p]) * f64::from(b[p * n + j]));
             f64::from(start[i * n + j]) + terms.sum::<f64>()
@@ -70,7 +72,8 @@ fn rows_computed_alone_and_together_are_equal_to_the_bit() {
         let b = panels(&numbers(k * n, 1), k, n);
         let start = numbers(m * n, 2);
         for arch in simd::all() {
-            let (mut together, mut alone) = (start.clone(), start.clone());
+            let mut together = start.clone();
+            let mut alone = start.clone();
             simd::run_at(arch, MultiplyAdd { a: &a, b: &b, c: &mut together });
             for (a, c) in a.chunks(k).zip(alone.chunks_mut(n)) {
                 simd::run_at(arch, MultiplyAdd { a, b: &b, c });

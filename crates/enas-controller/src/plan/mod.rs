@@ -272,7 +272,8 @@ mod tests {
             for step in &plan.lstm_steps {
                 let LstmStep::Index(index) = step else { continue };
                 // The cell, node and side that a position of an arc's integers belongs to.
-                let (cell, node) = (index.decision / 4 / nodes, index.decision / 4 % nodes);
+                let cell = index.decision / 4 / nodes;
+                let node = index.decision / 4 % nodes;
                 let side = index.decision % 4 / 2;
                 assert_eq!(index.slot, cell * (nodes + 1));
                 assert_eq!(index.query, 2 * (cell * nodes + node) + side);

@@ -39,7 +39,8 @@ fn a_baseline_from_first_rewards_starts_at_their_mean_and_then_moves_as_ever() {
     let mut controller = small(Config { baseline_init: BaselineInit::FirstRewards, ..Config::reference() });
     let bounds = controller.config().bounds(0.0);
     let first = controller.reinforce(bounds, &episodes(&controller, &[0.2, 0.4])).unwrap();
-    let (a, b) = (first.episodes[0], first.episodes[1]);
+    let a = first.episodes[0];
+    let b = first.episodes[1];
     let start = (a.reward + b.reward) / 2.0;
     assert!((a.baseline - (0.99 * start + 0.01 * a.reward)).abs() < 1e-6);
     assert!((b.baseline - (0.99 * a.baseline + 0.01 * b.reward)).abs() < 1e-6);

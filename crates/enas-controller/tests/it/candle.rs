@@ -252,7 +252,8 @@ fn a_clone_has_variables_of_its_own() {
 #[test]
 fn policies_of_other_plans_have_variables_too() {
     for plan in [Plan::of_choices(&[3, 5, 2]).unwrap(), Plan::micro(1).unwrap()] {
-        let (config, varmap) = (small(Config::improved()), VarMap::new());
+        let config = small(Config::improved());
+        let varmap = VarMap::new();
         let mut policy = Policy::new(&config, plan, seeded(&varmap, SEED, &Device::Cpu)).unwrap();
         let bounds = config.bounds(0.0);
         let choices = vec![vec![0; policy.plan().n_choices().len()]];

@@ -48,7 +48,8 @@ fn instruction_sets_agree_and_repeat_themselves() {
         return;
     }
     let [portable, avx2, avx512] = ["portable", "avx2", "avx512"].map(|name| {
-        let (got, again) = (numbers_at(name), numbers_at(name));
+        let got = numbers_at(name);
+        let again = numbers_at(name);
         assert!(bits(&got) == bits(&again), "{name} repeats itself");
         got
     });

@@ -67,7 +67,8 @@ fn without_bias_and_bounds_near_zero_all_arcs_are_equally_likely() {
     let bounds = enas_controller::Bounds { tanh_constant: Some(1e-6), temperature: None };
     // What is left is the constant bias of the normal cell.
     let normal_ops = 10.0 * {
-        let (high, low) = (0.25f64.exp(), (-0.25f64).exp());
+        let high = 0.25f64.exp();
+        let low = (-0.25f64).exp();
         let sum = 2.0 * high + 3.0 * low;
         sum.ln() - (2.0 * high * 0.25 - 3.0 * low * 0.25) / sum
     };

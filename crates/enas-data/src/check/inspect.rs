@@ -127,7 +127,8 @@ fn image_info(
 impl ImageInfo {
     fn of(planes: &[Plane], properties: Properties, max_samples: MaxSamples) -> Self {
         let constant = planes.iter().all(|plane| plane.pixels.iter().all(|p| *p == plane.pixels[0]));
-        let (width, height) = (planes[0].width, planes[0].height);
+        let width = planes[0].width;
+        let height = planes[0].height;
         let coloured = has_colours(planes);
         Self {
             width,

@@ -73,7 +73,8 @@ fn left_out_findings(left_out: &LeftOut) -> impl Iterator<Item = Finding> {
 /// The finding for a decision about the folders.
 fn note_finding(Note { found, done, is_warning }: &Note) -> Finding {
     let severity = if *is_warning { Severity::Warning } else { Severity::Note };
-    let (summary, consequence) = (found.clone(), done.clone());
+    let summary = found.clone();
+    let consequence = done.clone();
     Finding { severity, kind: FindingKind::Layout, summary, consequence, cases: Vec::new() }
 }
 

@@ -75,7 +75,8 @@ fn near_pairs(images: &[&SimHash], candidates: &[usize], mask: u64) -> Vec<(usiz
 fn connected_components(n: usize, pairs: &[(usize, usize)]) -> Groups {
     let mut parent: Vec<usize> = (0..n).collect();
     for &(a, b) in pairs {
-        let (a, b) = (root(&mut parent, a), root(&mut parent, b));
+        let a = root(&mut parent, a);
+        let b = root(&mut parent, b);
         parent[a.max(b)] = a.min(b);
     }
     let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();

@@ -129,7 +129,8 @@ mod tests {
     #[test]
     fn another_size_of_an_image_is_near_and_another_image_is_not() {
         for seed in 0..20 {
-            let (large, small) = (simhash(&image(seed, 200)), simhash(&image(seed, 90)));
+            let large = simhash(&image(seed, 200));
+            let small = simhash(&image(seed, 90));
             assert!((large.hash ^ small.hash).count_ones() <= MAX_BITS && large.is_near(&small), "{seed}");
             let other = simhash(&image(seed + 1, 200));
             assert!(!large.is_near(&other), "{seed}: {}", large.difference(&other));

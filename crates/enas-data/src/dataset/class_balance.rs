@@ -26,7 +26,8 @@ pub(crate) fn counts(classes: &[String], items: &[Item]) -> Vec<ClassCount> {
 /// The finding of imbalance, if there is one. It is a note if the settings balance the classes.
 pub(crate) fn imbalance(counts: &[ClassCount], sampling: Sampling) -> Option<Finding> {
     let usual = counts.iter().filter(|c| c.train > 0);
-    let (least, most) = (usual.clone().min_by_key(|c| c.train)?, usual.max_by_key(|c| c.train)?);
+    let least = usual.clone().min_by_key(|c| c.train)?;
+    let most = usual.max_by_key(|c| c.train)?;
     if most.train < IMBALANCED * least.train {
         return None;
     }

@@ -27,7 +27,9 @@ pub(crate) struct ImageNames<'a> {
 
 /// Findings about groups of equal images; `exact` tells whether they are equal byte for byte.
 pub(crate) fn findings(names: ImageNames<'_>, groups: &Groups, exact: bool) -> Vec<Finding> {
-    let (mut conflicts, mut leaks, mut copies) = (Vec::new(), Vec::new(), Vec::new());
+    let mut conflicts = Vec::new();
+    let mut leaks = Vec::new();
+    let mut copies = Vec::new();
     for group in groups {
         let parts: Vec<Option<Part>> = distinct(group.iter().map(|&i| names.items[i].part));
         let labels: Vec<usize> = distinct(group.iter().map(|&i| names.items[i].class));

@@ -71,7 +71,8 @@ fn counts(n: usize, fractions: Fractions) -> (usize, usize) {
         0.0 => 0,
         f => ((n as f64 * f).round() as usize).max(1),
     };
-    let (mut valid, mut test) = (wanted(fractions.valid), wanted(fractions.test));
+    let mut valid = wanted(fractions.valid);
+    let mut test = wanted(fractions.test);
     let parts = 1 + usize::from(valid > 0) + usize::from(test > 0);
     if n < parts {
         return (0, 0);
@@ -162,7 +163,8 @@ mod tests {
             let contents = different(&items);
             stratify(&mut items, &contents, sizes.len(), Fractions { valid, test }, Seed::new(seed));
             for (class, &n) in sizes.iter().enumerate() {
-                let (v, t) = (count(&items, class, Part::Valid), count(&items, class, Part::Test));
+                let v = count(&items, class, Part::Valid);
+                let t = count(&items, class, Part::Test);
                 prop_assert_eq!(count(&items, class, Part::Train) + v + t, n);
                 if n >= 3 {
                     prop_assert!((v as f64 - n as f64 * valid).abs() <= 1.0, "{} of {}", v, n);

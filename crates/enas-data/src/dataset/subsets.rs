@@ -23,7 +23,9 @@ impl Dataset {
                 Split { data: SyncArc::new(data) }
             })
         };
-        let (train, valid, test) = (again(&self.train)?, again(&self.valid)?, again(&self.test)?);
+        let train = again(&self.train)?;
+        let valid = again(&self.valid)?;
+        let test = again(&self.test)?;
         Some(Self { train, valid, test, ..self.clone() })
     }
 

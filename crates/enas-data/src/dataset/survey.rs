@@ -182,7 +182,8 @@ mod tests {
             }
             estimate_reading(&Config { path: dir.path().into(), ..Config::default() }).unwrap()
         };
-        let (small, large) = (time_of(8), time_of(1500));
+        let small = time_of(8);
+        let large = time_of(1500);
         assert!(large > small && small > Duration::ZERO, "{small:?} {large:?}");
     }
 

@@ -126,7 +126,8 @@ fn scale_by_white_level(image: DynamicImage, white: WhiteLevels) -> (DynamicImag
         DynamicImage::ImageRgba32F(p) => scale_floats(p.as_raw(), channels, white),
         _ => (None, MaxSamples::default()),
     };
-    let (width, height) = (image.width(), image.height());
+    let width = image.width();
+    let height = image.height();
     let scaled = bytes.and_then(|bytes| image_from_samples(bytes, channels, width, height));
     (scaled.unwrap_or(image), max_samples)
 }
@@ -176,7 +177,8 @@ fn to_image_error(error: image::ImageError) -> ImageError {
 
 /// Splits an image into one grey or three colour planes.
 pub(crate) fn planes(image: DynamicImage, channels: usize) -> Vec<Plane> {
-    let (width, height) = (image.width(), image.height());
+    let width = image.width();
+    let height = image.height();
     let plane = |pixels| Plane { width: width as usize, height: height as usize, pixels };
     let image = match image {
         DynamicImage::ImageLuma8(grey) => {
@@ -190,7 +192,8 @@ pub(crate) fn planes(image: DynamicImage, channels: usize) -> Vec<Plane> {
     let rows = (STRIP_PIXELS / width.max(1)).max(1);
     let mut planes: Vec<Plane> = (0..if channels == 1 { 1 } else { 3 })
         .map(|_| {
-            let (width, height) = (width as usize, height as usize);
+            let width = width as usize;
+            let height = height as usize;
             Plane { width, height, pixels: Vec::with_capacity(width * height) }
         })
         .collect();
@@ -227,7 +230,8 @@ fn extend(planes: &mut [Plane], rows: &RgbaImage) {
 
 /// Composites a sample with this alpha over white, the usual background of images with transparency.
 fn over_white(value: u8, alpha: u8) -> u8 {
-    let (value, alpha) = (u32::from(value), u32::from(alpha));
+    let value = u32::from(value);
+    let alpha = u32::from(alpha);
     ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
 }
 

@@ -65,7 +65,8 @@ impl Normalization {
     pub(crate) fn reference(images: &[Sums], plane: usize) -> Self {
         let channels = images.first().map_or(0, |sums| sums.0.len());
         let n = images.len() as f64;
-        let (mut means, mut stds) = (0.0, 0.0);
+        let mut means = 0.0;
+        let mut stds = 0.0;
         for Sums(one) in images {
             let (sum, squares) = one.iter().fold((0, 0), |(s, q), channel| (s + channel.0, q + channel.1));
             let (mean, std) = mean_and_std(sum, squares, (channels * plane) as u64);
@@ -94,7 +95,9 @@ fn sums(pixels: &[u8]) -> (u64, u64) {
 
 /// Mean and population deviation. The difference of large numbers is an integer subtraction, so nothing cancels.
 fn mean_and_std(sum: u64, squares: u64, n: u64) -> (f64, f64) {
-    let (s, q, n) = (u128::from(sum), u128::from(squares), u128::from(n));
+    let s = u128::from(sum);
+    let q = u128::from(squares);
+    let n = u128::from(n);
     let n_squared_variance = (n * q - s * s) as f64;
     (s as f64 / n as f64, n_squared_variance.sqrt() / n as f64)
 }

@@ -61,7 +61,8 @@ fn inscribed((height, width): (usize, usize), outer: (usize, usize)) -> (usize, 
 /// The largest centred part of `plane` with the aspect ratio `height : width`.
 fn centre_crop(plane: &Plane, height: usize, width: usize) -> Plane {
     let (h, w) = inscribed((height, width), (plane.height, plane.width));
-    let (top, left) = ((plane.height - h) / 2, (plane.width - w) / 2);
+    let top = (plane.height - h) / 2;
+    let left = (plane.width - w) / 2;
     let row = |y: usize| &plane.pixels[(top + y) * plane.width + left..][..w];
     Plane { width: w, height: h, pixels: (0..h).flat_map(row).copied().collect() }
 }
@@ -70,7 +71,8 @@ fn centre_crop(plane: &Plane, height: usize, width: usize) -> Plane {
 fn pad(plane: &Plane, height: usize, width: usize, filter: Filter) -> Vec<u8> {
     let (h, w) = inscribed((plane.height, plane.width), (height, width));
     let inner = scale(plane, h, w, filter);
-    let (top, left) = ((height - h) / 2, (width - w) / 2);
+    let top = (height - h) / 2;
+    let left = (width - w) / 2;
     let mut out = vec![0; height * width];
     for (y, row) in inner.chunks_exact(w).enumerate() {
         out[(top + y) * width + left..][..w].copy_from_slice(row);
@@ -141,7 +143,8 @@ fn opencv_bilinear(plane: &Plane, height: usize, width: usize) -> Vec<u8> {
     };
     let mut out = Vec::with_capacity(height * width);
     for sample in linear_samples(plane.height, height, Axis::Rows) {
-        let (upper, lower) = (horizontal(sample.first), horizontal(sample.second));
+        let upper = horizontal(sample.first);
+        let lower = horizontal(sample.second);
         out.extend(upper.iter().zip(&lower).map(|(&a, &b)| {
             let sum = ((sample.weights[0] * (a >> 4)) >> 16) + ((sample.weights[1] * (b >> 4)) >> 16);
             ((sum + 2) >> 2).clamp(0, 255) as u8

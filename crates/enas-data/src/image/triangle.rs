@@ -79,7 +79,8 @@ mod tests {
 
     #[test]
     fn a_photo_gives_the_bits_of_the_image_crate() {
-        let (height, width) = (1203, 1604);
+        let height = 1203;
+        let width = 1604;
         let pixels: Vec<u8> = (0..height * width).map(|i| ((i * i) >> 5) as u8).collect();
         let image: ImageBuffer<Luma<u8>, &[u8]> =
             ImageBuffer::from_raw(width as u32, height as u32, &pixels[..]).unwrap();

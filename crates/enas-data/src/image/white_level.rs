@@ -68,7 +68,8 @@ impl MaxSamples {
     #[must_use]
     pub(crate) fn with(self, other: Self) -> Self {
         let float = [self.float, other.float].into_iter().flatten().reduce(f32::max);
-        let (integer, wide) = (self.integer.max(other.integer), self.wide.max(other.wide));
+        let integer = self.integer.max(other.integer);
+        let wide = self.wide.max(other.wide);
         Self { integer, wide, float, used: self.used }
     }
 

@@ -98,7 +98,8 @@ mod tests {
                 .filter(|&i| labels[i] == class)
                 .map(|i| of_image.get(&i).copied().unwrap_or(0))
                 .collect();
-            let (least, most) = (times.iter().min().unwrap(), times.iter().max().unwrap());
+            let least = times.iter().min().unwrap();
+            let most = times.iter().max().unwrap();
             assert!(most - least <= 1, "class {class}: {times:?}");
         }
     }

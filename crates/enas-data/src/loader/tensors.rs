@@ -57,7 +57,8 @@ mod tests {
     #[test]
     fn tensors_hold_the_numbers_of_the_batch_where_they_were() {
         let batch = batch();
-        let (images, labels) = (batch.images.clone(), batch.labels.clone());
+        let images = batch.images.clone();
+        let labels = batch.labels.clone();
         let starts = (batch.images.as_ptr(), batch.labels.as_ptr());
         let [c, h, w] = batch.shape;
         let (x, y) = batch.into_tensors(&Device::Cpu).unwrap();

@@ -101,7 +101,8 @@ fn duplicate_name(path: &Path, start: u64) -> Option<String> {
 /// Checks every entry; returns the total sizes in bytes, unpacked and packed.
 fn survey(path: &Path, zip: &mut ZipArchive<BufReader<File>>, purpose: Use) -> Result<(u64, u64), Error> {
     let refused = |reason: String| Err(Error::ZipRefused { path: path.into(), reason });
-    let (mut unpacked, mut packed) = (0u64, 0u64);
+    let mut unpacked = 0u64;
+    let mut packed = 0u64;
     let mut names = BTreeSet::new();
     let mut absolute = (0, None);
     for index in 0..zip.len() {

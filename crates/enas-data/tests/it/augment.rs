@@ -44,7 +44,8 @@ fn copies_come_before_their_original_as_in_the_reference() {
 #[test]
 fn variations_depend_on_seed_epoch_and_image_alone() {
     for m in [AugmentMode::Reference, AugmentMode::Corrected, AugmentMode::CropFlip] {
-        let (a, b) = (digits(3, mode(m)), digits(3, mode(m)));
+        let a = digits(3, mode(m));
+        let b = digits(3, mode(m));
         assert_eq!(a.train.augmented(7, 3).unwrap(), b.train.augmented(7, 3).unwrap(), "{m:?}");
         let same = (0..40)
             .filter(|&epoch| a.train.augmented(7, epoch).unwrap() == a.train.normalized(7).unwrap())

@@ -29,7 +29,8 @@ fn batches_hold_normalised_images_with_their_labels() {
         assert_eq!(batch.labels[k], data.train.labels()[i]);
         assert_eq!(batch.images[k * 64..][..64], data.train.normalized(i).unwrap());
     }
-    let (mean, std) = (data.normalization.mean[0], data.normalization.std[0]);
+    let mean = data.normalization.mean[0];
+    let std = data.normalization.std[0];
     assert_eq!(batch.images[5], (f32::from(data.train.image(batch.indices[0]).unwrap()[5]) - mean) / std);
 }
 

@@ -17,7 +17,8 @@ fn waves(number: u64, width: u32, height: u32) -> GrayImage {
     let waves: Vec<[f32; 3]> =
         (0..5).map(|_| [stream.range(-9.0, 9.0), stream.range(-9.0, 9.0), stream.range(0.0, 6.3)]).collect();
     GrayImage::from_fn(width, height, |x, y| {
-        let (x, y) = (x as f32 / width as f32, y as f32 / height as f32);
+        let x = x as f32 / width as f32;
+        let y = y as f32 / height as f32;
         let sum: f32 = waves.iter().map(|[u, v, phase]| (u * x + v * y + phase).cos()).sum();
         Luma([(128.0 + 25.0 * sum) as u8])
     })
@@ -484,7 +485,8 @@ fn the_number_of_threads_changes_nothing_and_reports_survive_json() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| examined(&config(&bundle)))
     };
-    let (one, four) = (with(1), with(4));
+    let one = with(1);
+    let four = with(4);
     assert!(one.findings.len() >= 5, "{:#?}", one.findings);
     let json = serde_json::to_string(&one).unwrap();
     assert_eq!(json, serde_json::to_string(&four).unwrap());
@@ -533,7 +535,8 @@ fn loading_finds_the_serious_things_in_passing() {
 
 #[test]
 fn a_zip_gets_the_report_of_its_folder() {
-    let (bundle, packed) = (mixed(), tempfile::tempdir().unwrap());
+    let bundle = mixed();
+    let packed = tempfile::tempdir().unwrap();
     let path = packed.path().join("mixed.zip");
     crate::zip::pack(bundle.root(), &path, "wrapped/");
     let of_zip = examined(&Config { path, ..config(&bundle) });

@@ -230,7 +230,8 @@ fn thousands_of_bad_files_do_not_make_thousands_of_lines() {
 #[test]
 fn links_are_followed_and_broken_ones_skipped() {
     let bundle = with_splits();
-    let (cat, dog) = (bundle.root().join("train/cat"), bundle.root().join("train/dog"));
+    let cat = bundle.root().join("train/cat");
+    let dog = bundle.root().join("train/dog");
     std::os::unix::fs::symlink(dog.join("000.png"), cat.join("linked.png")).unwrap();
     std::os::unix::fs::symlink(dog.join("gone.png"), cat.join("lost.png")).unwrap();
     std::os::unix::fs::symlink(bundle.root(), cat.join("cycle")).unwrap();
@@ -284,7 +285,8 @@ fn a_stored_split_that_no_longer_fits_says_why() {
 #[test]
 fn the_fingerprint_follows_names_and_contents_only() {
     let of = |bundle: &Bundle| load(&bundle.config(), &options()).unwrap().fingerprint;
-    let (one, two) = (with_splits(), with_splits());
+    let one = with_splits();
+    let two = with_splits();
     assert_eq!(of(&one), of(&two), "another folder with the same files");
     assert_eq!(of(&one).sha256.len(), 64);
     one.file("labels.csv", b"ignored");
@@ -353,7 +355,8 @@ fn digits_are_one_fixed_data_set_and_their_png_tree_is_the_same() {
         load(&Config { path: bundle.root().into(), image_size: 8, ..Config::default() }, &options()).unwrap();
     assert_eq!(tree.split_file(), data.split_file());
     for part in Part::ALL {
-        let (a, b) = (data.split(part), tree.split(part));
+        let a = data.split(part);
+        let b = tree.split(part);
         assert!((0..a.len()).all(|i| a.image(i).unwrap() == b.image(i).unwrap()));
     }
     let blocked = bundle.file("file", b"");
@@ -388,6 +391,7 @@ fn fashion_small_has_fixed_test_images_and_draws_its_validation_images() {
     let tree =
         load(&Config { path: bundle.root().into(), ..config }, &LoadOptions::new(Seed::new(1))).unwrap();
     assert_eq!(tree.split_file(), data.split_file());
-    let (a, b) = (&data.test, &tree.test);
+    let a = &data.test;
+    let b = &tree.test;
     assert!((0..a.len()).all(|i| a.image(i).unwrap() == b.image(i).unwrap()));
 }

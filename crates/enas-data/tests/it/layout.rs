@@ -290,7 +290,8 @@ fn a_split_whose_only_folder_is_not_a_class_holds_images_without_labels() {
 
 #[test]
 fn class_names_that_are_equal_in_unicode_are_one_class() {
-    let (composed, decomposed) = ("caf\u{e9}", "cafe\u{301}");
+    let composed = "caf\u{e9}";
+    let decomposed = "cafe\u{301}";
     let bundle = Bundle::new().with(&format!("train/{composed}"), 10).with("train/dog", 10);
     let bundle = bundle.with(&format!("test/{decomposed}"), 4).with("test/dog", 4);
     let (data, _) = loaded(&bundle);

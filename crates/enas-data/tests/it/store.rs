@@ -98,7 +98,8 @@ fn batches(data: &Dataset) -> Vec<ImageBatch> {
 
 #[test]
 fn archives_are_no_exception() {
-    let (bundle, archive) = (Bundle::new().with("cat", 9).with("dog", 7), Bundle::new());
+    let bundle = Bundle::new().with("cat", 9).with("dog", 7);
+    let archive = Bundle::new();
     let path = archive.root().join("pictures.zip");
     pack(bundle.root(), &path, "");
     same(&Config { path, ..bundle.config() });

@@ -49,7 +49,8 @@ fn load_zip(path: &Path) -> Result<Dataset, Error> {
 
 #[test]
 fn a_zip_is_the_folder_it_was_made_from_with_or_without_a_wrapper() {
-    let (here, elsewhere) = (with_splits(), Bundle::new());
+    let here = with_splits();
+    let elsewhere = Bundle::new();
     let folder = load(&here.config(), &LoadOptions::new(Seed::new(1))).unwrap();
     for (file, prefix) in [("plain.zip", ""), ("wrapped.ZIP", "my photos/")] {
         let path = elsewhere.root().join(file);
@@ -66,7 +67,8 @@ fn a_zip_is_the_folder_it_was_made_from_with_or_without_a_wrapper() {
 
 #[test]
 fn a_zip_of_classes_is_divided_like_the_folder() {
-    let (here, elsewhere) = (Bundle::new().with("a", 10).with("b", 10), Bundle::new());
+    let here = Bundle::new().with("a", 10).with("b", 10);
+    let elsewhere = Bundle::new();
     let folder = load(&here.config(), &LoadOptions::new(Seed::new(1))).unwrap();
     for (file, prefix) in [("plain.zip", ""), ("wrapped.zip", "w/")] {
         let path = elsewhere.root().join(file);
@@ -98,7 +100,8 @@ fn damaged_archives_are_errors_and_damaged_entries_are_skipped() {
     assert!(matches!(load_zip(&junk), Err(Error::Zip { .. })), "{:?}", load_zip(&junk).err());
     assert!(load_zip(&junk).unwrap_err().to_string().contains("junk.zip is not a readable zip archive"));
 
-    let (here, path) = (with_splits(), bundle.root().join("whole.zip"));
+    let here = with_splits();
+    let path = bundle.root().join("whole.zip");
     pack(here.root(), &path, "");
     let bytes = fs::read(&path).unwrap();
     let cut = bundle.file("cut.zip", &bytes[..bytes.len() - 40]);

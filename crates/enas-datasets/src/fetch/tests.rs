@@ -43,14 +43,16 @@ fn images(folder: &Path) -> Vec<(String, Vec<u8>)> {
 #[test]
 fn plain_and_gzipped_originals_give_the_same_folders() {
     let folder = tempfile::tempdir().unwrap();
-    let (plain, zipped) = (folder.path().join("plain"), folder.path().join("zipped"));
+    let plain = folder.path().join("plain");
+    let zipped = folder.path().join("zipped");
     fs::create_dir_all(&plain).unwrap();
     fs::create_dir_all(&zipped).unwrap();
     for (name, bytes) in idx_files() {
         fs::write(plain.join(name), &bytes).unwrap();
         fs::write(zipped.join(format!("{name}.gz")), gzip(&bytes)).unwrap();
     }
-    let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+    let a = folder.path().join("a");
+    let b = folder.path().join("b");
 
     fetch(&MNIST, Some(&plain), &a, &()).unwrap();
     fetch(&MNIST, Some(&zipped), &b, &()).unwrap();

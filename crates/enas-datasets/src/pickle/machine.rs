@@ -80,7 +80,8 @@ impl Machine<'_> {
                 self.push(Value::Global(name.into()))?;
             }
             0x93 => {
-                let (name, module) = (self.pop()?, self.pop()?);
+                let name = self.pop()?;
+                let module = self.pop()?;
                 let (Value::Text(module), Value::Text(name)) = (module, name) else {
                     bail!("a name that is not text")
                 };
@@ -137,7 +138,8 @@ impl Machine<'_> {
                 self.extend_dict(items)?;
             }
             b'R' => {
-                let (arguments, callable) = (self.pop()?, self.pop()?);
+                let arguments = self.pop()?;
+                let callable = self.pop()?;
                 let value = evaluate_call(&callable, &arguments)?;
                 // One text can be encoded repeatedly.
                 self.call_bytes += value.as_bytes().map_or(0, <[u8]>::len);
@@ -145,7 +147,8 @@ impl Machine<'_> {
                 self.push(value)?;
             }
             b'b' => {
-                let (state, object) = (self.pop()?, self.pop()?);
+                let state = self.pop()?;
+                let object = self.pop()?;
                 let value = set_state(object, state)?;
                 self.push(value)?;
             }

@@ -9,7 +9,8 @@ fn emulator() -> Emulator {
 #[test]
 fn a_block_reduction_is_exact_and_the_same_in_twenty_orders() {
     let gpu = emulator();
-    let (rows, n) = (5_u32, 1_000_u32);
+    let rows = 5_u32;
+    let n = 1_000_u32;
     // Small whole numbers: their sums are exact in any order.
     let x: Vec<f32> = (0..rows * n).map(|i| (i * 37 % 101) as f32).collect();
     let expected: Vec<f32> = x.chunks(n as usize).map(|row| row.iter().sum()).collect();
@@ -34,7 +35,8 @@ fn wide_accesses_copy_every_length() {
     let gpu = emulator();
     for n in 1..=37_u32 {
         let values: Vec<f32> = (0..n).map(|i| i as f32 + 0.5).collect();
-        let (x, y) = (gpu.upload(&values).unwrap(), gpu.alloc(4 * u64::from(n)).unwrap());
+        let x = gpu.upload(&values).unwrap();
+        let y = gpu.alloc(4 * u64::from(n)).unwrap();
         let launch = LaunchRequest {
             kernel: "emulator_copy4",
             grid: [2, 1, 1],
@@ -139,7 +141,8 @@ fn atomic_additions_in_shared_memory_count() {
 fn seeds_permute_threads_and_blocks() {
     let gpu = emulator();
     let arrivals = |order_seed| {
-        let (count, order) = (gpu.upload(&[0_u32]).unwrap(), gpu.alloc(4 * 24 * 24).unwrap());
+        let count = gpu.upload(&[0_u32]).unwrap();
+        let order = gpu.alloc(4 * 24 * 24).unwrap();
         let launch = LaunchRequest {
             kernel: "emulator_arrivals",
             grid: [4, 3, 2],
@@ -168,7 +171,8 @@ fn seeds_permute_threads_and_blocks() {
 #[test]
 fn kernels_declared_by_a_macro_are_found() {
     let gpu = emulator();
-    let (x, y) = (gpu.upload(&[1.5_f32, -2.0]).unwrap(), gpu.upload(&[3_i32, -4]).unwrap());
+    let x = gpu.upload(&[1.5_f32, -2.0]).unwrap();
+    let y = gpu.upload(&[3_i32, -4]).unwrap();
     let launch =
         LaunchRequest { kernel: "emulator_double_float", block: [2, 1, 1], ..LaunchRequest::default() };
     gpu.launch(&launch, &[LaunchArg::Buffer(x, 0)]).unwrap();
@@ -183,7 +187,8 @@ fn kernels_declared_by_a_macro_are_found() {
 #[test]
 fn memory_is_handed_to_helper_functions() {
     let gpu = emulator();
-    let (x, y) = (gpu.upload(&[1_f32, 2.0, 5.0]).unwrap(), gpu.alloc(12).unwrap());
+    let x = gpu.upload(&[1_f32, 2.0, 5.0]).unwrap();
+    let y = gpu.alloc(12).unwrap();
     let z = gpu.upload(&[9_f32]).unwrap();
     let launch = LaunchRequest { kernel: "emulator_helpers", ..LaunchRequest::default() };
     gpu.launch(
@@ -210,7 +215,8 @@ fn rounded(bits: u32) -> u16 {
 fn bf16_goes_there_and_back_for_every_pattern() {
     let gpu = emulator();
     let patterns: Vec<u16> = (0..=u16::MAX).collect();
-    let (x, back) = (gpu.upload(&patterns).unwrap(), gpu.alloc(2 * 65_536).unwrap());
+    let x = gpu.upload(&patterns).unwrap();
+    let back = gpu.alloc(2 * 65_536).unwrap();
     let launch = LaunchRequest {
         kernel: "emulator_bf16_round_trip",
         grid: [256, 1, 1],
@@ -233,7 +239,8 @@ fn bf16_rounds_to_nearest_even_above_and_below_every_pattern() {
     let lows = [0x0001, 0x7fff, 0x8000, 0x8001, 0xffff];
     for low in lows {
         let bits: Vec<u32> = (0..=u16::MAX).map(|high| u32::from(high) << 16 | low).collect();
-        let (x, y) = (gpu.upload(&bits).unwrap(), gpu.alloc(2 * 65_536).unwrap());
+        let x = gpu.upload(&bits).unwrap();
+        let y = gpu.alloc(2 * 65_536).unwrap();
         let launch = LaunchRequest {
             kernel: "emulator_bf16_round",
             grid: [64, 1, 1],
@@ -251,7 +258,8 @@ fn bf16_rounds_to_nearest_even_above_and_below_every_pattern() {
 fn bf16_moves_in_all_widths() {
     let gpu = emulator();
     let values: Vec<u16> = (0..24 * 32).collect();
-    let (x, y) = (gpu.upload(&values).unwrap(), gpu.alloc(2 * 24 * 32).unwrap());
+    let x = gpu.upload(&values).unwrap();
+    let y = gpu.alloc(2 * 24 * 32).unwrap();
     let launch =
         LaunchRequest { kernel: "emulator_bf16_wide", block: [32, 1, 1], ..LaunchRequest::default() };
     gpu.launch(&launch, &[LaunchArg::Buffer(x, 0), LaunchArg::Buffer(y, 0)]).unwrap();
@@ -277,7 +285,8 @@ fn bits_and_arithmetic_are_the_devices() {
 #[test]
 fn a_parameter_may_be_null_or_part_of_a_buffer() {
     let gpu = emulator();
-    let (x, y) = (gpu.upload(&[1_f32, 2.0, 3.0]).unwrap(), gpu.upload(&[10_f32, 20.0, 30.0]).unwrap());
+    let x = gpu.upload(&[1_f32, 2.0, 3.0]).unwrap();
+    let y = gpu.upload(&[10_f32, 20.0, 30.0]).unwrap();
     let launch = LaunchRequest { kernel: "emulator_add", block: [4, 1, 1], ..LaunchRequest::default() };
     gpu.launch(&launch, &[LaunchArg::Null, LaunchArg::Buffer(y, 0), LaunchArg::F32(2.0), LaunchArg::U32(3)])
         .unwrap();

@@ -120,7 +120,8 @@ fn a_reader_that_writes_is_found_among_readers() {
         let found = fault("wrong_common_read", 1, threads, |gpu| {
             vec![unwritten(gpu, threads.into()), LaunchArg::U32(writer)]
         });
-        let (kind, place) = (FaultKind::Race, "since the barrier at kernels/wrong.cu:46 (length 1)");
+        let kind = FaultKind::Race;
+        let place = "since the barrier at kernels/wrong.cu:46 (length 1)";
         check(
             &found,
             kind,

@@ -79,7 +79,8 @@ fn kernels_are_listed_with_their_signatures() {
 #[test]
 fn bytes_come_back_and_unwritten_ones_are_an_error() {
     let gpu = Emulator::start().unwrap();
-    let (a, b) = (gpu.alloc(8).unwrap(), gpu.alloc(8).unwrap());
+    let a = gpu.alloc(8).unwrap();
+    let b = gpu.alloc(8).unwrap();
     gpu.write(a, 2, &[1, 2, 3]).unwrap();
     assert_eq!(gpu.read(a, 2, 3).unwrap(), [1, 2, 3]);
     assert_eq!(gpu.read(a, 2, 4).unwrap_err().to_string(), "byte 5 of BufferId(1) was never written");

@@ -26,20 +26,23 @@ fn sums_and_their_gradients_are_those_of_the_cpu() {
 fn check_sum(precision: Precision, i: usize, shape: Shape, flags: usize) {
     let what = format!("{shape:?}, {flags}");
     let twin = |seed, affine| Twin::new(precision, seed, shape, affine);
-    let (left, right) = (twin(1, flags & 1 == 1), twin(3, i.is_multiple_of(2)));
+    let left = twin(1, flags & 1 == 1);
+    let right = twin(3, i.is_multiple_of(2));
     let factors = [flags & 2 == 2, (flags + i).is_multiple_of(3)];
     let factors = [5, 6].map(|seed| factors[seed as usize - 5].then(|| numbers(seed, shape.0)));
     let grad = map_numbers(precision, 7, len(shape));
     let before = start(precision, 8, shape, (flags + i).is_multiple_of(2));
 
-    let (a, b) = (left.cpu(), right.cpu());
+    let a = left.cpu();
+    let b = right.cpu();
     let term = |value, i: usize| Term { value, factors: factors[i].as_deref() };
     let sum = enas_kernels::add(term(&a, 0), term(&b, 1));
     let mut gradient = before.as_ref().map(|numbers| cpu_map(numbers, shape));
     enas_kernels::add_backward(&cpu_map(&grad, shape), factors[0].as_deref(), &mut gradient);
 
     let got = on_maps(precision, &what, |gpu| {
-        let (a, b) = (left.gpu(gpu), right.gpu(gpu));
+        let a = left.gpu(gpu);
+        let b = right.gpu(gpu);
         let factors = [0, 1].map(|i: usize| factors[i].as_ref().map(|factors| gpu.upload(factors)));
         let term = |value, i: usize| GpuTerm { value, factors: factors[i].as_ref() };
         let sum = gpu::add(term(&a, 0), term(&b, 1));

@@ -23,8 +23,10 @@ const FIRST: usize = 3;
 
 fn check_classifier(n: usize, c: usize, classes: usize, trained: bool) {
     let what = format!("{n} images, {c} features, {classes} classes");
-    let (features, weight) = (numbers(1, n * c), numbers(2, c * classes));
-    let (grad, before) = (numbers(3, n * classes), numbers(4, c * classes));
+    let features = numbers(1, n * c);
+    let weight = numbers(2, c * classes);
+    let grad = numbers(3, n * classes);
+    let before = numbers(4, c * classes);
     let logits = product([n, c, classes], |i, k| features[i * c + k], |k, j| weight[k * classes + j], None);
     let feature_grad =
         product([n, classes, c], |i, k| grad[i * classes + k], |k, j| weight[j * classes + k], None);
@@ -39,7 +41,8 @@ fn check_classifier(n: usize, c: usize, classes: usize, trained: bool) {
         all.upload(FIRST, &weight);
         let sums = gpu.zeros(FIRST + c * classes);
         sums.upload(FIRST, &before);
-        let (features, weight) = (gpu.upload(&features), all.span(FIRST, c * classes));
+        let features = gpu.upload(&features);
+        let weight = all.span(FIRST, c * classes);
         let logits = gpu::classifier_forward(&features, weight, n, c, classes);
         let into = trained.then(|| sums.span(FIRST, c * classes));
         let grad = gpu::classifier_backward(&features, weight, n, c, classes, &gpu.upload(&grad), into);
@@ -71,7 +74,8 @@ fn a_frozen_classifier_gets_no_gradient() {
 
 #[test]
 fn features_are_scaled_one_by_one() {
-    let (features, factors) = (numbers(1, 300), numbers(2, 300));
+    let features = numbers(1, 300);
+    let factors = numbers(2, 300);
     let got = in_all_orders("scaled", |gpu| {
         let scaled = gpu::scale_features(&gpu.upload(&features), &gpu.upload(&factors), 300);
         vec![scaled.download(0, 300).expect("the kernel runs")]
@@ -93,7 +97,8 @@ struct Task {
 
 impl Task {
     fn plain(labels: &[u32], class_weights: &[f32]) -> Self {
-        let (labels, class_weights) = (labels.to_vec(), class_weights.to_vec());
+        let labels = labels.to_vec();
+        let class_weights = class_weights.to_vec();
         Self { labels, mix: None, class_weights, smoothing: 0.0, weight: 1.0 }
     }
 
@@ -115,9 +120,12 @@ impl Task {
 
     /// Gradient, mean and number right of the cross entropy.
     fn solve(&self, logits: &[f32]) -> (Vec<f32>, [f32; 2]) {
-        let (classes, n) = (self.class_weights.len(), self.labels.len());
+        let classes = self.class_weights.len();
+        let n = self.labels.len();
         let smoothing = f64::from(self.smoothing);
-        let (mut gradient, mut total, mut right) = (Vec::new(), 0.0, 0);
+        let mut gradient = Vec::new();
+        let mut total = 0.0;
+        let mut right = 0;
         for (image, logits) in logits.chunks_exact(classes).enumerate() {
             let shares = self.shares(image);
             let own: f64 = shares.iter().sum();
@@ -159,7 +167,8 @@ fn check_cross_entropy(n: usize, classes: usize, weight: f32) {
     let shares = (0..n).map(|i| (i % 5) as f32 / 4.0).collect();
     for (mix, smoothing) in [(None, 0.0), (None, 0.1), (Some((others, shares)), 0.2)] {
         let what = format!("{n} images, {classes} classes, {smoothing} smoothed, {}", mix.is_some());
-        let (labels, class_weights) = (labels.clone(), class_weights.clone());
+        let labels = labels.clone();
+        let class_weights = class_weights.clone();
         let task = Task { labels, mix, class_weights, smoothing, weight };
         let (gradient, stats) = task.solve(&logits);
         let got = in_all_orders(&what, |gpu| {
@@ -213,7 +222,8 @@ fn a_label_that_is_no_class_makes_the_mean_no_number() {
 
 #[test]
 fn a_class_weight_multiplies_loss_and_gradient() {
-    let (logits, labels) = (numbers(5, 3 * 4), [3, 0, 2]);
+    let logits = numbers(5, 3 * 4);
+    let labels = [3, 0, 2];
     let run = |weight: f32| {
         in_all_orders("weights", |gpu| {
             let stats = gpu.zeros(2);
@@ -222,7 +232,8 @@ fn a_class_weight_multiplies_loss_and_gradient() {
             vec![download(&gradient, 12), download(&stats, 1)]
         })
     };
-    let (plain, double) = (run(1.0), run(2.0));
+    let plain = run(1.0);
+    let double = run(2.0);
     for (plain, double) in plain.iter().zip(&double) {
         assert!(plain.iter().zip(double).all(|(p, d)| 2.0 * p == *d), "{plain:?} {double:?}");
     }

@@ -61,7 +61,8 @@ fn indices(n: usize) -> Vec<usize> {
 #[test]
 fn resident_batches_equal_those_of_the_host_to_the_bit() {
     for (precision, (shape, n)) in Precision::ALL.into_iter().flat_map(|p| SETS.map(|set| (p, set))) {
-        let (set, indices) = (Set::new(shape, n), indices(n));
+        let set = Set::new(shape, n);
+        let indices = indices(n);
         let want = support::stored(precision, set.normalised(&indices));
         let got = on_maps(precision, "pictures", |gpu| {
             let resident = set.on(gpu);

@@ -24,7 +24,8 @@ impl Case {
 
     /// Weights and states after `step` of the trained runs (weights, states, gradient).
     fn cpu(&self, mut step: impl FnMut(&mut [f32], &mut [f32], &[f32])) -> (Vec<f32>, Vec<f32>) {
-        let (mut weights, mut states) = (self.weights.clone(), self.states.clone());
+        let mut weights = self.weights.clone();
+        let mut states = self.states.clone();
         for &(first, len) in self.ranges {
             let run = first..first + len;
             step(&mut weights[run.clone()], &mut states[run.clone()], &self.gradient[run]);
@@ -34,7 +35,8 @@ impl Case {
 
     /// The same on a GPU, where `step` knows the runs.
     fn gpu(&self, gpu: &Gpu, step: impl Fn([&Buffer; 3])) -> [Vec<f32>; 2] {
-        let (weights, states) = (gpu.upload(&self.weights), gpu.upload(&self.states));
+        let weights = gpu.upload(&self.weights);
+        let states = gpu.upload(&self.states);
         step([&weights, &states, &gpu.upload(&self.gradient)]);
         [weights, states].map(|buffer| buffer.download(0, self.weights.len()).expect("the kernels run"))
     }
@@ -85,7 +87,8 @@ struct Stepped {
 impl Scattered {
     /// Arrays of these lengths. Between their places lies what must not change.
     fn new(lens: &[usize]) -> Self {
-        let (mut arrays, mut end) = (Vec::new(), 0);
+        let mut arrays = Vec::new();
+        let mut end = 0;
         for (i, len) in lens.iter().enumerate() {
             arrays.push((end, numbers(i as u64, *len)));
             end = (end + len + i % 3).next_multiple_of(TensorList::ALIGNMENT);
@@ -108,7 +111,8 @@ impl Scattered {
 
     fn step(&self, gpu: &Gpu, rule: &Nesterov, clip_norm: f32) -> Stepped {
         let ((buffers, weights), norm) = (self.on(gpu), gpu.zeros(1));
-        let (momentum, gradient) = (gpu.upload(&self.momentum), gpu.upload(&self.gradient));
+        let momentum = gpu.upload(&self.momentum);
+        let gradient = gpu.upload(&self.gradient);
         rule.step_gpu(&weights, &momentum, &gradient, clip_norm, norm.span(0, 1));
         Stepped {
             weights: self.download(&buffers),
@@ -126,7 +130,8 @@ impl Scattered {
         if clip_norm > 0.0 {
             rule.scale = clip_norm / norm.max(clip_norm);
         }
-        let (mut all, mut momentum) = (Vec::new(), self.momentum.clone());
+        let mut all = Vec::new();
+        let mut momentum = self.momentum.clone();
         for array in &self.arrays {
             let mut weights = array.1.clone();
             rule.step(&mut weights, &mut momentum[place(array)], Some(&self.gradient[place(array)]));

@@ -12,9 +12,11 @@ fn check(pool: Pool, nc: (usize, usize), affine: bool, accumulate: bool) {
 
 fn check_in(precision: Precision, pool: Pool, (n, c): (usize, usize), affine: bool, accumulate: bool) {
     let what = format!("{pool:?} of {n} images, {c} channels, affine {affine}, accumulate {accumulate}");
-    let (shape, pooled) = ((n, c, pool.y.size, pool.x.size), (n, c, pool.y.out, pool.x.out));
+    let shape = (n, c, pool.y.size, pool.x.size);
+    let pooled = (n, c, pool.y.out, pool.x.out);
     let twin = Twin::new(precision, 1, shape, affine);
-    let (grad, before) = (map_numbers(precision, 2, len(pooled)), start(precision, 3, shape, accumulate));
+    let grad = map_numbers(precision, 2, len(pooled));
+    let before = start(precision, 3, shape, accumulate);
 
     let input = twin.cpu();
     let mut gradient = before.as_ref().map(|numbers| cpu_map(numbers, shape));

@@ -57,7 +57,8 @@ impl Slots {
     /// If a variable cannot be updated in place, or is on another device than the first one.
     pub(super) fn on_gpu_with_zeros(vars: Vec<(String, Var)>) -> Result<Self> {
         let zeros = |(name, var): &(String, Var)| {
-            let (own, of_first) = (var.device(), vars[0].1.device());
+            let own = var.device();
+            let of_first = vars[0].1.device();
             if !own.same_device(of_first) {
                 bail!("{name} is on {own:?}, other variables are on {of_first:?}");
             }

@@ -160,7 +160,8 @@ impl CustomOp3 for Link {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (first, second) = (self.gradients.take(self.first), self.gradients.take(self.second));
+        let first = self.gradients.take(self.first);
+        let second = self.gradients.take(self.second);
         Ok((Self::on_to_the_next(token, grad), first, second))
     }
 }

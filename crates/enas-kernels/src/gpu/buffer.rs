@@ -210,7 +210,8 @@ mod tests {
     #[test]
     fn a_buffer_that_outlives_its_loan_is_refused() {
         let gpu = Gpu::new(Box::new(CountingDevice::new()));
-        let (lent, other) = (gpu.zeros(8), gpu.zeros(8));
+        let lent = gpu.zeros(8);
+        let other = gpu.zeros(8);
         let kept = lent.clone();
         copy_numbers(kept.span(0, 8), other.span(0, 8));
         assert_eq!(gpu.finish(), Ok(()));

@@ -9,7 +9,9 @@ fn tensor(numbers: &[f32]) -> Tensor {
 
 #[test]
 fn writes_nest_and_copy_nothing() {
-    let (w, m, g) = (tensor(&[1.0, 2.0]), tensor(&[10.0, 20.0]), tensor(&[0.5, 0.25]));
+    let w = tensor(&[1.0, 2.0]);
+    let m = tensor(&[10.0, 20.0]);
+    let g = tensor(&[0.5, 0.25]);
     let place = read(&w, |w| w.as_ptr().addr()).unwrap();
     let sum = write(&w, |w| {
         write(&m, |m| {
@@ -39,7 +41,8 @@ fn a_view_is_written_where_it_is() {
 #[test]
 fn aliases_are_refused() {
     let var = Var::new(&[1.0f32, 2.0], &Device::Cpu).unwrap();
-    let (same, detached) = (var.as_tensor().clone(), var.as_detached_tensor());
+    let same = var.as_tensor().clone();
+    let detached = var.as_detached_tensor();
     let part = var.narrow(0, 1, 1).unwrap();
     for alias in [&same, &detached, &part] {
         let tries = [

@@ -13,7 +13,8 @@ fn steps_equal_the_rule_on_slices_and_that_of_candles_gradients() {
     let [a, b] = [(); 2].map(|()| Var::from_vec(start.clone(), 37, &Device::Cpu).unwrap());
     let mut slices = TfAdam::named(vec![("a".into(), a.clone())], config).unwrap();
     let mut tensors = TfAdam::new(vec![b.clone()], config).unwrap();
-    let (mut w, mut v) = (start, vec![0.0f32; 37]);
+    let mut w = start;
+    let mut v = vec![0.0f32; 37];
     for t in 1..=4u64 {
         let g: Vec<f32> = (0..37).map(|i| (i as f32 * 1.3 + t as f32).cos()).collect();
         let rate = (0.0035 * (1.0 - 0.999f64.powf(t as f64)).sqrt()) as f32;

@@ -34,7 +34,8 @@ fn expected(config: NesterovConfig, visited: impl Fn(usize, usize) -> bool) -> (
         let mut pass = |rule: &Nesterov, writes: bool| {
             let mut squares = 0.0;
             for (i, (w, m)) in weights.iter_mut().zip(&mut momentum).enumerate() {
-                let (row, all) = (w.len() / vars[i].2, gradient(i, w.len()));
+                let row = w.len() / vars[i].2;
+                let all = gradient(i, w.len());
                 for r in 0..vars[i].2 {
                     let at = r * row..(r + 1) * row;
                     let g = visited(i, r).then(|| &all[at.clone()]);

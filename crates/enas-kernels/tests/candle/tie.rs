@@ -55,7 +55,8 @@ fn every_tied_tensor_gets_its_slope() {
             let gradient = gradients.get(var).unwrap().to_vec1::<f32>().unwrap();
             for (k, gradient) in gradient.into_iter().enumerate() {
                 let mut numbers = var.to_vec1::<f32>().unwrap();
-                let (at, step) = (numbers[k], 1e-2);
+                let at = numbers[k];
+                let step = 1e-2;
                 let mut loss_at = |x: f32| {
                     numbers[k] = x;
                     var.set(&Tensor::new(numbers.as_slice(), &Device::Cpu).unwrap()).unwrap();

@@ -44,7 +44,8 @@ fn normalising_equals_the_reference() {
     for shape in awkward_shapes() {
         let rng = &mut stream("normalise", shape);
         let (z, meant) = map(rng, shape);
-        let (gamma, beta) = (uniform(rng, shape.1), uniform(rng, shape.1));
+        let gamma = uniform(rng, shape.1);
+        let beta = uniform(rng, shape.1);
         let stats = BatchStats::of(&z);
         let value = Activation { map: z, affine: Some(SyncArc::new(stats.affine(&gamma, &beta))) };
         let expected = reference::batch_norm(&meant, &doubles(&gamma), &doubles(&beta));
@@ -63,7 +64,8 @@ fn a_batch_norm_alone_propagates_as_one_behind_a_convolution() {
     for shape in awkward_shapes() {
         let rng = &mut stream("alone", shape);
         let ((z, _), (gy, _), (before, _)) = (map(rng, shape), map(rng, shape), map(rng, shape));
-        let (c, gamma) = (shape.1, uniform(rng, shape.1));
+        let c = shape.1;
+        let gamma = uniform(rng, shape.1);
         let identity: Vec<f32> = (0..c * c).map(|i| if i / c == i % c { 1.0 } else { 0.0 }).collect();
         let branch = ConvBranch { rows: Im2row::Pixels, weight: &identity, outputs: c };
         let conv_block =

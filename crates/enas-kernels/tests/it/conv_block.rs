@@ -95,7 +95,8 @@ impl Case {
             reference::concat(&parts)
         };
         let (z, stats) = conv_block.forward(true);
-        let (expected, terms) = (apply(&input, false), apply(&magnitude, true));
+        let expected = apply(&input, false);
+        let terms = apply(&magnitude, true);
         assert_eq!(z.shape(), expected.shape(), "{self:?}");
         let z_numbers = z.to_nchw();
         assert_close(&format!("{self:?} z"), &z_numbers, &expected.data, &terms.data);
@@ -224,8 +225,11 @@ fn check_all(kinds: &[Kind]) {
 /// Checks one kind of conv block where work is cut up.
 fn check_large(kinds: &[Kind]) {
     for (i, shape) in large_shapes().into_iter().enumerate() {
-        let (inputs, outputs) = (vec![shape.1], [9, 20, 6][i]);
-        let (relu, pending, accumulate) = (i != 1, i != 0, i == 1);
+        let inputs = vec![shape.1];
+        let outputs = [9, 20, 6][i];
+        let relu = i != 1;
+        let pending = i != 0;
+        let accumulate = i == 1;
         Case { shape, inputs, kinds: kinds.to_vec(), outputs, relu, pending, accumulate }.check();
     }
 }
@@ -242,7 +246,8 @@ fn several_inputs_act_as_one_with_all_channels() {
         for relu in [false, true] {
             let inputs = [vec![1, 2], vec![3, 3, 3], vec![2, 1, 5, 4, 1]][i % 3].clone();
             let shape = (n, inputs.iter().sum(), h, w);
-            let (pending, accumulate) = (i % 2 == 0, (i / 2) % 2 == 0);
+            let pending = i % 2 == 0;
+            let accumulate = (i / 2) % 2 == 0;
             Case { shape, inputs, kinds: vec![Kind::Pointwise], outputs: 3, relu, pending, accumulate }
                 .check();
         }
@@ -253,7 +258,9 @@ fn several_inputs_act_as_one_with_all_channels() {
 fn separable_and_dense_rows_take_several_inputs() {
     for kind in [Kind::Separable(3, 1), Kind::Separable(5, 2), Kind::Dense(3)] {
         let inputs = vec![2, 3];
-        let (relu, pending, accumulate) = (true, true, false);
+        let relu = true;
+        let pending = true;
+        let accumulate = false;
         let shape = (17, 5, 5, 6);
         Case { shape, inputs, kinds: vec![kind], outputs: 4, relu, pending, accumulate }.check();
     }

@@ -19,10 +19,12 @@ fn sums_equal_the_reference_with_and_without_factors() {
         let rng = &mut stream("add", shape);
         let (a, a_meant) = value(rng, shape, i % 2 == 0);
         let (b, b_meant) = value(rng, shape, i % 3 == 0);
-        let (fa, fb) = (uniform(rng, shape.0), uniform(rng, shape.0));
+        let fa = uniform(rng, shape.0);
+        let fb = uniform(rng, shape.0);
         for (fa, fb) in [(None, None), (Some(&fa[..]), None), (Some(&fa[..]), Some(&fb[..]))] {
             let out = add(Term { value: &a, factors: fa }, Term { value: &b, factors: fb });
-            let (x, y) = (scaled(&a_meant, fa), scaled(&b_meant, fb));
+            let x = scaled(&a_meant, fa);
+            let y = scaled(&b_meant, fb);
             let terms = x.zip(&y, |x, y| x.abs() + y.abs() + 4.0);
             assert_close(&format!("{shape:?}"), &out.to_nchw(), &x.zip(&y, |x, y| x + y).data, &terms.data);
         }
@@ -55,7 +57,8 @@ fn gradients_of_sums_are_scaled_and_added() {
 #[test]
 fn a_shared_gradient_is_copied_before_it_is_added_to() {
     let grad = FeatureMap::from_nchw(&[1.0, 2.0], 1, 1, 1, 2);
-    let (mut a, mut b) = (None, None);
+    let mut a = None;
+    let mut b = None;
     add_backward(&grad, None, &mut a);
     add_backward(&grad, None, &mut b);
     add_backward(&grad, None, &mut a);

@@ -17,7 +17,8 @@ fn check(shape: Shape, k: usize, stride: usize, with_gradient: bool) {
         let rows = Im2row::Depthwise { filter: &filters[i], k, stride };
         [ConvBranch { rows, weight: &weights[i], outputs: c }]
     };
-    let (branches, inputs) = ([branch(0, 1), branch(1, stride)], [value(rng, shape, true).0]);
+    let branches = [branch(0, 1), branch(1, stride)];
+    let inputs = [value(rng, shape, true).0];
     let first = ConvBlock { inputs: &inputs, relu: true, branches: &branches[0] };
     let (z, stats) = first.forward(true);
     let stats = stats.expect("asked for");
@@ -70,7 +71,9 @@ fn sums_taken_on_the_way_are_those_of_a_pass_of_their_own() {
 fn a_gradient_that_was_added_to_forgets_its_sums() {
     let shape = (17, 5, 9, 8);
     let rng = &mut stream("forgets", shape);
-    let (filter, weight, gamma) = (uniform(rng, 9 * 5), uniform(rng, 25), uniform(rng, 5));
+    let filter = uniform(rng, 9 * 5);
+    let weight = uniform(rng, 25);
+    let gamma = uniform(rng, 5);
     let branches = [ConvBranch {
         rows: Im2row::Depthwise { filter: &filter, k: 3, stride: 1 },
         weight: &weight,
@@ -83,7 +86,8 @@ fn a_gradient_that_was_added_to_forgets_its_sums() {
     let middle = [Activation::plain(z.clone())];
     let second = ConvBlock { inputs: &middle, relu: true, branches: &branches };
     let (end, end_moments) = second.forward(true);
-    let (gy, more) = (map(rng, end.shape()).0, map(rng, shape).0);
+    let gy = map(rng, end.shape()).0;
+    let more = map(rng, shape).0;
     let mut gradient = None;
     second.backward_fused_stats(&stats, &end, &end_moments.expect("asked for"), &gamma, &gy, &mut gradient);
     enas_kernels::add_backward(&more, None, &mut gradient);

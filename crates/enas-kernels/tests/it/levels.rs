@@ -77,7 +77,8 @@ fn kind_name(rows: &Im2row) -> String {
 fn others(rng: &mut Stream, shape: Shape, out: &mut Vec<(String, Vec<f32>)>) {
     let (n, c, h, w) = shape;
     let mut put = |what: &str, values: Vec<f32>| out.push((format!("{shape:?} {what}"), values));
-    let (a, b) = (value(rng, shape, true).0, value(rng, shape, false).0);
+    let a = value(rng, shape, true).0;
+    let b = value(rng, shape, false).0;
     for kind in [PoolKind::Average, PoolKind::Max] {
         for (k, stride) in [(3, 1), (3, 2), (5, 3)] {
             let pool = Pool::same(kind, k, stride, h, w).with_relu();
@@ -107,7 +108,9 @@ fn others(rng: &mut Stream, shape: Shape, out: &mut Vec<(String, Vec<f32>)>) {
 fn optimisers(out: &mut Vec<(String, Vec<f32>)>) {
     let rng = &mut stream("optimisers", (1, 1, 1, 1));
     let len = 40_003;
-    let (mut w, mut a, g) = (uniform(rng, len), uniform(rng, len), coarse(rng, len));
+    let mut w = uniform(rng, len);
+    let mut a = uniform(rng, len);
+    let g = coarse(rng, len);
     let rule = Nesterov { lr: 0.05, momentum: 0.9, l2: 1e-4, scale: 0.5 };
     let squares = rule.step(&mut w, &mut a, Some(&g));
     out.push(("nesterov".into(), [w, a, vec![squares as f32]].concat()));

@@ -32,7 +32,8 @@ impl Numbers {
         let rng = &mut stream("parts", shape);
         let first = 1 + c / 2;
         let values = [first, c + 1 - first].map(|c| value(rng, (n, c, h, w), true).0).into();
-        let (channels, outputs) = (c + 1, 4);
+        let channels = c + 1;
+        let outputs = 4;
         let taps = if let Kind::Patches = kind { 9 } else { 1 };
         Self {
             values,
@@ -95,7 +96,8 @@ fn check(shape: Shape, kind: Kind, step: usize) {
         numbers.values.iter().map(|v| FeatureMap::blank(n, v.map.c(), v.map.h(), v.map.w())).collect();
     for range in ranges() {
         let inputs = some(&numbers.values, &range);
-        let (z, gy) = (z.groups(range.clone()), gy.groups(range.clone()));
+        let z = z.groups(range.clone());
+        let gy = gy.groups(range.clone());
         let mut part: Vec<Option<FeatureMap>> = vec![None; 2];
         let targets = Some(part.as_mut_slice());
         conv_block(&inputs, &branch).backward_part(

@@ -202,7 +202,8 @@ fn among_many_ties_the_first_maximum_takes_the_gradient() {
 #[test]
 fn a_created_gradient_owes_nothing_to_what_was_in_its_memory() {
     // A size no other test uses, so that the memory is most likely that of `left`; the last row has no window.
-    let (h, w) = (6, 13);
+    let h = 6;
+    let w = 13;
     for kind in [PoolKind::Average, PoolKind::Max] {
         for (k, stride) in [(3, 2), (5, 3)] {
             let left = FeatureMap::from_nchw(&[f32::NAN; 11 * 6 * 13], 1, 11, h, w);

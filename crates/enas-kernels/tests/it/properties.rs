@@ -63,7 +63,8 @@ proptest! {
         let mut gradients = [None];
         let got = conv_block.backward_raw(&g, Some(&mut gradients));
         let [Some(gradient)] = gradients else { panic!("the pass creates the gradient") };
-        let (there, back) = (dot(&z.to_nchw(), &g.to_nchw()), dot(&x.to_nchw(), &gradient.to_nchw()));
+        let there = dot(&z.to_nchw(), &g.to_nchw());
+        let back = dot(&x.to_nchw(), &gradient.to_nchw());
         let size: f64 = z.to_nchw().iter().map(|v| f64::from(v.abs())).sum::<f64>() + 1.0;
         prop_assert!((there - back).abs() <= 1e-5 * size, "{} against {}", there, back);
         let through_weight = dot(&weight, &got.weights[0]);
@@ -111,7 +112,8 @@ proptest! {
         let (z, _) = map(rng, shape);
         let shifted: Vec<f32> = z.to_nchw().iter().map(|v| v + 3.0).collect();
         let shifted = FeatureMap::from_nchw(&shifted, shape.0, shape.1, shape.2, shape.3);
-        let (a, b) = (BatchStats::of(&z), BatchStats::of(&shifted));
+        let a = BatchStats::of(&z);
+        let b = BatchStats::of(&shifted);
         for c in 0..shape.1 {
             prop_assert!((a.mean[c] + 3.0 - b.mean[c]).abs() < 1e-5);
             prop_assert!((a.variance[c] - b.variance[c]).abs() < 1e-5);

@@ -90,7 +90,8 @@ fn batch_norm() {
     for shape in SHAPES {
         let rng = &mut Seed::new(3).stream("norm", &[shape.2 as u64]);
         let x = random(rng, shape);
-        let (gamma, beta) = (numbers(rng, shape.1), numbers(rng, shape.1));
+        let gamma = numbers(rng, shape.1);
+        let beta = numbers(rng, shape.1);
         let r = random(rng, shape);
         let (gz, ggamma, gbeta) = reference::batch_norm_backward(&x, &gamma, &r);
         check("z", rng, &x.data, &gz.data, |x| {

@@ -105,7 +105,8 @@ impl Sort {
         match self {
             Self::Accuracy => {
                 let key = |entry: &Entry| entry.accuracy.map(|it| (it.split == RunSplit::Test, it.value));
-                let (a, b) = (key(a), key(b));
+                let a = key(a);
+                let b = key(b);
                 let split = b.map(|it| it.0).cmp(&a.map(|it| it.0));
                 let value = |key: Option<(bool, f64)>| key.map_or(f64::NEG_INFINITY, |it| it.1);
                 split.then_with(|| value(b).total_cmp(&value(a)))
@@ -122,17 +123,20 @@ impl Sort {
 
 /// The settings in which a run differs from a reference run, the architecture first.
 fn differences(entry: &Entry, reference: &Entry) -> Vec<Difference> {
-    let (ours, theirs) = (by_key(&entry.settings), by_key(&reference.settings));
+    let ours = by_key(&entry.settings);
+    let theirs = by_key(&reference.settings);
     // Without settings a run would differ in every key, which says nothing.
     let comparable = !ours.is_empty() && !theirs.is_empty();
     let keys: BTreeSet<&str> = ours.keys().chain(theirs.keys()).copied().collect();
     let of = |settings: &BTreeMap<&str, &str>, key| settings.get(key).map(|value| (*value).to_owned());
     let differ = keys.into_iter().filter(|_| comparable).filter_map(|key| {
-        let (value, reference) = (of(&ours, key), of(&theirs, key));
+        let value = of(&ours, key);
+        let reference = of(&theirs, key);
         let differs = value != reference && !WITHOUT_EFFECT.contains(&key);
         differs.then(|| Difference { key: key.to_owned(), value, reference })
     });
-    let (value, reference) = (entry.arc.clone(), reference.arc.clone());
+    let value = entry.arc.clone();
+    let reference = reference.arc.clone();
     let arc = (value != reference && value.is_some() && reference.is_some()).then(|| Difference {
         key: "arc".into(),
         value,

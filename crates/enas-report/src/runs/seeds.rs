@@ -23,8 +23,10 @@ pub(super) fn read(found: &Found) -> Entry {
     let finished: Vec<&Entry> = trainings.iter().filter(|entry| entry.is_finished()).collect();
     let values =
         |of: fn(&Entry) -> Option<f64>| finished.iter().filter_map(|entry| of(entry)).collect::<Vec<f64>>();
-    let (valid, test) = (values(|entry| entry.valid_accuracy), values(|entry| entry.test_accuracy));
-    let (valid_accuracy, test_accuracy) = (mean(&valid), mean(&test));
+    let valid = values(|entry| entry.valid_accuracy);
+    let test = values(|entry| entry.test_accuracy);
+    let valid_accuracy = mean(&valid);
+    let test_accuracy = mean(&test);
     let all = seeds.len() as u64;
     let done = finished.len() as u64;
     let state = if done == all {

@@ -12,7 +12,8 @@ use crate::support::{EVIL, report, runs, small_search, small_training};
 /// An automatic run on the images of [`runs`].
 pub(crate) fn automatic(search_when: SearchWhen, time: &str) -> TempDir {
     let images = runs().images();
-    let (search, train) = (small_search(&images), small_training(&images));
+    let search = small_search(&images);
+    let train = small_training(&images);
     let data = enas_data::load(&search.data, &enas_data::LoadOptions::new(search.run.seed())).unwrap();
     let checked = enas_data::check::check_dataset(&search.data, search.run.seed()).unwrap();
     let time: TimeLimit = time.parse().unwrap();

@@ -218,7 +218,8 @@ mod tests {
 
     fn encoded(progress: u64, ends_epoch: bool) -> Encoded {
         let tensors = vec![("w".into(), Tensor::new(&[progress as f32], &Device::Cpu).unwrap())];
-        let (events, seconds) = (Some(EventsOffset::START), 0.1 + 0.2);
+        let events = Some(EventsOffset::START);
+        let seconds = 0.1 + 0.2;
         Checkpoint { progress, metrics_bytes: 7, events, seconds, tensors }.encode(ends_epoch)
     }
 

@@ -14,7 +14,8 @@ pub(super) struct Assignment {
 impl Assignment {
     pub(super) fn parse(text: &str) -> Result<Self, ConfigError> {
         let whole = |(key, value): (&str, &str)| {
-            let (key, value) = (key.trim().to_owned(), value.trim().to_owned());
+            let key = key.trim().to_owned();
+            let value = value.trim().to_owned();
             (!key.split('.').any(str::is_empty)).then_some(Self { key, value })
         };
         text.split_once('=').and_then(whole).ok_or_else(|| ConfigError {

@@ -75,7 +75,8 @@ pub(crate) fn write_arc(path: &Path, arch: &Arch, fields: &impl Serialize) -> Re
         let integers = arch.to_string();
         return write_json(path, &MacroArcFile { space, arc: arch, integers, fields });
     };
-    let (normal, reduction) = (ints(arc.normal()), ints(arc.reduction()));
+    let normal = ints(arc.normal());
+    let reduction = ints(arc.reduction());
     write_json(path, &ArcFile { arc, normal, reduction, fields })
 }
 

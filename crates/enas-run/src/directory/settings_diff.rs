@@ -35,7 +35,8 @@ pub fn accept(dir: &Path, of_run: &Value, asked: &Value) -> Result<Vec<SettingCh
 
 /// All settings that differ, sorted by key.
 fn between(of_run: &Value, asked: &Value) -> Vec<SettingChange> {
-    let (mut old, mut new) = (BTreeMap::new(), BTreeMap::new());
+    let mut old = BTreeMap::new();
+    let mut new = BTreeMap::new();
     collect("", of_run, &mut old);
     collect("", asked, &mut new);
     let keys: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();

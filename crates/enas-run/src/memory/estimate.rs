@@ -160,7 +160,8 @@ impl Net {
     }
 
     fn work(&mut self, recompute: Recompute, buffers: usize) -> u64 {
-        let (footprints, works) = (&self.footprints, &self.works);
+        let footprints = &self.footprints;
+        let works = &self.works;
         *self.known.entry((format!("{recompute:?}"), buffers)).or_insert_with(|| {
             footprints.iter().map(|f| f.peak(works, recompute, buffers)).max().unwrap_or(0) as u64
         })

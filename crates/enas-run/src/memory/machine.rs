@@ -84,7 +84,8 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn this_process_takes_less_than_the_machine_has() {
-        let (all, mine) = (memory().unwrap(), resident().unwrap());
+        let all = memory().unwrap();
+        let mine = resident().unwrap();
         assert!(0 < mine && mine < all, "{mine} of {all}");
     }
 }

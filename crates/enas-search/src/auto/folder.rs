@@ -71,7 +71,8 @@ impl AutoRun {
         write_config(&dir.join(TRAIN), &config.train)?;
         write_json(&dir.join(SPLIT), &data.split_file())?;
         data_identity::store(&dir, data)?;
-        let (search, train) = (settings_diff::plain(&config.search), settings_diff::plain(&config.train));
+        let search = settings_diff::plain(&config.search);
+        let train = settings_diff::plain(&config.train);
         let about = AutoFile {
             version: env!("CARGO_PKG_VERSION").into(),
             data: data.name.clone(),
@@ -159,7 +160,8 @@ impl AutoRun {
         self.accepts(asked)?;
         write_config(&self.dir.join(SEARCH), &asked.search)?;
         write_config(&self.dir.join(TRAIN), &asked.train)?;
-        let (search, train) = (settings_diff::plain(&asked.search), settings_diff::plain(&asked.train));
+        let search = settings_diff::plain(&asked.search);
+        let train = settings_diff::plain(&asked.train);
         self.about.settings = Some(StoredSettings { search, train });
         (self.about.time, self.about.finish) = (asked.time, asked.finish);
         self.save()

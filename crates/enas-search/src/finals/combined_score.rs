@@ -49,7 +49,8 @@ impl CombinedScore {
 /// variance after the means of networks and of images are subtracted (two-way analysis of variance), divided by the
 /// number of images.
 fn reliability(accuracies: &[f64], n_right: &[u32]) -> f64 {
-    let (k, n) = (accuracies.len() as f64, n_right.len() as f64);
+    let k = accuracies.len() as f64;
+    let n = n_right.len() as f64;
     if k < 2.0 || n < 2.0 {
         return 0.0;
     }

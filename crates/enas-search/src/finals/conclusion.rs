@@ -35,7 +35,8 @@ impl<P: Serialize + DeserializeOwned> Finals<'_, '_, '_, P> {
         let others = |ids: &[usize]| -> Vec<&Entry> {
             last(ids).into_iter().filter(|entry| entry.candidate != found.candidate).collect()
         };
-        let (controls, equal_size) = (others(controls), others(equal_size));
+        let controls = others(controls);
+        let equal_size = others(equal_size);
         Ok(FinalsOutcome {
             finalists: self.furthest_first().into_iter().map(|entry| self.finalist(entry)).collect(),
             gain: picks::gain(found, &controls),

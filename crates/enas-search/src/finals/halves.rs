@@ -46,7 +46,8 @@ mod tests {
         assert!(all.into_iter().eq(0..data.valid.len()));
         for class in 0..10 {
             let of = |half: &[usize]| half.iter().filter(|&&i| data.valid.labels()[i] == class).count();
-            let (choose, report) = (of(&halves.choose), of(&halves.report));
+            let choose = of(&halves.choose);
+            let report = of(&halves.report);
             assert!(report == choose || report == choose + 1, "{choose} {report}");
         }
         assert_ne!(Halves::of(&data.valid, Seed::new(6)), halves);

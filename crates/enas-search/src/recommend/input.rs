@@ -25,7 +25,8 @@ pub fn side_of_large_images(seconds: Option<f64>) -> usize {
 pub(super) fn of_input(report: &Report, given: &Given) -> Vec<Choice> {
     let mut choices = Vec::new();
     if let Some(sizes) = &report.sizes {
-        let (width, height) = (sizes.widths[1], sizes.heights[1]);
+        let width = sizes.widths[1];
+        let height = sizes.heights[1];
         let side = width.max(height);
         let (size, why) = if side <= SMALL {
             (side.max(8), "small images keep their size")

@@ -156,7 +156,8 @@ fn images_that_measured_are_learned_from_unless_the_user_chose_them_for_testing(
         let report = Report { drawn: drawn.to_vec(), ..report(90, 96, true) };
         value(&recommend(&report, &Given { refits, ..Given::default() }), "refit.images")
     };
-    let (valid, test) = (enas_data::Part::Valid, enas_data::Part::Test);
+    let valid = enas_data::Part::Valid;
+    let test = enas_data::Part::Test;
     assert_eq!(refit(&[valid, test], true), Some("all".into()));
     let few = recommend(&report(90, 96, true), &Given { refits: true, ..Given::default() });
     assert_eq!(value(&few, "refit.share"), Some("0.8".into()));

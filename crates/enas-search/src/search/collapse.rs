@@ -68,7 +68,8 @@ pub(super) fn of_size(
     let noun = strategy.noun();
     let sampled = |i| strategy.propose_one(&mut seed.stream("search/policy-sizes", &[i]));
     let proposed = sizes(&mut (0..ARCS).map(sampled))?;
-    let (tenth, median) = (random[random.len() / 10], proposed[proposed.len() / 2]);
+    let tenth = random[random.len() / 10];
+    let median = proposed[proposed.len() / 2];
     Ok((median < tenth).then(|| {
         format!("the {noun}'s networks have {median} multiply-adds, fewer than nine tenths of random ones ({tenth})")
     }))

@@ -112,7 +112,8 @@ impl Search<'_> {
     pub(super) fn difference(&self, selection: &Selection<Arch>) -> Result<Option<PairedDifference>> {
         let Some(random) = selection.best_random() else { return Ok(None) };
         let Some(found) = selection.best() else { return Ok(None) };
-        let (found, random) = (self.right(&found.arc)?, self.right(&random.arc)?);
+        let found = self.right(&found.arc)?;
+        let random = self.right(&random.arc)?;
         Ok(Some(PairedDifference::of(&found, &random)))
     }
 
@@ -169,7 +170,8 @@ impl Search<'_> {
     fn right(&self, arc: &Arch) -> Result<Vec<bool>> {
         let mut right = Vec::with_capacity(self.halves.choose.len());
         self.ask(arc, |logits, labels| {
-            let (said, labels) = (Child::classes(logits)?.to_vec1::<u32>()?, labels.to_vec1::<u32>()?);
+            let said = Child::classes(logits)?.to_vec1::<u32>()?;
+            let labels = labels.to_vec1::<u32>()?;
             right.extend(said.into_iter().zip(labels).map(|(said, label)| said == label));
             Ok(())
         })?;

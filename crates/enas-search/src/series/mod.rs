@@ -316,7 +316,8 @@ impl SeriesRun {
     /// Copies the files of a training into the folder, so that the folder can be used like any run.
     fn deliver(&self, median: &TrainOutcome) -> Result<TrainOutcome> {
         for name in delivered() {
-            let (from, to) = (median.run.join(name), self.dir.join(name));
+            let from = median.run.join(name);
+            let to = self.dir.join(name);
             let bytes = fs::read(&from).map_err(|source| Error::io("cannot read", &from, source))?;
             atomic::write(&to, &[&bytes])?;
         }

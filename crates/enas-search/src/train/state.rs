@@ -70,7 +70,8 @@ impl<'a> Training<'a> {
         let resumes = restored.is_some();
         let at = restored.unwrap_or_else(|| Progress::start(config));
         let fitted = fitted_images(data, config.refit.images, at.measured.is_some())?;
-        let (train, valid) = (ImageSource::of(&fitted, &child)?, ImageSource::of(&data.valid, &child)?);
+        let train = ImageSource::of(&fitted, &child)?;
+        let valid = ImageSource::of(&data.valid, &child)?;
         if !resumes {
             data_warnings::warn_of(data, &config.data, &config.run);
         }

@@ -12,7 +12,8 @@ use enas_search::{
 use enas_testing::runs::{StopsAfter, digits, metrics, search_config, train_config};
 
 fn config(assignments: &[&str], time: &str) -> (AutoConfig, Dataset) {
-    let (search, train) = (search_config(assignments), train_config(assignments));
+    let search = search_config(assignments);
+    let train = train_config(assignments);
     let data = digits(&search.data, search.run.seed());
     let time: TimeLimit = time.parse().unwrap();
     let search_when = SearchWhen::Always;
@@ -40,7 +41,8 @@ fn run_all(config: &AutoConfig, data: &Dataset, dir: &Path, patience: u64) -> (A
 #[test]
 fn the_model_on_top_is_that_of_the_training_unless_the_first_is_better_and_interruptions_change_nothing() {
     let (config, data) = config(&[], "off");
-    let (calm, hasty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let calm = tempfile::tempdir().unwrap();
+    let hasty = tempfile::tempdir().unwrap();
     let (expected, _) = run_all(&config, &data, calm.path(), u64::MAX);
     let (got, interruptions) = run_all(&config, &data, hasty.path(), 9);
     assert!(interruptions > 4, "{interruptions}");
@@ -53,7 +55,8 @@ fn the_model_on_top_is_that_of_the_training_unless_the_first_is_better_and_inter
         let model = Model::load(&calm.path().join(phase.folder()).join("model.safetensors")).unwrap();
         model.accuracy().valid
     };
-    let (first, trained) = (of(AutoPhase::First), of(AutoPhase::Train));
+    let first = of(AutoPhase::First);
+    let trained = of(AutoPhase::Train);
     // 179 validation images: a measurable difference has 4 points at least, and one of 25 points is measurable.
     match expected.from {
         AutoPhase::First => assert!(first > trained + 0.04, "{first} {trained}"),
@@ -119,7 +122,8 @@ fn other_folders_are_refused_with_a_remedy() {
 fn without_a_search_a_ready_cell_is_trained_as_large_as_there_is_time_for() {
     let (mut config, data) = config(&["run.epochs=2"], "off");
     (config.search_when, config.fits_network) = (SearchWhen::Never, true);
-    let (calm, hasty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let calm = tempfile::tempdir().unwrap();
+    let hasty = tempfile::tempdir().unwrap();
     let mut run = AutoRun::create(Some(calm.path()), &config, &data, Instant::now()).unwrap();
     let mut planner = Planner::default();
     let outcome = auto(&config, &data, &mut run, &mut planner).unwrap();
@@ -187,7 +191,8 @@ fn the_training_of_an_automatic_run_is_the_training_that_the_same_settings_give(
     (config.search.data.augment.flip, config.train.data.augment.flip) = (true, false);
     config.train.data.augment.mode = enas_data::augment::AugmentMode::RandAugment;
     config.train.data.augment.erasing = 0.3;
-    let (automatic, direct) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let automatic = tempfile::tempdir().unwrap();
+    let direct = tempfile::tempdir().unwrap();
     let (outcome, _) = run_all(&config, &data, automatic.path(), u64::MAX);
     let train = TrainConfig {
         child: enas_child::Config { nodes: outcome.arc.n_nodes(), ..config.train.child.clone() },

@@ -89,7 +89,8 @@ fn a_training_that_diverges_goes_back_once_and_then_ends_well() {
 #[test]
 fn interruptions_change_nothing_about_going_back() {
     let config = train_config(&[&["run.epochs=4"], &TRAIN_ONCE[..]].concat());
-    let (calm, hasty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let calm = tempfile::tempdir().unwrap();
+    let hasty = tempfile::tempdir().unwrap();
     let (expected, _) = train(&config, calm.path(), NEVER);
     assert_eq!(lines_of(calm.path(), "rollback").len(), 1);
     for patience in [3, 7, 10] {
@@ -133,7 +134,8 @@ fn a_second_divergence_ends_the_training_with_a_diagnosis_and_nothing_bad_saved(
 #[test]
 fn a_search_that_diverges_goes_back_once_whatever_interrupts_it() {
     let config = search_config(&[&["run.epochs=3"], &SEARCH_ONCE[..]].concat());
-    let (calm, hasty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let calm = tempfile::tempdir().unwrap();
+    let hasty = tempfile::tempdir().unwrap();
     let (expected, _) = search(&config, calm.path(), NEVER);
     let rollbacks = lines_of(calm.path(), "rollback");
     assert_eq!(rollbacks.len(), 1);

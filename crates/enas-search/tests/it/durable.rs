@@ -71,7 +71,8 @@ fn same_run(a: &Path, b: &Path) {
 fn an_end_between_the_model_and_the_checkpoint_changes_nothing() {
     for keep in ["keep=best", "keep=last"] {
         let config = train_config(&["run.epochs=4", keep]);
-        let (calm, torn) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let calm = tempfile::tempdir().unwrap();
+        let torn = tempfile::tempdir().unwrap();
         train(&config, calm.path(), NEVER);
         for epoch in 1..=4 {
             // An epoch is reported after its model is written and before its checkpoint is.
@@ -85,7 +86,8 @@ fn an_end_between_the_model_and_the_checkpoint_changes_nothing() {
 #[test]
 fn a_damaged_newest_checkpoint_costs_time_and_no_byte() {
     let config = train_config(&["run.epochs=5", "keep=best"]);
-    let (calm, torn) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let calm = tempfile::tempdir().unwrap();
+    let torn = tempfile::tempdir().unwrap();
     train(&config, calm.path(), NEVER);
     // Several checkpoints, of which the newest is later than the model that an older one would find.
     for epoch in [2, 4] {
@@ -105,7 +107,8 @@ fn a_damaged_newest_checkpoint_costs_time_and_no_byte() {
 #[test]
 fn a_search_survives_a_damaged_newest_checkpoint() {
     let config = search_config(&["run.epochs=2"]);
-    let (calm, torn) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let calm = tempfile::tempdir().unwrap();
+    let torn = tempfile::tempdir().unwrap();
     let (expected, _) = search(&config, calm.path(), NEVER);
     let data = digits(&config.data, config.run.seed());
     let mut run = Run::for_search(Some(torn.path()), &config, &data).unwrap();
@@ -242,7 +245,8 @@ fn an_edited_configuration_of_an_automatic_run_is_noticed() {
 #[test]
 fn dates_of_files_decide_nothing() {
     let config = train_config(&["run.epochs=3"]);
-    let (calm, odd) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let calm = tempfile::tempdir().unwrap();
+    let odd = tempfile::tempdir().unwrap();
     train(&config, calm.path(), NEVER);
     let day = Duration::from_secs(86_400);
     for (epoch, days) in [(1, 400), (2, -400)] {
@@ -290,7 +294,8 @@ fn impossible_counts_are_refused_before_anything_is_computed() {
         ("run.log_every", |c| c.run.log_every = 0),
     ];
     for (key, spoil) in spoil {
-        let (dir, mut config) = (tempfile::tempdir().unwrap(), train_config(&[]));
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = train_config(&[]);
         let mut run = Run::for_training(Some(dir.path()), &config, arc(), &data).unwrap();
         spoil(&mut config);
         let error = enas_search::train(&config, &arc(), &data, &mut run, &mut ()).unwrap_err();

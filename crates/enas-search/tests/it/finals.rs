@@ -23,7 +23,8 @@ fn config(assignments: &[&str]) -> SearchConfig {
 #[test]
 fn interruptions_change_nothing_and_the_result_is_consistent() {
     let config = config(&["warmup.fair=0.3"]);
-    let (calm, hasty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let calm = tempfile::tempdir().unwrap();
+    let hasty = tempfile::tempdir().unwrap();
     let (expected, _) = search(&config, calm.path(), u64::MAX);
     let (got, interruptions) = search(&config, hasty.path(), 40);
     assert!(interruptions > 2, "{interruptions}");

@@ -26,7 +26,8 @@ fn emulated() -> Gpu {
 #[test]
 fn a_search_on_a_gpu_ends_and_interruptions_change_no_byte() {
     let config = few_steps(&["reward.dropout=true"]);
-    let (calm, hasty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let calm = tempfile::tempdir().unwrap();
+    let hasty = tempfile::tempdir().unwrap();
     let (expected, none) = search_on(Some(emulated), &config, calm.path(), NEVER);
     let (got, interruptions) = search_on(Some(emulated), &config, hasty.path(), 5);
     assert!(none == 0 && interruptions > 1, "{interruptions} interruptions");
@@ -41,7 +42,8 @@ fn a_search_on_a_gpu_ends_and_interruptions_change_no_byte() {
 #[test]
 fn a_search_on_a_gpu_scores_arcs_like_one_on_the_cpu() {
     let config = few_steps(&[]);
-    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let here = tempfile::tempdir().unwrap();
+    let there = tempfile::tempdir().unwrap();
     let (want, _) = search(&config, here.path(), NEVER);
     let (got, _) = search_on(Some(emulated), &config, there.path(), NEVER);
     let first_loss =
@@ -60,7 +62,8 @@ fn a_search_on_a_gpu_scores_arcs_like_one_on_the_cpu() {
 fn trainings_on_a_gpu_lose_no_byte_to_interruptions_wherever_their_images_come_from() {
     for augment in ["data.augment.mode=none", "data.augment.mode=crop-flip"] {
         let config: TrainConfig = train_config(&[&SMALL[..], &[augment]].concat());
-        let (calm, hasty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let calm = tempfile::tempdir().unwrap();
+        let hasty = tempfile::tempdir().unwrap();
         let (expected, _) = train_on(Some(emulated), &config, calm.path(), NEVER);
         let (got, interruptions) = train_on(Some(emulated), &config, hasty.path(), 5);
         assert!(interruptions > 1, "{interruptions} interruptions");
@@ -73,7 +76,8 @@ fn trainings_on_a_gpu_lose_no_byte_to_interruptions_wherever_their_images_come_f
             lines.iter().filter(|l| l["kind"] == "step").map(|l| l["loss"].as_f64().unwrap()).collect()
         };
         let close = |(want, got): (&f64, &f64)| (want - got).abs() < 1e-4;
-        let (want, got) = (losses(here.path()), losses(calm.path()));
+        let want = losses(here.path());
+        let got = losses(calm.path());
         assert!(want.iter().zip(&got).all(close), "{augment}: {got:?}, not {want:?}");
     }
 }

@@ -63,7 +63,8 @@ fn every_strategy_searches_whole_networks_and_goes_on_to_the_same_bytes() {
     for strategy in ["reinforce", "evolution", "uniform"] {
         let strategy = format!("strategy.kind={strategy}");
         let config = of_search(&[&strategy, "warmup.updates=2", "warmup.fair=0.3", "warmup.collapse=0.9"]);
-        let (calm, hasty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let calm = tempfile::tempdir().unwrap();
+        let hasty = tempfile::tempdir().unwrap();
         let (expected, _) = search(&config, calm.path(), NEVER);
         let (got, interruptions) = search(&config, hasty.path(), 5);
         assert!(interruptions > 3, "{strategy}: {interruptions}");
@@ -99,7 +100,8 @@ fn a_training_goes_on_to_the_same_bytes_and_its_model_predicts() {
         } else {
             "1 = conv-3x3(0); 2 = conv-5x5(1); 3 = sep-conv-5x5(2) + 1".parse().unwrap()
         };
-        let (calm, hasty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let calm = tempfile::tempdir().unwrap();
+        let hasty = tempfile::tempdir().unwrap();
         let (expected, _) = train(&config, &arch, calm.path(), NEVER);
         let (got, interruptions) = train(&config, &arch, hasty.path(), 4);
         assert!(interruptions > 3, "{interruptions}");

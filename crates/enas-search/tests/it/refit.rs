@@ -88,7 +88,8 @@ fn the_measured_network_is_the_model_until_the_other_is_done() {
 #[test]
 fn interruptions_in_either_part_change_nothing() {
     let config = config("all");
-    let (calm, hasty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let calm = tempfile::tempdir().unwrap();
+    let hasty = tempfile::tempdir().unwrap();
     let (expected, _) = train(&config, calm.path(), NEVER);
     let (got, interruptions) = train(&config, hasty.path(), 5);
     assert!(interruptions > 6, "{interruptions}");

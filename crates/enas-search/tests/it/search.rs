@@ -44,7 +44,8 @@ fn the_number_of_threads_changes_no_byte() {
         let best = std::fs::read(dir.path().join("best.arc.json")).unwrap();
         (found.selection, best, newest_weights(dir.path()), metrics(dir.path()))
     };
-    let (one, two) = (run(1), run(2));
+    let one = run(1);
+    let two = run(2);
     assert_eq!(one.0, two.0);
     assert!(one.1 == two.1, "best.arc.json differs");
     assert!(one.2 == two.2, "weights differ");
@@ -80,7 +81,8 @@ fn a_search_never_looks_at_the_test_images() {
 #[test]
 fn interruptions_change_nothing() {
     let config = search_config(&["run.epochs=1", "reward.dropout=true"]);
-    let (calm, hasty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let calm = tempfile::tempdir().unwrap();
+    let hasty = tempfile::tempdir().unwrap();
     let (expected, none) = search(&config, calm.path(), NEVER);
     // 11 child steps, 2 controller steps and 11 candidates, in pieces of 3.
     let (got, interruptions) = search(&config, hasty.path(), 3);
@@ -139,7 +141,8 @@ fn other_images_than_at_the_start_are_refused() {
 
 #[test]
 fn macro_f1_rewards_and_chooses_where_it_is_asked_for() {
-    let (calm, hasty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let calm = tempfile::tempdir().unwrap();
+    let hasty = tempfile::tempdir().unwrap();
     let asked =
         ["run.epochs=1", "reward.metric=macro-f1", "select.metric=macro-f1", "run.class_weights=balanced"];
     let config = search_config(&asked);

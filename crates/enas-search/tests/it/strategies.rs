@@ -31,7 +31,8 @@ fn newest_progress(dir: &Path) -> Value {
 }
 
 fn same(config: &SearchConfig, patience: u64) -> (SearchOutcome, tempfile::TempDir) {
-    let (calm, hasty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let calm = tempfile::tempdir().unwrap();
+    let hasty = tempfile::tempdir().unwrap();
     let (expected, _) = search(config, calm.path(), NEVER);
     let (got, interruptions) = search(config, hasty.path(), patience);
     assert!(interruptions > 3, "{interruptions}");
@@ -44,7 +45,8 @@ fn same(config: &SearchConfig, patience: u64) -> (SearchOutcome, tempfile::TempD
 #[test]
 fn every_strategy_goes_on_to_the_same_bytes() {
     for strategy in OTHERS {
-        let (calm, hasty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let calm = tempfile::tempdir().unwrap();
+        let hasty = tempfile::tempdir().unwrap();
         let config = config(&[strategy]);
         let (expected, _) = search(&config, calm.path(), NEVER);
         let (got, interruptions) = search(&config, hasty.path(), 5);
@@ -96,7 +98,8 @@ impl Observer for StopsInTheSecondEpoch {
 
 #[test]
 fn a_population_survives_the_end_of_an_epoch() {
-    let (calm, torn) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let calm = tempfile::tempdir().unwrap();
+    let torn = tempfile::tempdir().unwrap();
     let config = evolution(&[]);
     let (expected, _) = search(&config, calm.path(), NEVER);
     let data = digits(&config.data, config.run.seed());

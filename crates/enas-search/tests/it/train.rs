@@ -117,7 +117,8 @@ fn the_number_of_threads_changes_no_byte() {
         let (trained, _) = pool.install(|| train(&train_config(&[]), dir.path(), NEVER));
         (std::fs::read(trained.model).unwrap(), std::fs::read(dir.path().join("best.arc.json")).unwrap())
     };
-    let (one, two) = (run(1), run(2));
+    let one = run(1);
+    let two = run(2);
     assert!(one.0 == two.0, "model.safetensors differs");
     assert!(one.1 == two.1, "best.arc.json differs");
 }
@@ -125,7 +126,8 @@ fn the_number_of_threads_changes_no_byte() {
 #[test]
 fn interruptions_change_nothing() {
     let config = train_config(&[]);
-    let (calm, hasty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let calm = tempfile::tempdir().unwrap();
+    let hasty = tempfile::tempdir().unwrap();
     let (expected, _) = train(&config, calm.path(), NEVER);
     let (got, interruptions) = train(&config, hasty.path(), 4);
     assert_eq!(interruptions, 5);
@@ -243,7 +245,8 @@ fn a_training_run_cannot_be_resumed_as_a_search_or_with_another_arc() {
 #[test]
 fn macro_f1_keeps_the_best_epoch_where_it_is_asked_for() {
     let asked = ["run.epochs=4", "metric=macro-f1", "data.sampling=balanced"];
-    let (calm, hasty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let calm = tempfile::tempdir().unwrap();
+    let hasty = tempfile::tempdir().unwrap();
     let (trained, _) = train(&train_config(&asked), calm.path(), NEVER);
     let lines = metrics(calm.path());
     let epochs = lines.iter().filter(|l| l["kind"] == "epoch");
@@ -331,7 +334,8 @@ fn patience_ends_a_training_at_the_same_epoch_with_and_without_interruptions() {
     // A rate of nothing: no epoch after the first is better.
     let still = ["run.epochs=20", "run.patience=2", "schedule.lr_max=0", "schedule.lr_min=0"];
     let config = train_config(&[&still[..], &["run.bn_reestimate=1"]].concat());
-    let (calm, hasty) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let calm = tempfile::tempdir().unwrap();
+    let hasty = tempfile::tempdir().unwrap();
     let (expected, _) = train(&config, calm.path(), NEVER);
     assert_eq!((expected.epochs, expected.ended), (3, Ended::Patience));
     let (got, interruptions) = train(&config, hasty.path(), 5);
@@ -365,7 +369,8 @@ fn a_warm_start_begins_where_another_training_ended_and_resumes_to_the_same_byte
             run = Run::resume(dir.path()).unwrap();
         }
     };
-    let (calm, hasty) = (warm(NEVER), warm(4));
+    let calm = warm(NEVER);
+    let hasty = warm(4);
     assert!(calm.0 > before.valid_accuracy - 0.1, "{} after {}", calm.0, before.valid_accuracy);
     assert!(calm == hasty, "the models differ");
     let (cold, _) = train(&config, tempfile::tempdir().unwrap().path(), NEVER);
@@ -383,6 +388,7 @@ fn answers_averaged_over_flips_are_those_that_training_reported() {
     let mut mirrored = picture.clone();
     mirrored.chunks_exact_mut(8).for_each(<[u8]>::reverse);
     let of = |picture: Vec<u8>| flat(&model.probabilities(&model.images(&[picture]).unwrap()).unwrap());
-    let (a, b) = (of(picture), of(mirrored));
+    let a = of(picture);
+    let b = of(mirrored);
     assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-6), "{a:?} and {b:?}");
 }

@@ -36,7 +36,8 @@ fn synthetic(n_choices: &[usize], noise: f64, seed: u64) -> Table {
         let joint = pairs.iter().zip(&of_pairs).map(|(&(i, j), e)| e[choices[i] * n_choices[j] + choices[j]]);
         let value = alone + joint.sum::<f64>();
         let mut noisy = || value + noise * f64::from(noises.normal());
-        let (valid, test) = (noisy(), noisy());
+        let valid = noisy();
+        let test = noisy();
         let decisions = choices.into_iter().map(|c| c as i64).collect();
         TableEntry { location: RowLocation::Object(number as u32), decisions, valid, test }
     };

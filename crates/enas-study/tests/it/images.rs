@@ -37,7 +37,9 @@ fn config() -> StudyConfig {
 fn equal_seeds_are_equal_trainings_and_others_are_not() {
     let mut trainer = ImageTrainer::load(&config(), None).unwrap();
     let mut train = |seed| trainer.train(&arc(), seed, &mut |_| true).unwrap().unwrap();
-    let (one, again, other) = (train(4), train(4), train(5));
+    let one = train(4);
+    let again = train(4);
+    let other = train(5);
     assert_eq!(one, again);
     assert_ne!(one.losses, other.losses);
     assert_eq!((one.losses.len(), one.params), (3, other.params));

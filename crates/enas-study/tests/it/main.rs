@@ -194,7 +194,8 @@ fn when_the_time_is_up_there_is_a_result_of_what_there_is() {
     let study_dir = StudyDir::new();
     let mut trainer = FakeTrainer { takes: Duration::from_millis(100), ..FakeTrainer::default() };
     let mut study = study_dir.begin();
-    let (began, limit) = (Instant::now(), Duration::from_millis(560));
+    let began = Instant::now();
+    let limit = Duration::from_millis(560);
     let ended = study.run(&mut trainer, Clock::new(began, Some(limit)), &mut ()).unwrap();
     assert_eq!(ended, SessionEnd::TimeLimit);
     assert!(began.elapsed() < limit + Duration::from_millis(60), "{:?}", began.elapsed());

@@ -90,7 +90,8 @@ fn streams_that_nobody_reads_leave_room_for_pages() {
     files(&dir.path().join("r"), &epoch(1));
     let server = watch(dir.path());
     let host = format!("Host: localhost:{}", server.port);
-    let (mut answers, mut held) = (Vec::new(), Vec::new());
+    let mut answers = Vec::new();
+    let mut held = Vec::new();
     for _ in 0..60 {
         let mut stream = connect(server.port);
         write!(stream, "GET /events/r HTTP/1.1\r\n{host}\r\n\r\nmore").unwrap();
@@ -154,7 +155,8 @@ fn clients_that_are_too_slow_are_given_up() {
 #[test]
 fn what_stands_in_the_place_of_a_file_and_is_none_is_not_waited_for() {
     let dir = tempfile::tempdir().unwrap();
-    let (run, odd) = (dir.path().join("good"), dir.path().join("odd"));
+    let run = dir.path().join("good");
+    let odd = dir.path().join("odd");
     files(&run, &epoch(1));
     files(&odd, "");
     for name in ["metrics.jsonl", "config.toml", "best.arc.json", "report.html"] {

@@ -45,7 +45,8 @@ fn a_search_that_begins_later_appears_and_its_epochs_arrive() {
 #[test]
 fn a_watched_search_writes_the_same_bytes_as_one_alone() {
     let dir = tempfile::tempdir().unwrap();
-    let (alone, watched) = (dir.path().join("alone"), dir.path().join("runs/watched"));
+    let alone = dir.path().join("alone");
+    let watched = dir.path().join("runs/watched");
     search(&alone, &mut ());
     let server = watch(&dir.path().join("runs"));
     let mut overview = Events::open(server.port, "/events");

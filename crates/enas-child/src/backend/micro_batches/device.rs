@@ -135,7 +135,8 @@ impl MicroBatchBackend for Cpu<'_> {
         batch_stats: &BatchStats,
     ) -> Activation {
         let (map, _) = self.with_conv_block(block, inputs, |conv_block| conv_block.forward(false));
-        let (scale, offset) = (self.weights.get(block.norm.scale), self.weights.get(block.norm.offset));
+        let scale = self.weights.get(block.norm.scale);
+        let offset = self.weights.get(block.norm.offset);
         Activation { map, affine: Some(batch_stats.affine(scale, offset).into()) }
     }
 

@@ -62,7 +62,8 @@ impl Graph<'_> {
                 let mut out = self.value(*x).zeros_like();
                 for_each_tap(grad.n, *y_axis, *x_axis, |n, (oy, _, iy), (ox, _, ix)| {
                     let count = (y_axis.taps(oy).count() * x_axis.taps(ox).count()) as f64;
-                    let (from, to) = (grad.at(n, oy, ox), out.at(n, iy, ix));
+                    let from = grad.at(n, oy, ox);
+                    let to = out.at(n, iy, ix);
                     (0..grad.c).for_each(|c| out.data[to + c] += grad.data[from + c] / count);
                 });
                 add(grads, *x, out);
@@ -95,7 +96,8 @@ impl Graph<'_> {
             }
             Op::Mean(x) => {
                 let mut out = self.value(*x).zeros_like();
-                let (plane, c) = (out.h * out.w, out.c);
+                let plane = out.h * out.w;
+                let c = out.c;
                 for (pixel, to) in out.data.chunks_exact_mut(c).enumerate() {
                     let from = &grad.data[pixel / plane * c..][..c];
                     to.iter_mut().zip(from).for_each(|(to, g)| *to = g / plane as f64);
@@ -114,15 +116,20 @@ impl Graph<'_> {
         grads: &mut [Option<Tensor>],
         into: &mut Gradients,
     ) {
-        let (input, numbers) = (self.value(x), self.joined(kernel));
-        let (mut by_input, mut by_kernel) = (input.zeros_like(), vec![0.0; numbers.len()]);
-        let (ys, xs) = (Windows::same(input.h, k, 1), Windows::same(input.w, k, 1));
+        let input = self.value(x);
+        let numbers = self.joined(kernel);
+        let mut by_input = input.zeros_like();
+        let mut by_kernel = vec![0.0; numbers.len()];
+        let ys = Windows::same(input.h, k, 1);
+        let xs = Windows::same(input.w, k, 1);
         for_each_tap(input.n, ys, xs, |n, (oy, ty, iy), (ox, tx, ix)| {
-            let (from, g) = (input.at(n, iy, ix), &grad.data[grad.at(n, oy, ox)..][..grad.c]);
+            let from = input.at(n, iy, ix);
+            let g = &grad.data[grad.at(n, oy, ox)..][..grad.c];
             for ci in 0..input.c {
                 let at = ((ty * k + tx) * input.c + ci) * grad.c;
                 let value = input.data[from + ci];
-                let (row, row_grad) = (&numbers[at..][..grad.c], &mut by_kernel[at..][..grad.c]);
+                let row = &numbers[at..][..grad.c];
+                let row_grad = &mut by_kernel[at..][..grad.c];
                 by_input.data[from + ci] += row.iter().zip(g).map(|(w, g)| w * g).sum::<f64>();
                 row_grad.iter_mut().zip(g).for_each(|(r, g)| *r += value * g);
             }
@@ -145,11 +152,15 @@ impl Graph<'_> {
         grads: &mut [Option<Tensor>],
         into: &mut Gradients,
     ) {
-        let (input, numbers) = (self.value(x), self.numbers(kernel));
-        let (mut by_input, mut by_kernel) = (input.zeros_like(), vec![0.0; numbers.len()]);
-        let (ys, xs) = (Windows::same(input.h, k, stride), Windows::same(input.w, k, stride));
+        let input = self.value(x);
+        let numbers = self.numbers(kernel);
+        let mut by_input = input.zeros_like();
+        let mut by_kernel = vec![0.0; numbers.len()];
+        let ys = Windows::same(input.h, k, stride);
+        let xs = Windows::same(input.w, k, stride);
         for_each_tap(input.n, ys, xs, |n, (oy, ty, iy), (ox, tx, ix)| {
-            let (from, g) = (input.at(n, iy, ix), grad.at(n, oy, ox));
+            let from = input.at(n, iy, ix);
+            let g = grad.at(n, oy, ox);
             for c in 0..input.c {
                 let at = (ty * k + tx) * input.c + c;
                 by_input.data[from + c] += numbers[at] * grad.data[g + c];
@@ -164,10 +175,13 @@ impl Graph<'_> {
         let Op::Norm { x, gamma, beta, mean, inverse_deviation } = &self.nodes[id].op else {
             unreachable!("called for batch norms alone")
         };
-        let (input, scale) = (self.value(*x), self.numbers(gamma));
-        let (c, count) = (input.c, input.pixels() as f64);
+        let input = self.value(*x);
+        let scale = self.numbers(gamma);
+        let c = input.c;
+        let count = input.pixels() as f64;
         let normalised = |i: usize| (input.data[i] - mean[i % c]) * inverse_deviation[i % c];
-        let (mut sum, mut product) = (vec![0.0; c], vec![0.0; c]);
+        let mut sum = vec![0.0; c];
+        let mut product = vec![0.0; c];
         for (i, g) in grad.data.iter().enumerate() {
             sum[i % c] += g;
             product[i % c] += g * normalised(i);

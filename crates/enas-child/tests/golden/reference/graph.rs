@@ -147,10 +147,12 @@ impl<'a> Graph<'a> {
         let numbers = self.joined(&kernel);
         let input = self.value(x);
         let outputs = numbers.len() / (k * k * input.c);
-        let (ys, xs) = (Windows::same(input.h, k, 1), Windows::same(input.w, k, 1));
+        let ys = Windows::same(input.h, k, 1);
+        let xs = Windows::same(input.w, k, 1);
         let mut out = Tensor::zeros(input.n, ys.out, xs.out, outputs);
         for_each_tap(input.n, ys, xs, |n, (oy, ty, iy), (ox, tx, ix)| {
-            let (from, to) = (input.at(n, iy, ix), out.at(n, oy, ox));
+            let from = input.at(n, iy, ix);
+            let to = out.at(n, oy, ox);
             for ci in 0..input.c {
                 let row = &numbers[((ty * k + tx) * input.c + ci) * outputs..][..outputs];
                 let value = input.data[from + ci];
@@ -167,11 +169,14 @@ impl<'a> Graph<'a> {
     }
 
     pub(crate) fn depthwise(&mut self, x: Id, kernel: Slice, k: usize, stride: usize) -> Id {
-        let (numbers, input) = (self.numbers(&kernel), self.value(x));
-        let (ys, xs) = (Windows::same(input.h, k, stride), Windows::same(input.w, k, stride));
+        let numbers = self.numbers(&kernel);
+        let input = self.value(x);
+        let ys = Windows::same(input.h, k, stride);
+        let xs = Windows::same(input.w, k, stride);
         let mut out = Tensor::zeros(input.n, ys.out, xs.out, input.c);
         for_each_tap(input.n, ys, xs, |n, (oy, ty, iy), (ox, tx, ix)| {
-            let (from, to) = (input.at(n, iy, ix), out.at(n, oy, ox));
+            let from = input.at(n, iy, ix);
+            let to = out.at(n, oy, ox);
             for c in 0..input.c {
                 out.data[to + c] += input.data[from + c] * numbers[(ty * k + tx) * input.c + c];
             }
@@ -184,7 +189,8 @@ impl<'a> Graph<'a> {
     pub(crate) fn norm(&mut self, x: Id, gamma: Slice, beta: Slice) -> Id {
         let input = self.value(x);
         let count = input.pixels() as f64;
-        let (mut mean, mut variance) = (vec![0.0; input.c], vec![0.0; input.c]);
+        let mut mean = vec![0.0; input.c];
+        let mut variance = vec![0.0; input.c];
         for pixel in input.data.chunks_exact(input.c) {
             mean.iter_mut().zip(pixel).for_each(|(m, v)| *m += v / count);
         }
@@ -192,7 +198,8 @@ impl<'a> Graph<'a> {
             variance.iter_mut().zip(pixel).zip(&mean).for_each(|((s, v), m)| *s += (v - m).powi(2) / count);
         }
         let inverse_deviation: Vec<f64> = variance.iter().map(|v| 1.0 / (v + EPSILON).sqrt()).collect();
-        let (scale, offset) = (self.numbers(&gamma), self.numbers(&beta));
+        let scale = self.numbers(&gamma);
+        let offset = self.numbers(&beta);
         let mut out = input.clone();
         for pixel in out.data.chunks_exact_mut(input.c) {
             for (c, v) in pixel.iter_mut().enumerate() {
@@ -209,12 +216,16 @@ impl<'a> Graph<'a> {
             return *id;
         }
         let input = self.value(x);
-        let (ys, xs) = (Windows::same(input.h, 3, stride), Windows::same(input.w, 3, stride));
+        let ys = Windows::same(input.h, 3, stride);
+        let xs = Windows::same(input.w, 3, stride);
         let mut out = Tensor::zeros(input.n, ys.out, xs.out, input.c);
         let mut winners = Vec::with_capacity(out.data.len());
         for i in 0..out.data.len() {
-            let (pixel, c) = (i / out.c, i % out.c);
-            let (n, oy, ox) = (pixel / (out.h * out.w), pixel / out.w % out.h, pixel % out.w);
+            let pixel = i / out.c;
+            let c = i % out.c;
+            let n = pixel / (out.h * out.w);
+            let oy = pixel / out.w % out.h;
+            let ox = pixel % out.w;
             let taps = ys.taps(oy).flat_map(|(_, y)| xs.taps(ox).map(move |(_, x)| (y, x)));
             let pair = two_largest(&input.data, taps.map(|(y, x)| input.at(n, y, x) + c));
             out.data[i] = input.data[pair.0];
@@ -232,7 +243,8 @@ impl<'a> Graph<'a> {
         let mut out = Tensor::zeros(input.n, y_axis.out, x_axis.out, input.c);
         for_each_tap(input.n, y_axis, x_axis, |n, (oy, _, iy), (ox, _, ix)| {
             let count = (y_axis.taps(oy).count() * x_axis.taps(ox).count()) as f64;
-            let (from, to) = (input.at(n, iy, ix), out.at(n, oy, ox));
+            let from = input.at(n, iy, ix);
+            let to = out.at(n, oy, ox);
             (0..input.c).for_each(|c| out.data[to + c] += input.data[from + c] / count);
         });
         let label = format!("average pool of {}", self.nodes[x].label);
@@ -323,7 +335,8 @@ pub(super) fn for_each_tap(
 
 /// Calls `body` with the places of every second pixel of `input` and of its copy.
 pub(super) fn for_each_second(input: &Tensor, offset: usize, mut body: impl FnMut(usize, usize)) {
-    let (h, w) = (input.h.div_ceil(2), input.w.div_ceil(2));
+    let h = input.h.div_ceil(2);
+    let w = input.w.div_ceil(2);
     for n in 0..input.n {
         for y in (0..h).filter(|y| 2 * y + offset < input.h) {
             for x in (0..w).filter(|x| 2 * x + offset < input.w) {

@@ -156,7 +156,8 @@ impl<'a> Reference<'a> {
             for (name, effect) in &mut effect {
                 effect.iter_mut().zip(&self.gradients[name]).for_each(|(e, g)| *e -= g);
             }
-            let (label, size) = (&self.graph.nodes[at.0].label, self.product(&effect, &effect));
+            let label = &self.graph.nodes[at.0].label;
+            let size = self.product(&effect, &effect);
             Tie { at, margin, label: format!("{label} [{}]", at.1), effect, size }
         };
         let all: Vec<Tie> = found.par_iter().map(tie).collect();

@@ -41,7 +41,10 @@ impl<'a> Network<'a> {
         let stem = graph.weight("stem_conv/w".to_owned());
         let stem = graph.conv(images, vec![stem], 3);
         let stem = norm(graph, stem, "stem_conv");
-        let (mut before, mut last, mut f, mut aux) = (stem, stem, self.filters, None);
+        let mut before = stem;
+        let mut last = stem;
+        let mut f = self.filters;
+        let mut aux = None;
         for layer in 0..self.layers + 2 {
             let scope = format!("layer_{layer}");
             let reduction = self.pools.contains(&layer);
@@ -149,7 +152,8 @@ fn norm(graph: &mut Graph<'_>, x: Id, scope: &str) -> Id {
 
 /// ReLU, a 1×1 convolution, batch norm.
 fn project(graph: &mut Graph<'_>, x: Id, scope: &str) -> Id {
-    let (positive, kernel) = (graph.relu(x), graph.weight(format!("{scope}/w")));
+    let positive = graph.relu(x);
+    let kernel = graph.weight(format!("{scope}/w"));
     let raw = graph.conv(positive, vec![kernel], 1);
     norm(graph, raw, scope)
 }
@@ -157,7 +161,8 @@ fn project(graph: &mut Graph<'_>, x: Id, scope: &str) -> Id {
 /// A factorised reduction: the even and the odd pixels through a 1×1 convolution each, batch norm.
 fn halve(graph: &mut Graph<'_>, x: Id, scope: &str) -> Id {
     let parts = [("path1_conv", 0), ("path2_conv", 1)].map(|(path, offset)| {
-        let (pixels, kernel) = (graph.every_second(x, offset), graph.weight(format!("{scope}/{path}/w")));
+        let pixels = graph.every_second(x, offset);
+        let kernel = graph.weight(format!("{scope}/{path}/w"));
         graph.conv(pixels, vec![kernel], 1)
     });
     let joined = graph.concat(&parts);
@@ -166,7 +171,8 @@ fn halve(graph: &mut Graph<'_>, x: Id, scope: &str) -> Id {
 
 /// Brings both inputs of a cell to the later one's size and to `f` channels.
 fn calibrate(graph: &mut Graph<'_>, [x, y]: [Id; 2], f: usize, scope: &str) -> [Id; 2] {
-    let (pool_x, pool_y) = (format!("{scope}/calibrate/pool_x"), format!("{scope}/calibrate/pool_y"));
+    let pool_x = format!("{scope}/calibrate/pool_x");
+    let pool_y = format!("{scope}/calibrate/pool_y");
     let first = if graph.value(x).h != graph.value(y).h {
         let positive = graph.relu(x);
         halve(graph, positive, &pool_x)
@@ -183,7 +189,8 @@ fn pool(graph: &mut Graph<'_>, x: Id, op: Op, stride: usize) -> Id {
     if op == Op::MaxPool3x3 {
         return graph.max_pool(x, stride);
     }
-    let (h, w) = (graph.value(x).h, graph.value(x).w);
+    let h = graph.value(x).h;
+    let w = graph.value(x).w;
     graph.average_pool(x, Windows::same(h, 3, stride), Windows::same(w, 3, stride))
 }
 

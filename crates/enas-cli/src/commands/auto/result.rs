@@ -148,7 +148,8 @@ impl Document<'_> {
     /// What the search found, compared with random architectures.
     fn write_search(&self, out: &mut dyn Write) -> io::Result<()> {
         if let (Some(found), Some(random)) = (self.search_valid_accuracy, self.random_valid_accuracy) {
-            let (found, random) = (percent(found), percent(random));
+            let found = percent(found);
+            let random = percent(random);
             let line = match self.search_gain {
                 Some(gain) => format!(
                     "{found} of the validation images that no choice used, after a short training alone; random \

@@ -242,7 +242,8 @@ fn fits(arc: &Arc, args: &Bench, flag: &str) -> Result<()> {
     if arc.n_nodes() == args.cells {
         return Ok(());
     }
-    let (has, wants) = (arc.n_nodes(), args.cells);
+    let has = arc.n_nodes();
+    let wants = args.cells;
     Err(usage(format!(
         "{flag}: an architecture has {has} nodes per cell but --cells is {wants}; give --cells {has}"
     )))

@@ -171,7 +171,8 @@ fn agreement(arcs: &[&Arc]) -> f64 {
 
 /// Fraction of equal branches of two architectures. The order of the two branches of a node does not matter.
 fn common(a: &Arc, b: &Arc) -> f64 {
-    let (a, b) = (a.canonical().to_ints(), b.canonical().to_ints());
+    let a = a.canonical().to_ints();
+    let b = b.canonical().to_ints();
     let alike = a.chunks(2).zip(b.chunks(2)).filter(|(x, y)| x == y).count();
     2.0 * alike as f64 / a.len().max(1) as f64
 }

@@ -188,7 +188,8 @@ impl Found<'_> {
             writeln!(out, "{}", stdout_paragraph("random          ", &line))?;
         }
         writeln!(out, "{}", stdout_paragraph("note            ", NOT_TRAINED))?;
-        let (params, macs) = (grouped(self.params as u64), grouped(self.macs));
+        let params = grouped(self.params as u64);
+        let macs = grouped(self.macs);
         let params = format!("{params} parameters shared by all architectures;");
         writeln!(out, "{}", stdout_paragraph("search network  ", &params))?;
         let macs = format!("{macs} multiply-adds per image with this one");
@@ -210,7 +211,8 @@ impl Found<'_> {
 
     /// The comparison with the random architectures in words.
     fn beside_random(&self) -> Option<String> {
-        let (mean, best) = (self.random_valid_accuracy?, self.random_best?);
+        let mean = self.random_valid_accuracy?;
+        let best = self.random_best?;
         let n = self.random.len();
         let difference = self.difference.map_or(String::new(), compared);
         Some(format!(

@@ -238,15 +238,18 @@ impl<'a> Document<'a> {
             writeln!(out, "{}", stdout_paragraph("            ", how))?;
         }
         for OfSeed { seed, valid_accuracy, test_accuracy } in &self.seeds {
-            let (valid, test) = (percent(*valid_accuracy), percent(*test_accuracy));
+            let valid = percent(*valid_accuracy);
+            let test = percent(*test_accuracy);
             writeln!(out, "seed {seed:<6} validation {valid}, test {test}")?;
         }
         for OfFold { fold, valid_accuracy, test_accuracy, test_correct, test_total } in &self.folds {
-            let (valid, test) = (percent(*valid_accuracy), percent(*test_accuracy));
+            let valid = percent(*valid_accuracy);
+            let test = percent(*test_accuracy);
             let line = format!("test {test} ({test_correct} of {test_total}), validation {valid}");
             writeln!(out, "{}", stdout_paragraph(&format!("fold {fold:<6} "), &line))?;
         }
-        let (mean, sd) = (percent(self.test_accuracy_mean), percent(self.test_accuracy_sd));
+        let mean = percent(self.test_accuracy_mean);
+        let sd = percent(self.test_accuracy_sd);
         writeln!(out, "mean        test {mean}, standard deviation {sd}")?;
         let median = format!("the median training, {}, which gives the model:", self.delivered);
         writeln!(out, "\n{}", stdout_paragraph("", &median))?;

@@ -26,7 +26,8 @@ pub(super) fn apply(config: &Config, shape: Shape, pixels: &mut [u8], stream: &m
         }
     }
     if light {
-        let (contrast, brightness) = (stream.range(0.7, 1.3), stream.range(6.0, 32.0));
+        let contrast = stream.range(0.7, 1.3);
+        let brightness = stream.range(6.0, 32.0);
         // The cast saturates.
         pixels.iter_mut().for_each(|p| *p = (contrast * f32::from(*p) + brightness).round() as u8);
     }
@@ -40,8 +41,10 @@ pub(super) fn apply(config: &Config, shape: Shape, pixels: &mut [u8], stream: &m
 
 /// Rotates and magnifies about the exact centre in a single interpolation, which avoids blurring twice.
 fn turn_and_scale(shape: Shape, pixels: &mut [u8], degrees: f32, scale: f32) {
-    let (width, height) = (shape.width as u32, shape.height as u32);
-    let (cx, cy) = ((shape.width as f32 - 1.0) / 2.0, (shape.height as f32 - 1.0) / 2.0);
+    let width = shape.width as u32;
+    let height = shape.height as u32;
+    let cx = (shape.width as f32 - 1.0) / 2.0;
+    let cy = (shape.height as f32 - 1.0) / 2.0;
     let projection = Projection::translate(cx, cy)
         * Projection::rotate(degrees.to_radians())
         * Projection::scale(scale, scale)
@@ -58,10 +61,12 @@ fn turn_and_scale(shape: Shape, pixels: &mut [u8], degrees: f32, scale: f32) {
 
 /// The same with reflected borders.
 fn turn_and_scale_reflected(shape: Shape, pixels: &mut [u8], degrees: f32, scale: f32) {
-    let (cx, cy) = ((shape.width as f32 - 1.0) / 2.0, (shape.height as f32 - 1.0) / 2.0);
+    let cx = (shape.width as f32 - 1.0) / 2.0;
+    let cy = (shape.height as f32 - 1.0) / 2.0;
     let (sin, cos) = degrees.to_radians().sin_cos();
     // The inverse map, from destination to source.
-    let (a, b) = (cos / scale, sin / scale);
+    let a = cos / scale;
+    let b = sin / scale;
     warp(shape, pixels, [a, b, cx - a * cx - b * cy, -b, a, cy + b * cx - a * cy]);
 }
 
@@ -80,7 +85,8 @@ mod tests {
     #[test]
     fn a_reflected_border_leaves_no_black_corner_and_the_inside_as_it_is() {
         let start: Vec<u8> = (0..243).map(|i| 100 + (i % 9 * 6 + i / 9 % 9 * 4) as u8).collect();
-        let (mut black, mut reflected) = (start.clone(), start);
+        let mut black = start.clone();
+        let mut reflected = start;
         turn_and_scale(SHAPE, &mut black, 20.0, 1.0);
         turn_and_scale_reflected(SHAPE, &mut reflected, 20.0, 1.0);
         assert!(black.contains(&0) && reflected.iter().all(|p| *p >= 100), "{black:?} {reflected:?}");
@@ -89,7 +95,8 @@ mod tests {
         for (y, x) in (2..7).flat_map(|y| (2..7).map(move |x| (y, x))) {
             assert!(black[y * 9 + x].abs_diff(reflected[y * 9 + x]) <= 2, "{y} {x}: {black:?} {reflected:?}");
         }
-        let (mut black, mut reflected) = (vec![50; 243], vec![50; 243]);
+        let mut black = vec![50; 243];
+        let mut reflected = vec![50; 243];
         turn_and_scale(SHAPE, &mut black, -20.0, 1.2);
         turn_and_scale_reflected(SHAPE, &mut reflected, -20.0, 1.2);
         assert_eq!((black[4 * 9 + 4], reflected), (50, vec![50; 243]));
@@ -105,7 +112,8 @@ mod tests {
         // Positions on the outermost row and column may fall just outside by rounding.
         let inner = |i: &usize| (1..8).contains(&(i % 9)) && (1..8).contains(&(i % 81 / 9));
         for i in (0..243).filter(inner) {
-            let (plane, at) = (i / 81 * 81, i % 81);
+            let plane = i / 81 * 81;
+            let at = i % 81;
             assert!(pixels[i].abs_diff(start[plane + 80 - at]) <= 1, "{i}");
         }
     }
@@ -136,7 +144,8 @@ mod tests {
         // A quarter of the draws has neither light nor noise, a quarter has light only.
         let untouched = even.iter().filter(|&&v| v == 100).count();
         assert!((900..1150).contains(&untouched), "{untouched}");
-        let (low, high) = (even.iter().min().unwrap(), even.iter().max().unwrap());
+        let low = even.iter().min().unwrap();
+        let high = even.iter().max().unwrap();
         assert!((76..=82).contains(low) && (155..=162).contains(high), "70 + 6 to 130 + 32: {low} to {high}");
     }
 

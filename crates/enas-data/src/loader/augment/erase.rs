@@ -24,7 +24,8 @@ pub(super) fn apply(probability: f32, shape: Shape, values: &mut [f32], stream: 
         if height == 0 || width == 0 || height > shape.height || width > shape.width {
             continue;
         }
-        let (top, left) = (stream.below(shape.height - height + 1), stream.below(shape.width - width + 1));
+        let top = stream.below(shape.height - height + 1);
+        let left = stream.below(shape.width - width + 1);
         for row in 0..shape.channels * height {
             let channel = row / height;
             let y = top + row % height;
@@ -51,11 +52,13 @@ mod tests {
             let gone = |c: usize| -> Vec<usize> {
                 (0..shape.plane()).filter(|at| values[c * shape.plane() + at] != 9.0).collect()
             };
-            let (first, second) = (gone(0), gone(1));
+            let first = gone(0);
+            let second = gone(1);
             assert_eq!(first, second);
             let (Some(start), Some(end)) = (first.first(), first.last()) else { continue };
             erased += 1;
-            let (height, width) = (end / 30 - start / 30 + 1, end % 30 - start % 30 + 1);
+            let height = end / 30 - start / 30 + 1;
+            let width = end % 30 - start % 30 + 1;
             assert_eq!(first.len(), height * width, "a rectangle");
             // Sides are whole pixels.
             assert!((0.01..0.38).contains(&(first.len() as f32 / 600.0)), "{height}x{width}");

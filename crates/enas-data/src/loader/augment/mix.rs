@@ -80,7 +80,8 @@ impl Rectangle {
 
 /// A sample of `Beta(alpha, alpha)`, as a ratio of two gamma samples.
 fn beta(alpha: f32, stream: &mut Stream) -> f32 {
-    let (a, b) = (gamma(f64::from(alpha), stream), gamma(f64::from(alpha), stream));
+    let a = gamma(f64::from(alpha), stream);
+    let b = gamma(f64::from(alpha), stream);
     // For tiny `alpha` both can underflow to 0. The limit of the distribution then is one of the ends.
     if a + b > 0.0 { (a / (a + b)) as f32 } else { f32::from(u8::from(stream.chance(0.5))) }
 }

@@ -75,7 +75,8 @@ impl Operation {
     /// Applies the operation with a `strength` from 0 to 1 in the direction `sign`.
     fn apply(self, shape: Shape, pixels: &mut [u8], strength: f32, sign: f32) {
         let signed = strength * sign;
-        let (cx, cy) = ((shape.width as f32 - 1.0) / 2.0, (shape.height as f32 - 1.0) / 2.0);
+        let cx = (shape.width as f32 - 1.0) / 2.0;
+        let cy = (shape.height as f32 - 1.0) / 2.0;
         // A linear map about the centre, from destination to source.
         let about_middle = |[a, b, c, d]: [f32; 4]| [a, b, cx - a * cx - b * cy, c, d, cy - c * cx - d * cy];
         let factor = 1.0 + FACTOR * signed;

@@ -8,12 +8,17 @@ use super::shape::Shape;
 /// Implemented here because `imageproc` has no reflected borders.
 pub(super) fn warp(shape: Shape, pixels: &mut [u8], [a, b, c, d, e, f]: [f32; 6]) {
     let source = pixels.to_vec();
-    let (width, height) = (shape.width, shape.height);
+    let width = shape.width;
+    let height = shape.height;
     for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
-        let (fx, fy) = (x as f32, y as f32);
-        let (sx, sy) = (a * fx + b * fy + c, d * fx + e * fy + f);
-        let (left, top) = (sx.floor(), sy.floor());
-        let (right_share, bottom_share) = (sx - left, sy - top);
+        let fx = x as f32;
+        let fy = y as f32;
+        let sx = a * fx + b * fy + c;
+        let sy = d * fx + e * fy + f;
+        let left = sx.floor();
+        let top = sy.floor();
+        let right_share = sx - left;
+        let bottom_share = sy - top;
         let columns = [0, 1].map(|i| reflect(left as i64 + i, width));
         let rows = [0, 1].map(|i| reflect(top as i64 + i, height));
         for (channel, plane) in source.chunks_exact(shape.plane()).enumerate() {

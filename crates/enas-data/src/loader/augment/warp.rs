@@ -13,7 +13,8 @@ pub(super) type Affine = [f64; 6];
 /// `getRotationMatrix2D`.
 pub(super) fn rotation_and_scale(cx: f64, cy: f64, degrees: f64, scale: f64) -> Affine {
     let (sin, cos) = degrees.to_radians().sin_cos();
-    let (a, b) = (cos * scale, sin * scale);
+    let a = cos * scale;
+    let b = sin * scale;
     [a, b, (1.0 - a) * cx - b * cy, -b, a, b * cx + (1.0 - a) * cy]
 }
 
@@ -66,8 +67,10 @@ fn blend(shape: Shape, plane: &[u8], fx: i32, fy: i32) -> u8 {
         let inside = x >= 0 && y >= 0 && (x as usize) < shape.width && (y as usize) < shape.height;
         if inside { i32::from(plane[y as usize * shape.width + x as usize]) } else { 0 }
     };
-    let (x, y) = (fx >> KEPT_BITS, fy >> KEPT_BITS);
-    let (wx, wy) = (fx & (STEPS - 1), fy & (STEPS - 1));
+    let x = fx >> KEPT_BITS;
+    let y = fy >> KEPT_BITS;
+    let wx = fx & (STEPS - 1);
+    let wy = fy & (STEPS - 1);
     // OpenCV's table has 15-bit weights; they are exactly these products times 32.
     let sum = (STEPS - wy) * ((STEPS - wx) * pixel(x, y) + wx * pixel(x + 1, y))
         + wy * ((STEPS - wx) * pixel(x, y + 1) + wx * pixel(x + 1, y + 1));

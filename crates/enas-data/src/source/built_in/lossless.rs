@@ -110,7 +110,8 @@ impl Neighbours {
 
     /// The median of left, above and left + above - above-left: the LOCO-I predictor.
     fn prediction(&self) -> u8 {
-        let (low, high) = (self.left.min(self.above), self.left.max(self.above));
+        let low = self.left.min(self.above);
+        let high = self.left.max(self.above);
         (self.left + self.above - self.above_left).clamp(low, high) as u8
     }
 
@@ -171,7 +172,8 @@ impl Coder for Encoder {
 impl Coder for Decoder<'_> {
     fn code_bit(&mut self, p: &mut Probability, _: bool) -> bool {
         let at = self.at;
-        let (mut low, mut high) = (self.low, self.high);
+        let mut low = self.low;
+        let mut high = self.high;
         let yes = narrow(&mut low, &mut high, p, |end| at <= end, |_| self.take_byte());
         (self.low, self.high) = (low, high);
         yes

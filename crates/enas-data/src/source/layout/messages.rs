@@ -49,7 +49,8 @@ pub(super) fn equal_folders(source: &Source, top: &[&str]) -> Option<Note> {
     if others.is_empty() || inside.len() < 2 || !is_equal(first) || !others.iter().all(is_equal) {
         return None;
     }
-    let (folders, inside) = (first_few(top), first_few(&inside));
+    let folders = first_few(top);
+    let inside = first_few(&inside);
     Some(Note::warning(
         format!("the folders {folders} hold folders of the same names ({inside})"),
         format!(
@@ -167,7 +168,8 @@ pub(super) fn unlabelled_problem(source: &Source, splits: &[UnlabelledSplit<'_>]
     };
     let else_drawn = match reference {
         "train" => {
-            let (folders, names) = (folders.join(" and "), names.join(" and "));
+            let folders = folders.join(" and ");
+            let names = names.join(" and ");
             format!("; or move {folders} away, and the {names} {split} drawn from train")
         }
         _ => "; `enas predict` labels images without a class".to_owned(),

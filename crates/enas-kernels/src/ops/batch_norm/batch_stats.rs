@@ -125,7 +125,8 @@ impl PartialStats {
         };
         let count = z.len() as f64 * mask.0.iter().map(|m| f64::from(*m)).sum::<f64>();
         // Undoes the shift: the mean of `z − pivot` is `sum/count`.
-        let (sum, squares) = (f64::from(sum), f64::from(squares));
+        let sum = f64::from(sum);
+        let squares = f64::from(squares);
         Self { count, mean: f64::from(pivot) + sum / count, squares: squares - sum * sum / count }
     }
 
@@ -162,7 +163,8 @@ impl SimdKernel for ShiftedSums {
     unsafe fn run<S: Simd>(self) -> (f32, f32) {
         let pivot = S::splat(self.pivot);
         let mask = S::load(self.mask);
-        let (mut sum, mut squares) = ([S::splat(0.0); 4], [S::splat(0.0); 4]);
+        let mut sum = [S::splat(0.0); 4];
+        let mut squares = [S::splat(0.0); 4];
         let mut p = 0;
         while p + 4 <= self.pixels {
             for i in 0..4 {

@@ -150,7 +150,8 @@ impl SimdKernel for Evaluate {
         let mask = S::load(self.mask);
         let factor = S::splat(self.factor);
         let slope = S::splat(-self.slope);
-        let (mean_term, mean) = (S::splat(self.mean_term), S::splat(self.mean));
+        let mean_term = S::splat(self.mean_term);
+        let mean = S::splat(self.mean);
         for p in 0..self.pixels {
             simd::prefetch(self.gy.wrapping_add(p + AHEAD));
             simd::prefetch(self.z.wrapping_add(p + AHEAD));

@@ -77,7 +77,8 @@ impl<'a> BlockSums<'a> {
         let end = if known == z.len() { known } else { known - known % SUMS_CHUNK };
         while plane.done < end {
             let chunk = plane.done..end.min(plane.done + SUMS_CHUNK);
-            let (z, gy) = (&z[chunk.clone()], &gy[chunk.clone()]);
+            let z = &z[chunk.clone()];
+            let gy = &gy[chunk.clone()];
             let mean = self.mean[c];
             let mask = &self.mask;
             let kernel = ChunkSums { z: z.as_ptr(), gy: gy.as_ptr(), pixels: z.len(), mean, mask };
@@ -113,7 +114,8 @@ impl SimdKernel for ChunkSums<'_> {
     unsafe fn run<S: Simd>(self) -> (f32, f32) {
         let mean = S::splat(self.mean);
         let mask = S::load(self.mask);
-        let (mut sum, mut product) = ([S::splat(0.0); 4], [S::splat(0.0); 4]);
+        let mut sum = [S::splat(0.0); 4];
+        let mut product = [S::splat(0.0); 4];
         let mut p = 0;
         while p + 4 <= self.pixels {
             // Constant indices after unrolling: the sums stay in registers.

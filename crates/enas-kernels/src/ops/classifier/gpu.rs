@@ -48,11 +48,13 @@ pub fn classifier_backward(
     assert_eq!(weight.len, c * classes, "one weight per feature and class");
     let gpu = features.gpu();
     if let Some(into) = into {
-        let (left, right) = ((features.into(), [1, c]), (grad.into(), [classes, 1]));
+        let left = (features.into(), [1, c]);
+        let right = (grad.into(), [classes, 1]);
         Product { shape: [c, n, classes], left, right }.run(gpu, into, true);
     }
     let feature_grad = gpu.buffer(n * c);
-    let (left, right) = ((grad.into(), [classes, 1]), (weight.into(), [1, classes]));
+    let left = (grad.into(), [classes, 1]);
+    let right = (weight.into(), [1, classes]);
     Product { shape: [n, classes, c], left, right }.run(gpu, feature_grad.span(0, n * c), false);
     feature_grad
 }
@@ -106,7 +108,8 @@ pub fn cross_entropy(
 ) -> Buffer {
     assert_eq!(stats.len, 2, "the mean and the number right");
     let gpu = logits.gpu();
-    let (gradient, losses) = (gpu.buffer(n * classes), gpu.buffer(2 * n));
+    let gradient = gpu.buffer(n * classes);
+    let losses = gpu.buffer(2 * n);
     let scale = weight / n as f32;
     let GpuTargets { labels, mix } = targets;
     // Without a second class any valid addresses serve.

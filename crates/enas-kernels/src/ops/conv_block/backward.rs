@@ -100,7 +100,8 @@ impl ConvBlock<'_> {
         {
             gradient.note_sums(FusedSums { z: self.inputs[0].map.clone(), blocks: block_sums });
         }
-        let (flops, bytes) = (plan.backward_flops(z.n()), plan.bytes(z.n()));
+        let flops = plan.backward_flops(z.n());
+        let bytes = plan.bytes(z.n());
         profile::stop(start, plan.name("backward"), flops, 2.5 * bytes);
     }
 

@@ -60,7 +60,8 @@ impl<'a> Plan<'a> {
                 branch.outputs
             );
         }
-        let (height, width) = (gathers[0].y.out, gathers[0].x.out);
+        let height = gathers[0].y.out;
+        let width = gathers[0].x.out;
         for gather in &gathers {
             assert_eq!(
                 (gather.y.out, gather.x.out),
@@ -75,7 +76,8 @@ impl<'a> Plan<'a> {
         let max = |of: &dyn Fn(&Gather<'_>) -> usize| gathers.iter().map(of).max().unwrap_or(0);
         let fill = max(&|g| g.fill_scratch(rows_per_tile));
         let propagate = max(&|g| g.propagate_scratch(rows_per_tile));
-        let (halo, taps) = (max(&|g| g.halo()), max(&|g| g.tap_lanes()));
+        let halo = max(&|g| g.halo());
+        let taps = max(&|g| g.tap_lanes());
         // 1×1 convolutions: a packed panel forwards; `gz` and the panel of the weight gradient backwards. Others:
         // gathered rows and their border forwards; gathered rows, `gz`, gradient of the rows with halo, tap sums
         // backwards.

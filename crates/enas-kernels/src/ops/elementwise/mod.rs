@@ -32,7 +32,8 @@ pub fn add(a: Term<'_>, b: Term<'_>) -> FeatureMap {
     let plane = h * w;
     let mut out = FeatureMap::uninit(n, c, h, w);
     out.par_blocks_mut().for_each(|(block, out)| {
-        let (fa, fb) = (factor_lane(a.factors, block), factor_lane(b.factors, block));
+        let fa = factor_lane(a.factors, block);
+        let fb = factor_lane(b.factors, block);
         let planes =
             a.value.map.block(block).chunks_exact(plane).zip(b.value.map.block(block).chunks_exact(plane));
         for (c, ((a_plane, b_plane), out)) in planes.zip(out.chunks_exact_mut(plane)).enumerate() {
@@ -180,7 +181,9 @@ pub fn relu_mean_backward(values: &[Activation], grad: &[f32], gradients: &mut [
                     }
                 }
                 let (scale, shift) = value.affine_of(channel);
-                let (from, to, len) = (plane.as_ptr(), to.as_mut_ptr(), plane.len());
+                let from = plane.as_ptr();
+                let to = to.as_mut_ptr();
+                let len = plane.len();
                 // SAFETY: both planes hold `len` lanes; the share lives on this stack frame.
                 unsafe {
                     simd::run(ReluSpread { from, to, len, scale, shift, share: &raw const share, accumulate })
@@ -254,7 +257,8 @@ impl SimdKernel for Apply {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let (scale, shift) = (S::splat(self.scale), S::splat(self.shift));
+        let scale = S::splat(self.scale);
+        let shift = S::splat(self.shift);
         for i in 0..self.len {
             S::store(self.to.add(i), S::fma(S::load(self.from.add(i)), scale, shift));
         }
@@ -299,7 +303,9 @@ impl SimdKernel for ReluSum {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) -> Lane {
-        let (scale, shift, zero) = (S::splat(self.scale), S::splat(self.shift), S::splat(0.0));
+        let scale = S::splat(self.scale);
+        let shift = S::splat(self.shift);
+        let zero = S::splat(0.0);
         let mut sum = zero;
         for i in 0..self.len {
             sum = S::add(sum, S::max(zero, S::fma(S::load(self.from.add(i)), scale, shift)));
@@ -328,7 +334,9 @@ impl SimdKernel for ReluSpread {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let (scale, shift, zero) = (S::splat(self.scale), S::splat(self.shift), S::splat(0.0));
+        let scale = S::splat(self.scale);
+        let shift = S::splat(self.shift);
+        let zero = S::splat(0.0);
         let share = S::load(self.share);
         for i in 0..self.len {
             let input = S::fma(S::load(self.from.add(i)), scale, shift);

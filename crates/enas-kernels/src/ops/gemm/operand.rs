@@ -22,7 +22,9 @@ impl InputPlane {
     #[inline(always)]
     pub(crate) unsafe fn copy<S: Simd>(&self, at: usize, len: usize, to: *mut Lane) {
         let from = self.from.add(at);
-        let (scale, shift, floor) = (S::splat(self.scale), S::splat(self.shift), S::splat(self.floor));
+        let scale = S::splat(self.scale);
+        let shift = S::splat(self.shift);
+        let floor = S::splat(self.floor);
         for i in 0..len {
             simd::prefetch(from.wrapping_add(i + AHEAD));
             S::store(to.add(i), S::max(floor, S::fma(S::load(from.add(i)), scale, shift)));
@@ -85,7 +87,9 @@ impl ProductOutput<'_> {
             // The ReLU's derivative needs the input again: recomputed from the raw map, which saves storing a mask.
             if plane.floor == 0.0 {
                 let from = plane.from.add(first + p);
-                let (scale, shift, zero) = (S::splat(plane.scale), S::splat(plane.shift), S::splat(0.0));
+                let scale = S::splat(plane.scale);
+                let shift = S::splat(plane.shift);
+                let zero = S::splat(0.0);
                 for (i, value) in values.iter_mut().enumerate() {
                     let input = S::fma(S::load(from.add(i)), scale, shift);
                     *value = S::select_gt(input, zero, *value, zero);

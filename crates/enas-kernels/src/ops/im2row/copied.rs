@@ -69,7 +69,8 @@ impl Gather<'_> {
     /// Calls `body(row, segment)` for the runs of pixels that input channel `c` contributes to output rows
     /// `y.0..y.1`; together they cover the channel's rows.
     fn for_each_segment(&self, c: usize, y: (usize, usize), mut body: impl FnMut(usize, Segment)) {
-        let (width, out_width) = (self.x.size, self.x.out);
+        let width = self.x.size;
+        let out_width = self.x.out;
         match self.rows {
             Im2row::EverySecond { offset } => {
                 for (r, row) in (y.0..y.1).enumerate() {
@@ -156,7 +157,8 @@ impl SimdKernel for Copy {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let (scale, shift) = (S::splat(self.scale), S::splat(self.shift));
+        let scale = S::splat(self.scale);
+        let shift = S::splat(self.shift);
         let floor = S::splat(if self.relu { 0.0 } else { f32::NEG_INFINITY });
         for i in 0..self.len {
             // The stride is part of the prefetch distance: it counts lanes that are read.
@@ -186,7 +188,9 @@ impl SimdKernel for Back {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let (scale, shift, zero) = (S::splat(self.scale), S::splat(self.shift), S::splat(0.0));
+        let scale = S::splat(self.scale);
+        let shift = S::splat(self.shift);
+        let zero = S::splat(0.0);
         for i in 0..self.len {
             let mut value = S::load(self.grad.add(i));
             if self.relu {

@@ -140,9 +140,12 @@ impl Gather<'_> {
         accumulate: bool,
         scratch: &mut [Lane],
     ) {
-        let (y, x, k) = (self.y, self.x, self.y.k);
+        let y = self.y;
+        let x = self.x;
+        let k = self.y.k;
         // Input rows that become complete with this row tile; there may be none yet.
-        let (first, end) = (y.first_unfinished(grad.y.0), y.first_unfinished(grad.y.1));
+        let first = y.first_unfinished(grad.y.0);
+        let end = y.first_unfinished(grad.y.1);
         if first == end {
             return;
         }

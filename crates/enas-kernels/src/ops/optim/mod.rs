@@ -95,9 +95,11 @@ impl SimdKernel for NesterovChunk {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) -> f32 {
         let Nesterov { lr, momentum: mu, l2, scale } = self.rule;
-        let (weights, momentum) = (self.weights, self.momentum);
+        let weights = self.weights;
+        let momentum = self.momentum;
         let update = |i: usize, gradient: f32| {
-            let (w, a) = (weights.add(i), momentum.add(i));
+            let w = weights.add(i);
+            let a = momentum.add(i);
             let total = gradient + 2.0 * l2 * *w;
             let g = total * scale;
             *a = mu * *a + g;

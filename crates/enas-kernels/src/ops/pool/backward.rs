@@ -28,7 +28,9 @@ impl SimdKernel for Backward {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let (scale, shift, zero) = (S::splat(self.scale), S::splat(self.shift), S::splat(0.0));
+        let scale = S::splat(self.scale);
+        let shift = S::splat(self.shift);
+        let zero = S::splat(0.0);
         let floor = S::splat(if self.pool.relu { 0.0 } else { f32::NEG_INFINITY });
         let width = self.pool.x.size;
         if !self.add {

@@ -151,7 +151,8 @@ unsafe fn pair<S: Simd, const MAX: bool>(a: S::V, b: S::V) -> S::V {
 impl Forward {
     #[inline(always)]
     unsafe fn tap_by_tap<S: Simd>(&self) {
-        let (scale, shift) = (S::splat(self.scale), S::splat(self.shift));
+        let scale = S::splat(self.scale);
+        let shift = S::splat(self.shift);
         let floor = S::splat(self.floor());
         let width = self.pool.x.size;
         for oy in 0..self.pool.y.out {
@@ -159,7 +160,8 @@ impl Forward {
             for ox in 0..self.pool.x.out {
                 let (x0, x1, x) = self.pool.x.taps(ox);
                 let first = self.plane.add(y * width + x);
-                let (rows, columns) = (y1 - y0, x1 - x0);
+                let rows = y1 - y0;
+                let columns = x1 - x0;
                 let value = |r: usize, c: usize| {
                     S::max(floor, S::fma(S::load(first.add(r * width + c)), scale, shift))
                 };

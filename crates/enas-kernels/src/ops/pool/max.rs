@@ -70,7 +70,8 @@ impl Max3x3 {
     unsafe fn rows<S: Simd, const STRIDE: usize>(mut self) {
         self.plane.pool = self.plane.pool.as_3x3(STRIDE);
         let axis = self.plane.pool.y;
-        let (mut row, mut window) = (0, 0);
+        let mut row = 0;
+        let mut window = 0;
         for y in 0..axis.size {
             // Advances the first two passes just far enough for all windows that hold row `y`.
             let windows = windows_holding(axis, y);
@@ -112,7 +113,8 @@ impl Max3x3 {
             return;
         }
         let row = row.add(windows_inside.start * STRIDE - axis.before);
-        let (mut left, mut middle) = (self.pixel::<S>(row), self.pixel::<S>(row.add(1)));
+        let mut left = self.pixel::<S>(row);
+        let mut middle = self.pixel::<S>(row.add(1));
         for i in 0..windows_inside.len() {
             for pixel in 0..STRIDE {
                 simd::prefetch(row.wrapping_add(i * STRIDE + pixel + AHEAD));

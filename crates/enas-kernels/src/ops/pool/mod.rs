@@ -46,7 +46,8 @@ impl Pool {
             let planes = input.map.block(block).chunks_exact(h * w).zip(out.chunks_exact_mut(out_plane));
             for (c, (plane, out)) in planes.enumerate() {
                 let (scale, shift) = input.affine_of(c);
-                let (plane, out) = (plane.as_ptr(), out.as_mut_ptr());
+                let plane = plane.as_ptr();
+                let out = out.as_mut_ptr();
                 // SAFETY: `plane` is y.size × x.size lanes and `out` y.out × x.out; `check` found the windows.
                 unsafe { simd::run(Forward { pool: *self, plane, out, scale, shift }) };
             }
@@ -76,7 +77,9 @@ impl Pool {
             with_scratch(Max3x3::scratch_len(self.x), |scratch| {
                 for (c, ((plane, to), grad)) in planes.zip(grads).enumerate() {
                     let (scale, shift) = input.affine_of(c);
-                    let (plane, grad, to) = (plane.as_ptr(), grad.as_ptr(), to.as_mut_ptr());
+                    let plane = plane.as_ptr();
+                    let grad = grad.as_ptr();
+                    let to = to.as_mut_ptr();
                     let plane = Backward { pool: *self, plane, grad, to, scale, shift, add };
                     // SAFETY: `plane` and `to` are y.size × x.size lanes, `grad` y.out × x.out, the shares one
                     // per window of their axis, the scratch as long as asked for; `check` found the windows.

@@ -35,7 +35,8 @@ impl RowScatter {
     pub(super) unsafe fn run<S: Simd, const STRIDE: usize>(&self, windows: &impl WindowGradients) {
         let zero = S::splat(0.0);
         // Sums so far for the first two pixels that the next window shares.
-        let (mut first, mut second) = (zero, zero);
+        let mut first = zero;
+        let mut second = zero;
         // Pixel numbers include the padding before the row.
         for o in 0..self.axis.out {
             let [a, b, c] = windows.contributions::<S>(o);

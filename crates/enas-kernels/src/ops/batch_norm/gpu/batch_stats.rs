@@ -129,7 +129,8 @@ impl GpuRunningStats {
         // Kernels take no doubles. Two floats together keep at least 47 bits.
         let weight = exact_weight as f32;
         let weight_rest = (exact_weight - f64::from(weight)) as f32;
-        let (old, new) = ((&self.data).into(), (&batch.data).into());
+        let old = (&self.data).into();
+        let new = (&batch.data).into();
         let [decay, weight, weight_rest] = [decay, weight, weight_rest].map(Param::from);
         let args = [new, old, self.c.into(), batch.count.into(), decay, weight, weight_rest];
         let grid = [(2 * self.c).div_ceil(THREADS), 1, 1];

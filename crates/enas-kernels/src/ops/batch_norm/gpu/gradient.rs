@@ -37,7 +37,8 @@ pub(crate) fn batch_norm_backward(
     gy: &GpuFeatureMap,
 ) -> (GpuFeatureMap, Buffer, Buffer) {
     let [gamma_grad, beta_grad] = [(); 2].map(|()| z.gpu().zeros(z.c()));
-    let (to_gamma, to_beta) = (gamma_grad.span(0, z.c()), beta_grad.span(0, z.c()));
+    let to_gamma = gamma_grad.span(0, z.c());
+    let to_beta = beta_grad.span(0, z.c());
     let gz = Gradient { z, stats, gamma, gy }.propagate(Some(to_gamma), Some(to_beta));
     (gz, gamma_grad, beta_grad)
 }

@@ -86,7 +86,8 @@ mod tests {
         for positions in [16, 64, 80, 1024, 4096, 10_240, 163_840, 1_000_000] {
             for (k, outputs) in [(1, 1), (20, 20), (27, 36), (1440, 160), (9216, 1024)] {
                 let plan = Plan::new(k, outputs, positions);
-                let (all, each) = (plan.parts * plan.positions_per_part, plan.positions_per_part);
+                let all = plan.parts * plan.positions_per_part;
+                let each = plan.positions_per_part;
                 assert!(all >= positions && all - each < positions, "{positions}: {plan:?}");
             }
         }

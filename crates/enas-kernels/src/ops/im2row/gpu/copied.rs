@@ -31,7 +31,8 @@ impl<'a> Copy<'a> {
             GpuIm2row::Patches { k } => (k, 1, 0),
             GpuIm2row::Depthwise { .. } => unreachable!("depthwise rows are filtered, not copied"),
         };
-        let (y, x) = (Axis::same(product.h, k, stride), Axis::same(product.w, k, stride));
+        let y = Axis::same(product.h, k, stride);
+        let x = Axis::same(product.w, k, stride);
         Self { product, k, shift: stride - 1, offset, y, x }
     }
 
@@ -90,7 +91,9 @@ impl<'a> Copy<'a> {
 
     /// The last arguments of both kernels, for an input of `c` channels, the first of which is number `first`.
     fn shapes(&self, c: usize, first: usize) -> [Param<'static>; 11] {
-        let (y, x, product) = (self.y, self.x, self.product);
+        let y = self.y;
+        let x = self.x;
+        let product = self.product;
         // Both axes have the same padding: every tap count k has (k − 1)/2 with stride 1, one tap has none.
         [c, first, product.channels, y.size, x.size, y.out, x.out, self.k, self.shift, self.offset, y.before]
             .map(Param::Int)

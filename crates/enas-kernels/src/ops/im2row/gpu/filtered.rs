@@ -31,7 +31,8 @@ impl<'a> Filter<'a> {
         assert!(matches!((k, stride), (3 | 5, 1 | 2)), "depthwise {k}×{k} with stride {stride}");
         let channels = product.channels;
         assert_eq!(filter.len, k * k * channels, "depthwise filters are [{k}, {k}, {channels}]");
-        let (y, x) = (Axis::same(product.h, k, stride), Axis::same(product.w, k, stride));
+        let y = Axis::same(product.h, k, stride);
+        let x = Axis::same(product.w, k, stride);
         Self { product, filter, k, stride, y, x }
     }
 
@@ -154,7 +155,8 @@ impl<'a> Filter<'a> {
 
     /// The last arguments of the three kernels, for an input of `c` channels, the first of which is number `first`.
     fn shapes(&self, c: usize, first: usize, split: &Split) -> [Param<'static>; 12] {
-        let (y, x) = (self.y, self.x);
+        let y = self.y;
+        let x = self.x;
         [
             c,
             first,
