@@ -10,7 +10,7 @@ use enas_draw::Theme;
 use enas_rng::Seed;
 use enas_run::Model;
 
-use crate::machine;
+use crate::machine::{self, InferenceSpeed};
 use crate::settings::RunSettings;
 
 /// The architecture of a run, with drawings of its cells and of its network.
@@ -44,8 +44,8 @@ pub(crate) struct Network {
     pub(crate) macs: u64,
     /// Size of the model file in bytes; without one, 4 bytes per parameter.
     pub(crate) bytes: u64,
-    pub(crate) seconds_per_image: Option<f64>,
-    /// Whether time was too short to measure `seconds_per_image`.
+    pub(crate) speed: Option<InferenceSpeed>,
+    /// Whether time was too short to measure `speed`.
     pub(crate) hurried: bool,
     pub(crate) input: InputShape,
 }
@@ -129,7 +129,7 @@ impl Network {
             params,
             macs: network.parts().ok()?.macs(),
             bytes: fs::metadata(path).map_or(4 * params, |file| file.len()),
-            seconds_per_image: has_time.then(|| machine::seconds_per_image(network)).flatten(),
+            speed: has_time.then(|| InferenceSpeed::measure(network)).flatten(),
             hurried: !has_time,
             input: network.input(),
         })

@@ -110,7 +110,7 @@ fn test_interval(facts: &RunSummary) -> String {
 }
 
 fn speed(network: &Network) -> String {
-    network.seconds_per_image.map_or("per image".into(), |s| format!("{} per image", time_of(s)))
+    network.speed.map_or("per image".into(), |speed| format!("{} per image", time_of(speed.batched)))
 }
 
 /// Formats a short time in µs, ms or s.

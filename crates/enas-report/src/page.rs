@@ -10,11 +10,12 @@ use crate::auto::severity;
 use crate::chart;
 use crate::curves::Figure;
 use crate::headlines::{Compared, Headline, balanced, chance, comparison, headlines, time_of};
+use crate::machine::{self, InferenceSpeed};
 use crate::predictions::Confusion;
 use crate::run::RunSummary;
 use crate::style::STYLE;
+use crate::text;
 use crate::text::{breakable, breakable_key, bytes, counted, duration, grouped, now, percent, short};
-use crate::{machine, text};
 
 /// The report.
 #[derive(Template)]
@@ -175,12 +176,21 @@ fn network_facts(facts: &RunSummary) -> Vec<Fact> {
         fact(macs, grouped(network.macs)),
         fact(if trains { "Model file" } else { "Size of its weights" }, bytes(network.bytes)),
     ];
-    if let Some(seconds) = network.seconds_per_image {
-        let place = machine::name();
-        let value = format!("{}, measured in batches of {} on {place}", time_of(seconds), machine::BATCH);
-        all.push(fact("Time per image", value));
-    }
+    all.extend(network.speed.iter().flat_map(speed_facts));
     all
+}
+
+/// The latency of single images and the throughput of batches.
+fn speed_facts(speed: &InferenceSpeed) -> [Fact; 2] {
+    let [single, p95, batched] = [speed.single, speed.single_p95, speed.batched].map(time_of);
+    let batch = machine::BATCH;
+    [
+        fact("Time per image, one at a time", format!("{single}, 95\u{a0}% of them within {p95}")),
+        fact(
+            "Time per image, in batches",
+            format!("{batched}, batches of {batch}, measured on {}", machine::name()),
+        ),
+    ]
 }
 
 fn provenance(facts: &RunSummary) -> Vec<Fact> {

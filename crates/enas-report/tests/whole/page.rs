@@ -148,6 +148,13 @@ fn images_that_are_loaded_already_make_no_difference() {
 }
 
 #[test]
+fn the_speed_is_that_of_single_images_and_of_batches() {
+    let html = report(&runs().train);
+    assert!(html.contains("Time per image, one at a time") && html.contains("% of them within "));
+    assert!(html.contains("Time per image, in batches") && html.contains("batches of 64, measured on "));
+}
+
+#[test]
 fn the_worst_mistakes_show_where_the_network_looks_if_there_is_time() {
     let run = &runs().train;
     let html = report(run);
