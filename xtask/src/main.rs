@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout)]
 
 mod bench;
+mod beside;
 mod ci;
 mod cuda;
 mod deny;
