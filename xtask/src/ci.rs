@@ -7,14 +7,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 
-use crate::beside::Beside;
 use crate::process::check;
 use crate::{deny, fuzz, package, python, repo, sanitize, smoke, static_build, tidy};
 
 /// Run every check: format, clippy, tests, docs, project rules, a smoke run of the real program, and its exports.
 ///
-/// Stops at the first step that fails and prints the command that repeats it alone. Without --only, sanitize and fuzz
-/// compute beside the tests.
+/// Stops at the first step that fails and prints the command that repeats it alone.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Run only this step (may be repeated)
@@ -50,10 +48,6 @@ enum Step {
     Static,
 }
 
-/// Steps that build in folders of their own. In a full run they compute beside the tests and what follows, which use one of
-/// two cores for much of their time.
-const BESIDE: [Step; 2] = [Step::Sanitize, Step::Fuzz];
-
 impl Step {
     fn name(self) -> String {
         self.to_possible_value().expect("no step is skipped").get_name().to_owned()
@@ -88,17 +82,11 @@ impl Step {
     }
 }
 
-/// Runs the chosen steps in order. Runs all of them without a choice, some of them beside the others.
+/// Runs the chosen steps, or all of them.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let all = args.only.is_empty();
-    let chosen = |step: &&Step| if all { !BESIDE.contains(step) } else { args.only.contains(step) };
-    let mut beside = None;
+    let chosen = |step: &&Step| args.only.is_empty() || args.only.contains(step);
     let mut done: Vec<(String, Duration)> = Vec::new();
     for step in Step::value_variants().iter().filter(chosen) {
-        // Not earlier: what does not compile is found first.
-        if all && *step == Step::Test {
-            beside = Some(Beside::start(&BESIDE.map(Step::name))?);
-        }
         eprintln!("\n==> {}", step.name());
         let start = Instant::now();
         let result = step.run();
@@ -111,14 +99,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             );
         }
     }
-    if let Some(beside) = beside {
-        eprintln!("\n==> {}, begun beside the tests", BESIDE.map(Step::name).join(" and "));
-        let start = Instant::now();
-        beside.finish()?;
-        done.push(("waited".to_owned(), start.elapsed()));
-    }
     eprintln!("\n{}", table(&done));
-    println!("ci: passed");
+    println!("ci: all {} steps passed", done.len());
     Ok(())
 }
 

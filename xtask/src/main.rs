@@ -4,7 +4,6 @@
 #![allow(clippy::print_stdout)]
 
 mod bench;
-mod beside;
 mod ci;
 mod cuda;
 mod deny;
